@@ -1,0 +1,26 @@
+"""Fanwise: run the independent parts of agents, retrieval and document jobs at the same time."""
+
+from fanwise.core import (
+    Breaker,
+    Call,
+    FanIn,
+    Hedge,
+    Limit,
+    NotEnough,
+    Outcome,
+    Retry,
+    Runtime,
+    Step,
+    __version__,
+    current,
+    deadline,
+    run,
+    step,
+)
+from fanwise.patterns import bind, fan_map, fan_out, first, tree_reduce
+
+__all__ = [
+    "Breaker", "Call", "FanIn", "Hedge", "Limit", "NotEnough", "Outcome", "Retry", "Runtime",
+    "Step", "__version__", "bind", "current", "deadline", "fan_map", "fan_out", "first", "run",
+    "step", "tree_reduce",
+]  # fmt: skip

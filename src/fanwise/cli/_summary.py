@@ -1,0 +1,114 @@
+"""The closing summary of a digest, for people and as data."""
+
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+from fanwise.analysis import CriticalPath, Summary, critical_path
+from fanwise.analysis import summary as sums_of
+from fanwise.core import RunRecord
+from fanwise.digest import Digest
+
+_MICRO: Final = 1_000_000
+_BUSY: Final = 0.8
+_WORTH_SAYING: Final = 1.0
+_WORTH_NAMING: Final = 0.1
+_MOST_NAMED: Final = 10
+_WIDTH: Final = 80
+_HARD_SPACE: Final = "\xa0"
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Where the time of a run went; `processor` is what the process computed, in seconds."""
+
+    sums: Summary
+    path: CriticalPath
+    processor: float
+
+    @property
+    def wall(self) -> float:
+        """Seconds from start to end."""
+        return self.sums.wall / _MICRO
+
+    @property
+    def in_a_row(self) -> float:
+        """Seconds of the innermost calls, one after another."""
+        return self.sums.work / _MICRO
+
+
+def times_of(record: RunRecord, processor: float) -> Times:
+    """Take the times of a finished run from its record."""
+    return Times(sums_of(record), critical_path(record), processor)
+
+
+def summary(digest: Digest, times: Times) -> Iterator[str]:
+    """Give the lines of the summary, which with the command's name before them fit 80 columns."""
+    part = digest.part
+    yield (
+        f"{_count(part.documents, 'document')}, {part.answered:,} of "
+        f"{_count(part.chunks, 'chunk')}, {_count(times.sums.calls, 'call')}, "
+        f"{_count(len(part.statements), 'statement')}"
+    )
+    yield (
+        f"{times.wall:.2f} s; calls one after another {times.in_a_row:.2f} s "
+        f"({times.sums.ratio:.1f} x); processor {times.processor:.2f} s"
+    )
+    if times.wall >= _WORTH_SAYING and times.processor >= _BUSY * times.wall:
+        yield "the processor was busy throughout: more at once would gain nothing"
+    yield from _wrapped("critical path:", str(times.path).split(" > "))
+    yield from _blame(times)
+    kind = "estimated" if part.usage.estimated else "counted by the provider"
+    yield f"tokens: {part.usage.tokens_in:,} in, {part.usage.tokens_out:,} out ({kind})"
+    if part.dropped:
+        yield f"dropped: {part.dropped} lines of answers that stand in no passage"
+    yield from _missing(digest)
+
+
+def to_data(times: Times) -> dict[str, object]:
+    """Give the times as plain data."""
+    return {
+        "calls": times.sums.calls,
+        "seconds": times.wall,
+        "seconds_in_a_row": times.in_a_row,
+        "seconds_processor": round(times.processor, 6),
+        "critical_path": [
+            {"step": part.name, "calls": part.calls, "seconds": part.seconds}
+            for part in times.path.parts
+        ],
+    }
+
+
+def _blame(times: Times) -> Iterator[str]:
+    """Say what the critical path consisted of, where waiting was a part worth naming."""
+    blame = times.path.blame
+    waited = sum(time for kind, time in blame.items() if kind.startswith("wait"))
+    if waited >= _WORTH_NAMING * max(1, times.path.microseconds):
+        kinds = sorted(blame, key=lambda kind: -blame[kind])
+        shown = (f"{kind} {blame[kind] / _MICRO:.2f} s" for kind in kinds)
+        yield f"on that path: {', '.join(islice(shown, 4))}"
+
+
+def _missing(digest: Digest) -> Iterator[str]:
+    missing = digest.part.missing
+    if missing:
+        yield f"incomplete, {len(missing)} missing:"
+        for gap in missing[:_MOST_NAMED]:
+            yield f"  {gap}"
+        if len(missing) > _MOST_NAMED:
+            yield f"  and {len(missing) - _MOST_NAMED} more"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _wrapped(name: str, path: list[str]) -> list[str]:
+    """Wrap a path between its parts, never inside one."""
+    line = f"{name} " + " > ".join(part.replace(" ", _HARD_SPACE) for part in path)
+    wrapped = textwrap.wrap(
+        line, _WIDTH - len("fanwise: "), subsequent_indent="  ", break_long_words=False
+    )
+    return [part.replace(_HARD_SPACE, " ") for part in wrapped]

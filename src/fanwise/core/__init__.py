@@ -1,0 +1,73 @@
+"""The engine: step, call, policies, runtime, limits in process, record, plan hook.
+
+Standard library only. The layers above import from here; users import from `fanwise`.
+"""
+
+from fanwise.core._breaker import BreakerStatistics
+from fanwise.core._call import Call
+from fanwise.core._canonical import digest_of
+from fanwise.core._current import Current, current
+from fanwise.core._deadline import deadline
+from fanwise.core._engine import note
+from fanwise.core._errors import (
+    BreakerOpen,
+    CallDropped,
+    CallSkipped,
+    CircularWait,
+    DeadlinePassed,
+    FanwiseError,
+    IdentityClash,
+    LimitError,
+    LimitHeld,
+    LimitUnknown,
+    NotCanonical,
+    NotDone,
+    NotEnough,
+    RecordDamaged,
+    StepTimedOut,
+    StrayCancel,
+    TimedOut,
+    WriteRefused,
+)
+from fanwise.core._limits import LimitStatistics
+from fanwise.core._outcomes import FanIn, Outcome, Status
+from fanwise.core._policies import Breaker, Effect, Hedge, Limit, Policy, Retry, at_least
+from fanwise.core._protocols import (
+    Admission,
+    Body,
+    Cache,
+    Drawn,
+    Hooks,
+    Journal,
+    MemoryJournal,
+    Plan,
+    Pool,
+)
+from fanwise.core._record import (
+    AttemptRow,
+    CallRow,
+    Header,
+    RunRecord,
+    line_of,
+    read_records,
+)
+from fanwise.core._run import Run
+from fanwise.core._runtime import Runtime, RuntimeStatistics, current_runtime, run
+from fanwise.core._scope import DEADLINE, READS_ONLY, waiting_call
+from fanwise.core._step import BoundStep, Decorator, Step, as_step, name_of, step
+from fanwise.core._version import __version__
+from fanwise.core._watch import ask, leave
+from fanwise.core._watchers import LIVE, Ending, Watcher, excuse
+
+__all__ = [
+    "DEADLINE", "LIVE", "READS_ONLY", "Admission", "AttemptRow", "Body", "BoundStep", "Breaker",
+    "BreakerOpen", "BreakerStatistics", "Cache", "Call", "CallDropped", "CallRow", "CallSkipped",
+    "CircularWait", "Current", "DeadlinePassed", "Decorator", "Drawn", "Effect", "Ending", "FanIn",
+    "FanwiseError", "Header", "Hedge", "Hooks", "IdentityClash", "Journal", "Limit", "LimitError",
+    "LimitHeld", "LimitStatistics", "LimitUnknown", "MemoryJournal", "NotCanonical", "NotDone",
+    "NotEnough", "Outcome", "Plan", "Policy", "Pool", "RecordDamaged", "Retry", "Run", "RunRecord",
+    "Runtime", "RuntimeStatistics", "Status", "Step", "StepTimedOut", "StrayCancel", "TimedOut",
+    "Watcher", "WriteRefused", "__version__", "as_step", "ask", "at_least", "current",
+    "current_runtime", "deadline", "digest_of", "excuse", "leave", "line_of", "name_of", "note",
+    "read_records", "run", "step", "waiting_call",
+]  # fmt: skip

@@ -1,0 +1,291 @@
+"""The one policy engine: attempts under retry, hedge, breaker, limit, timeout, pool.
+
+The order is the design's, from outside in: journal, cache, (deadline, which the caller holds),
+retry, hedge, breaker, limit with reservation, pool, attempt timeout, body.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import CancelledError, current_task
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any
+
+from fanwise.core._errors import NotDone, StepTimedOut, WriteRefused
+from fanwise.core._identity import key_of
+from fanwise.core._scope import CURRENT, DEADLINE, READS_ONLY, Attempt
+from fanwise.core._timed import timed
+from fanwise.core._transient import is_retried, is_transient, leaves_writes_open, retry_after
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from concurrent.futures import Future
+
+    from fanwise.core._breaker import BreakerState
+    from fanwise.core._call import Call
+    from fanwise.core._limits import Width
+    from fanwise.core._scope import Scope
+
+RETRY_SHARE = 0.2
+RETRIES_ALWAYS = 10
+
+
+def make_attempts(call: Call[Any], scope: Scope) -> Coroutine[Any, Any, Any]:
+    """Run a call's body under its whole policy, and give its value."""
+    if call.policy.effect == "write":
+        refuse_write(call)
+    if call.run.plain or not call.run.runtime.hooks:
+        return Execution(call, scope).value()
+    return _remembered(call, scope)
+
+
+async def _remembered(call: Call[Any], scope: Scope) -> Any:  # noqa: ANN401 - the step's value
+    """Give the value that journal or cache have, or make it and let them keep it."""
+    hooks = call.run.runtime.hooks
+    found = hooks.cache.get(call) if hooks.cache is not None else None
+    if hooks.journal is not None:
+        found = await hooks.journal.find(key_of(call)) or found
+    if found is not None:
+        add_fact(call, "reused", value=True)
+        return found[0]
+    value = await Execution(call, scope).value()
+    if hooks.journal is not None:
+        await hooks.journal.commit(key_of(call), call.step.name, value)
+    if hooks.cache is not None:
+        hooks.cache.put(call, value)
+    return value
+
+
+def refuse_write(call: Call[Any]) -> None:
+    """Raise where a write stands below a race."""
+    race = READS_ONLY.get()
+    if race is not None and call.policy.effect == "write":
+        msg = f"{call.name} is a write below {race}, whose losers are cancelled: it may not act"
+        raise WriteRefused(msg)
+
+
+def add_fact(call: Call[Any], name: str, *, value: Any) -> None:  # noqa: ANN401
+    """Keep what only few calls have."""
+    if call.facts is None:
+        call.facts = {}
+    call.facts[name] = value
+
+
+def add_wait(call: Call[Any], kind: str, seconds: float) -> None:
+    """Add to the time for which a call waited."""
+    if call.facts is None:
+        call.facts = {}
+    waits = call.facts.setdefault("waits", {})
+    waits[kind] = waits.get(kind, 0.0) + seconds
+
+
+class Execution:
+    """One call under its policy: what its attempts share."""
+
+    __slots__ = ("call", "deadline", "kept", "outfit", "policy", "scope")
+
+    def __init__(self, call: Call[Any], scope: Scope) -> None:
+        """Take what the runtime keeps for the step."""
+        self.call = call
+        self.scope = scope
+        self.policy = policy = call.policy
+        self.kept: dict[bytes, Call[Any]] | None = {} if policy.keeps else None
+        self.deadline = DEADLINE.get()
+        runtime = call.run.runtime
+        self.outfit = runtime.outfits.get(call.step) or runtime.outfit(call.step, policy)
+
+    async def value(self) -> Any:  # noqa: ANN401 - the step's value
+        """Attempt until one succeeds or none may follow."""
+        try:
+            while True:
+                attempt = Attempt(self.scope, self.kept)
+                try:
+                    value = await self.attempt(attempt)
+                    if attempt.hedging is not None:
+                        await attempt.hedging.first_succeeded()
+                    return value
+                except CancelledError:
+                    if attempt.hedging is None:
+                        raise
+                    return await attempt.hedging.first_was_cancelled()
+                except Exception as error:
+                    if attempt.hedging is not None:
+                        won = await attempt.hedging.first_failed(error)
+                        if won is not None:
+                            return won[0]
+                    delay = self.delay_after(error)
+                    if delay is None:
+                        raise
+                await self.back_off(delay)
+        finally:
+            if self.kept is not None:
+                self.kept.clear()  # the children refer to the attempts that made them
+
+    async def attempt(self, attempt: Attempt) -> Any:  # noqa: ANN401 - the step's value
+        """Make one attempt, from its admission to its end."""
+        call = self.call
+        run = call.run
+        outfit = self.outfit
+        breaker = outfit.breaker
+        attempt.started = run.time()
+        probe = breaker is not None and breaker.admit(attempt.started)
+        failed: BaseException | None = None
+        holding = False
+        try:
+            if outfit.widths:
+                if outfit.only is None or not outfit.only.take_idle():
+                    await self.take_slots(attempt)
+                holding = True
+                if not attempt.hedge:
+                    call.holds = self.policy.limit
+            call.attempts = attempt.number = call.attempts + 1
+            CURRENT.set(attempt)
+            attempt.task = task = current_task()  # type: ignore[assignment]
+            attempt.debt = task.cancelling()  # type: ignore[union-attr]
+            if outfit.hedges is not None and not attempt.hedge:
+                attempt.context = copy_context()
+                attempt.execution = self
+                outfit.hedges.arm(attempt, attempt.started)
+            if run.plain:
+                value = await timed(call, attempt, outfit.timeouts, self.deadline)
+            else:
+                value = await self.reserved(attempt)
+        except BaseException as error:
+            failed = error
+            if attempt.number:
+                self.note_failure(attempt, error)
+            raise
+        else:
+            if attempt.number > 1:
+                run.add_attempt(attempt, "ok", None)
+            return value
+        finally:
+            attempt.execution = None
+            if outfit.hedges is not None:
+                outfit.hedges.disarm(attempt)
+            if holding:
+                self.give_slots(attempt)
+            if breaker is not None:
+                self.tell_breaker(breaker, failed, probe=probe)
+            failed = None  # this frame stands in its traceback
+
+    async def reserved(self, attempt: Attempt) -> Any:  # noqa: ANN401 - the step's value
+        """Run the body between its reservation and its settlement."""
+        admission = self.call.run.runtime.hooks.admission
+        if admission is None:
+            return await timed(self.call, attempt, self.outfit.timeouts, self.deadline)
+        reservation = await admission.reserve(self.call)
+        try:
+            return await timed(self.call, attempt, self.outfit.timeouts, self.deadline)
+        finally:
+            admission.settle(reservation, self.call)
+
+    def note_failure(self, attempt: Attempt, error: BaseException) -> None:
+        """Record an attempt that did not succeed, and what it leaves open."""
+        call = self.call
+        if isinstance(error, CancelledError):
+            status = "cancelled"
+        else:
+            status = "timed_out" if isinstance(error, StepTimedOut) else "failed"
+        if attempt.abandoned is not None and not attempt.abandoned.done():
+            status = "abandoned"
+            add_fact(call, "abandoned", value=True)
+        policy = self.policy
+        unsure = isinstance(error, CancelledError) or leaves_writes_open(error)
+        if unsure and policy.effect == "write" and not policy.keyed:
+            add_fact(call, "ambiguous", value=True)
+            error.add_note(f"{call.name} is a write: it may or may not have happened")
+        if policy.keeps:  # else the call's own row says it all
+            call.run.add_attempt(attempt, status, error)
+
+    async def take_slots(self, attempt: Attempt) -> None:
+        """Wait for a slot of the step's limit, then of its pool; a hedge finds them free."""
+        taken: list[Width] = []
+        try:
+            for width, kind in self.outfit.widths:
+                if width.used:
+                    self.call.run.runtime.refuse_held(self.call, width)
+                if not width.take_nowait():
+                    await self.wait_turn(width, kind)
+                taken.append(width)
+        except BaseException:
+            for width in taken:
+                width.give()
+            raise
+        attempt.started = self.call.run.time()
+
+    async def wait_turn(self, width: Width, kind: str) -> None:
+        """Wait in line, visibly."""
+        call = self.call
+        began = call.run.time()
+        waiting = call.run.runtime.limit_waits.setdefault(width.name, {})
+        waiting[call] = None
+        try:
+            await width.wait_turn()
+        finally:
+            del waiting[call]
+            add_wait(call, kind, call.run.time() - began)
+
+    def give_slots(self, attempt: Attempt) -> None:
+        """Give the slots back, when the attempt has really ended."""
+        if not attempt.hedge:
+            self.call.holds = None
+        if attempt.abandoned is None:
+            for width, _ in self.outfit.widths:
+                width.give()
+        else:
+            for width, _ in self.outfit.widths:
+                self.give_later(width, attempt.abandoned)
+
+    def give_later(self, width: Width, thread: Future[Any]) -> None:
+        """Give a slot back when the thread has ended that could not be stopped."""
+        loop = self.call.run.runtime.loop
+        thread.add_done_callback(lambda _: loop.call_soon_threadsafe(width.give))
+
+    def has_room(self) -> bool:
+        """Say whether a hedge may be sent: no stress at the breaker, a slot free at once."""
+        breaker = self.outfit.breaker
+        calm = breaker is None or breaker.closed()
+        return calm and all(width.has_room() for width, _ in self.outfit.widths)
+
+    def tell_breaker(
+        self, breaker: BreakerState, error: BaseException | None, *, probe: bool
+    ) -> None:
+        """Count an attempt that ended of itself; one that was cancelled says nothing."""
+        if error is None:
+            breaker.ended(self.call.run.time(), failed=False, probe=probe)
+        elif not isinstance(error, CancelledError):
+            breaker.ended(self.call.run.time(), failed=is_transient(error), probe=probe)
+        elif probe:
+            breaker.withdrawn()
+
+    def delay_after(self, error: Exception) -> float | None:
+        """Give the seconds to wait before the next attempt, or `None` where there is none."""
+        call, retry, run = self.call, self.policy.retry, self.call.run
+        if retry is None or call.attempts >= retry.attempts or call.dropped:
+            return None
+        if not self.may_repeat(error) or not is_retried(error, retry):
+            return None
+        if run.retries >= max(RETRIES_ALWAYS, RETRY_SHARE * run.calls):
+            add_fact(call, "retries_spent", value=True)
+            return None
+        longest = min(retry.longest, retry.shortest * 2 ** (call.attempts - 1))
+        draw = run.random(self.scope, f"backoff@{call.attempts}")
+        delay = retry_after(error) + draw.uniform(0, longest)
+        if self.deadline is not None and run.time() + delay >= self.deadline:
+            return None
+        run.retries += 1
+        return delay
+
+    def may_repeat(self, error: Exception) -> bool:
+        """Say whether another attempt cannot act twice."""
+        policy = self.policy
+        return policy.effect == "read" or policy.keyed or isinstance(error, NotDone)
+
+    async def back_off(self, delay: float) -> None:
+        """Wait before the next attempt, holding nothing."""
+        began = self.call.run.time()
+        try:
+            await asyncio.sleep(delay)
+        finally:
+            add_wait(self.call, "backoff", self.call.run.time() - began)

@@ -1,0 +1,178 @@
+"""A call: a step applied to arguments, one unit of work that runs once.
+
+Making one runs nothing. It runs in a task of its own, started by whoever asks first; everybody who
+waits for it is a watcher, and the call tells its watchers itself, as its last act (a done callback
+a task costs about a microsecond). The last watcher to leave cancels it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from asyncio import CancelledError, Future, get_running_loop
+from sys import _getframe
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from fanwise.core import _watch
+from fanwise.core._run import note_reuse
+from fanwise.core._scope import CURRENT, Attempt
+from fanwise.core._watchers import Ending
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Generator
+    from types import CodeType
+
+    from fanwise.core._policies import Policy
+    from fanwise.core._run import Run
+    from fanwise.core._scope import Scope
+    from fanwise.core._step import Definition
+
+R_co = TypeVar("R_co", covariant=True)
+NO_KWARGS: dict[str, Any] = {}
+
+
+class Call(Generic[R_co]):
+    """Work as a value: `await` runs it, patterns run many of them.
+
+    Its attributes are the engine's: read them, do not set them. `status` is "new", "waiting" (for
+    the calls it is bound to), "running", or how it ended: "ok", "failed", "timed_out",
+    "cancelled", "skipped".
+    """
+
+    __slots__ = (
+        "__weakref__", "args", "attempts", "bare", "code", "dropped", "ended", "error", "excused",
+        "facts", "fan_in", "holds", "home", "id", "inputs", "key", "kwargs", "label", "load",
+        "number", "owner", "place", "policy", "result", "run", "started", "status", "step", "task",
+        "trace", "watchers",
+    )  # fmt: skip
+
+    step: Definition[R_co]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    attempts: int
+    bare: bool
+    dropped: bool
+    ended: float
+    error: BaseException | None
+    excused: bool
+    facts: dict[str, Any] | None
+    fan_in: int | None
+    holds: str | None
+    home: Scope | Attempt | None
+    id: int | None
+    inputs: tuple[Call[Any], ...] | _watch.Binding | None
+    key: bytes | None
+    label: str | None
+    load: int
+    number: int
+    owner: Scope
+    policy: Policy
+    result: R_co
+    run: Run
+    code: CodeType
+    place: int
+    started: float
+    status: str
+    task: asyncio.Task[None] | None
+    trace: Any
+    watchers: Any
+
+    def __init__(
+        self, step: Definition[R_co], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        """Describe the work; the place of the caller's caller is kept for the warning."""
+        frame = _getframe(2)
+        self.code = frame.f_code
+        self.place = frame.f_lasti  # the line is worked out only for the warning
+        self.step = step
+        self.args = args
+        self.kwargs = kwargs or NO_KWARGS
+        self.status = "new"
+        self.label = self.watchers = self.fan_in = self.inputs = self.key = self.id = None
+        self.attempts = 0
+        self.dropped = self.excused = False
+        here = self.home = CURRENT.get()
+        if here is None:
+            self.number = 0
+            return
+        counts = here.counts
+        if counts is None:
+            counts = here.counts = {}
+        name = step.name
+        self.number = counts.get(name, 0)
+        counts[name] = self.number + 1
+
+    @property
+    def name(self) -> str:
+        """The call's name for people: as given, or its step's, a pattern's with its place."""
+        if self.label is not None:
+            return self.label
+        if not self.step.pattern:
+            return self.step.name
+        plain = self.plan_name
+        return plain if self.number == 0 else f"{plain} {self.number + 1}"
+
+    @property
+    def plan_name(self) -> str:
+        """The name under which a plan knows it: never numbered."""
+        if self.label is not None:
+            return self.label
+        if self.step.pattern and self.home is not None:
+            scope = self.home.scope if isinstance(self.home, Attempt) else self.home
+            return f"{scope.step_name}/{self.step.name}" if scope.step_name else self.step.name
+        return self.step.name
+
+    def named(self, name: str) -> Call[R_co]:
+        """Give this same call the name `name`, for reports and plans."""
+        if not isinstance(name, str) or not name:
+            msg = f'a name is a str that is not empty, such as .named("search"), got {name!r}'
+            raise TypeError(msg)
+        self.label = name
+        return self
+
+    def __await__(self) -> Generator[Any, None, R_co]:
+        """Start it if nobody did, and wait for its end.
+
+        Raises what the step raised. Cancelled, it leaves; as the last watcher it cancels the call
+        and awaits the end of it.
+        """
+        here = CURRENT.get()
+        waiter = _watch.Waiter(None if here is None else here.call, Future(loop=get_running_loop()))
+        if not _watch.ask(self, waiter):
+            try:
+                yield from waiter.future
+            except CancelledError:
+                if _watch.leave(self, waiter):
+                    yield from Ending(self).wait().__await__()
+                raise
+        else:
+            note_reuse(self)
+        if self.status == "ok":
+            return self.result
+        error, trace = _watch.failure_of(self)
+        del self, waiter  # the frame stands in the error's traceback: it must not lead back here
+        try:
+            raise error.with_traceback(trace)
+        finally:
+            del error, trace
+
+    def __del__(self) -> None:
+        """Warn where the call was made and nobody ever asked for it."""
+        if self.status == "new" and not self.excused:
+            _warn_unawaited(self)
+
+    def __repr__(self) -> str:
+        """Name and status."""
+        return f"<Call {self.name} {self.status}>"
+
+
+def _warn_unawaited(call: Call[Any]) -> None:
+    if call.home is not None:
+        call.home.run.unawaited += 1
+    lines = [line for start, end, line in call.code.co_lines() if start <= call.place < end]
+    warnings.warn_explicit(
+        f"call of {call.step.name!r} was made and never awaited",
+        RuntimeWarning,
+        call.code.co_filename,
+        next(filter(None, lines), 0),
+    )

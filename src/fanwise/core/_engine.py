@@ -1,0 +1,192 @@
+"""The life of a call's task: from its first step to its row in the record."""
+
+from __future__ import annotations
+
+import logging
+from asyncio import CancelledError
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from fanwise.core._attempts import make_attempts
+from fanwise.core._errors import CallDropped, StepTimedOut, StrayCancel
+from fanwise.core._record import CHUNK
+from fanwise.core._scope import CURRENT, DEADLINE, Scope
+from fanwise.core._timed import timed
+from fanwise.core._watchers import LIVE, Ending, drop, excuse
+
+if TYPE_CHECKING:
+    from fanwise.core._call import Call
+
+log = logging.getLogger("fanwise")
+
+NO_KWARGS: dict[str, Any] = {}
+LONGEST_ERROR = 300  # characters of an error's text in the record
+ENGINE = tuple(str(Path(__file__).parents[1] / part) for part in ("core", "patterns"))
+
+
+async def run_call(call: Call[Any]) -> None:
+    """Run `call` in its own task, and tell its watchers as the last act."""
+    if call.status == "leaving":
+        excuse(call)
+        call.error = CallDropped(f"{call.name} was let go before it started")
+        finish(call, "skipped")
+        return
+    call.status = "running"
+    home = call.home
+    scope = Scope(call, call.run, call.owner if home is None else home)
+    CURRENT.set(scope)
+    try:
+        policy = call.policy
+        if call.bare and policy.bare:
+            call.attempts = 1
+            call.result = await call.step.function(*call.args, **call.kwargs)
+        elif call.bare and policy.only_timed:
+            call.attempts = 1
+            outfit = call.run.runtime.outfits.get(call.step)
+            if outfit is None:
+                outfit = call.run.runtime.outfit(call.step, policy)
+            scope.started = call.run.time()
+            scope.task = call.task  # type: ignore[assignment]
+            scope.debt = 0
+            call.result = await timed(call, scope, outfit.timeouts, DEADLINE.get())
+        else:
+            call.result = await make_attempts(call, scope)
+        status = "ok"
+    except GeneratorExit:
+        raise  # the loop is gone: nobody is left to be told
+    except (KeyboardInterrupt, SystemExit) as error:
+        finish(call, settle(call, error))
+        raise
+    except BaseException as error:  # noqa: BLE001 - every failure becomes the call's outcome
+        status = settle(call, error)
+    if scope.live:
+        await end_children(call, scope)
+    if call.dropped and status == "ok":
+        status = "cancelled"
+        note(call, late=call.result)
+    scope.call = None
+    finish(call, status)
+
+
+def settle(call: Call[Any], error: BaseException) -> str:
+    """Keep the error of a call, with the user's frames only, and give the call's status."""
+    if isinstance(error, CancelledError):
+        if call.dropped or (call.task is not None and call.task.cancelling()):
+            return "cancelled" if call.attempts else "skipped"
+        stray = StrayCancel(f"{call.name} raised a CancelledError that nobody had sent")
+        stray.__cause__ = keep_user_frames(error)
+        call.error = stray
+        return "failed"
+    call.error = keep_user_frames(error)
+    call.trace = error.__traceback__
+    if call.dropped:
+        return "cancelled"
+    return "timed_out" if isinstance(error, StepTimedOut) and error.call == call.id else "failed"
+
+
+def keep_user_frames(error: BaseException) -> BaseException:
+    """Take the engine's frames out of the error's traceback, and its references with them."""
+    frames = []
+    trace = error.__traceback__
+    while trace is not None:
+        if not trace.tb_frame.f_code.co_filename.startswith(ENGINE):
+            frames.append(trace)
+        trace = trace.tb_next
+    kept: TracebackType | None = None
+    for frame in reversed(frames):
+        kept = TracebackType(kept, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
+    return error.with_traceback(kept)
+
+
+async def end_children(call: Call[Any], scope: Scope) -> None:
+    """Cancel and await the calls that still live under an ended one, and say so."""
+    children = list(scope.live or ())
+    names = ", ".join(child.name for child in children[:5])
+    log.warning("%s ended while %s still ran: cancelled", call.name, names)
+    for child in children:
+        drop(child)
+    # This call has its result already, and its end is what the sender of a cancel waits for.
+    with suppress(CancelledError):
+        await Ending(*children).wait()
+
+
+def note(call: Call[Any], **facts: object) -> None:
+    """Keep what only few calls have."""
+    if call.facts is None:
+        call.facts = {}
+    call.facts.update(facts)
+
+
+def finish(call: Call[Any], status: str) -> None:
+    """End a call: its row, its watchers, its run where it was the whole of it."""
+    run = call.run
+    runtime = run.runtime
+    owner = call.owner
+    step = call.step
+    error = call.error
+    call.ended = now = run.time()
+    call.status = status
+    call.task = call.inputs = None
+    call.args = ()
+    call.kwargs = NO_KWARGS
+    if owner.live is not None:
+        owner.live.pop(call, None)
+    runtime.running -= 1
+    row = (
+        call.id,
+        owner.id,
+        call.fan_in,
+        step.name if step.pattern is None else call.plan_name,
+        step.pattern,
+        call.policy.role,
+        None if call.key is None else call.key.hex(),
+        call.started,
+        now,
+        status,
+        call.attempts,
+        call.load,
+        None if error is None else text_of(error),
+        None if call.facts is None and call.label is None else extras(call),
+    )
+    rows = run.rows.open
+    rows.append(row)
+    if len(rows) >= CHUNK or runtime.listeners:
+        run.after_row(row)
+    if call.dropped:
+        runtime.unwatch_stubborn(call)
+    watchers = call.watchers
+    call.watchers = None
+    if watchers.__class__ is list:
+        for watcher in watchers:
+            watcher.call_ended(call)
+    elif watchers is not None:
+        watchers.call_ended(call)
+    if run.main is call:
+        run.close()
+
+
+def text_of(error: BaseException) -> str:
+    """Give the error as a line for the record."""
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return text if len(text) <= LONGEST_ERROR else text[: LONGEST_ERROR - 1] + "\u2026"
+
+
+def extras(call: Call[Any]) -> tuple[tuple[str, str, Any], ...]:
+    """Give the facts of a call as atoms: never values."""
+    facts = call.facts or {}
+    found: list[tuple[str, str, Any]] = [("edges", "", each) for each in facts.get("edges", ())]
+    for group in ("waits", "usage"):
+        found += [(group, name, value) for name, value in facts.get(group, {}).items()]
+    if call.label is not None and not call.step.pattern:
+        found.append(("facts", "name", call.label))
+    for name, value in facts.items():
+        if name == "late":
+            found.append(("facts", "late", True))
+        elif name not in ("edges", "waits", "usage"):
+            found.append(("facts", name, value))
+    return tuple(found)
+
+
+__all__ = ["LIVE", "end_children", "finish", "note", "run_call"]

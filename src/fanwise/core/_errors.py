@@ -1,0 +1,121 @@
+"""What can go wrong, as one tree.
+
+FanwiseError
+├── NotEnough            a fan-in ended below its `need`; `.found` has what finished
+├── CallDropped          asked for after its last watcher had left
+├── CallSkipped          never started: its fan-in closed, or the runtime drains
+├── StrayCancel          a step raised a CancelledError that nobody sent
+├── CircularWait         a call awaits its own ancestor, or two await each other
+├── BreakerOpen          the step's breaker refuses calls for now
+├── LimitError
+│   ├── LimitHeld        a call asks for a width which an ancestor holds
+│   └── LimitUnknown     no definition for the name under an explicit Runtime
+├── WriteRefused         a write where only reads may be: in a race, or without a digest
+├── NotDone              raised by a step: the write did certainly not happen
+├── NotCanonical         an argument that cannot be part of a call's identity
+├── IdentityClash        equal calls from two tasks of one step, under a journal
+└── RecordDamaged        a record that is not readable as one
+
+TimeoutError
+└── TimedOut (also FanwiseError)
+    ├── StepTimedOut     one attempt took longer than the step's timeout
+    └── DeadlinePassed   `with deadline(...)` ran out
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fanwise.core._outcomes import FanIn
+
+
+class FanwiseError(Exception):
+    """Every error that Fanwise raises of its own."""
+
+
+class NotEnough(FanwiseError):
+    """Fewer branches succeeded than the fan-in needs.
+
+    `found` is the `FanIn` with everything that did finish; `__cause__` is the failure that came
+    first.
+    """
+
+    def __init__(self, message: str, found: FanIn[Any]) -> None:
+        """Keep what finished beside the message."""
+        super().__init__(message)
+        self.found = found
+
+
+class CallDropped(FanwiseError):
+    """The call was cancelled when its last watcher left; a call runs once, so it has no value."""
+
+
+class CallSkipped(FanwiseError):
+    """The call was never started."""
+
+
+class StrayCancel(FanwiseError):
+    """A step raised a `CancelledError` that nobody had sent: a failure of that step alone."""
+
+
+class CircularWait(FanwiseError):
+    """Waiting here would never end, since the other side waits for this one."""
+
+
+class BreakerOpen(FanwiseError):
+    """The step failed too often lately; `retry_in` is the wait until the next probe, in seconds."""
+
+    def __init__(self, message: str, retry_in: float) -> None:
+        """Keep the wait beside the message."""
+        super().__init__(message)
+        self.retry_in = retry_in
+
+
+class LimitError(FanwiseError):
+    """A limit refuses; never retried."""
+
+
+class LimitHeld(LimitError):
+    """A call asks for a width which an ancestor of it holds: it would wait for itself."""
+
+
+class LimitUnknown(LimitError):
+    """A step names a limit that the explicit `Runtime` does not define."""
+
+
+class WriteRefused(FanwiseError):
+    """A call with `effect="write"` stands where only reads may be."""
+
+
+class NotDone(FanwiseError):
+    """Raised by a step or an adapter: the write did certainly not happen and may be sent again."""
+
+
+class NotCanonical(FanwiseError, TypeError):
+    """An argument that has no canonical form, so that the call has no identity."""
+
+
+class IdentityClash(FanwiseError):
+    """Equal calls were made from two tasks of one step, so their order is an accident."""
+
+
+class RecordDamaged(FanwiseError, ValueError):
+    """The file is not a record, or is damaged before its last line."""
+
+
+class TimedOut(FanwiseError, TimeoutError):
+    """Time ran out."""
+
+
+class StepTimedOut(TimedOut):
+    """One attempt took longer than the step's `timeout`; `call` is the call's id in the record."""
+
+    def __init__(self, message: str, call: int | None = None) -> None:
+        """Keep whose attempt it was beside the message."""
+        super().__init__(message)
+        self.call = call
+
+
+class DeadlinePassed(TimedOut):
+    """The time of a `with deadline(...)` block, or of what encloses it, ran out."""

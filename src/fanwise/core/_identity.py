@@ -1,0 +1,116 @@
+"""The identity of a call: a key that is the same in every process, run and order of completion.
+
+key = hash(parent's key, step, version, arguments, occurrence among equal calls of the same parent).
+The occurrence is numbered when the call is made; the parent's attempt is not in it, so that a
+retried or hedged parent takes over its finished children and joins those in flight.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from fanwise.core._canonical import digest_of
+from fanwise.core._errors import IdentityClash, NotCanonical, WriteRefused
+from fanwise.core._scope import Attempt
+
+if TYPE_CHECKING:
+    from fanwise.core._call import Call
+    from fanwise.core._scope import Scope
+
+
+def identified(call: Call[Any], here: Scope | Attempt) -> Call[Any]:
+    """Give `call` its key, or give the equal call of an earlier attempt that need not run again."""
+    try:
+        base = _digest(call)
+    except NotCanonical:
+        if _under_journal(here):
+            raise
+        if call.step.policy.effect == "write":
+            call.excused = True
+            msg = (
+                f"{call.name} is a write under a step that may be retried or hedged, and an "
+                "argument of it has no canonical form, so that it could be sent twice: "
+                "say what counts with @step(key=...)"
+            )
+            raise WriteRefused(msg) from None
+        return call
+    call.key = digest_of(_parent_key(here), base, _occurrence(call, here, base))
+    kept = here.kept if isinstance(here, Attempt) else None
+    if kept is None:
+        return call
+    before = kept.get(call.key)
+    if before is not None and not before.dropped and before.status in _WORTH_KEEPING:
+        call.excused = True
+        return before
+    kept[call.key] = call
+    return call
+
+
+_WORTH_KEEPING = frozenset({"new", "waiting", "running", "ok"})
+
+
+def key_of(call: Call[Any]) -> bytes:
+    """Give the key of a call, computed now where nothing asked for it when the call was made."""
+    if call.key is None:
+        call.key = digest_of(_parent_key(call.home), _digest(call), call.number)
+    return call.key
+
+
+def _digest(call: Call[Any]) -> bytes:
+    step = call.step
+    policy = step.policy
+    if policy.key is not None:
+        return digest_of(step.name, policy.version, policy.key(*call.args, **call.kwargs))
+    named: dict[str, object] = dict(zip(step.parameters, call.args, strict=False))
+    rest = list(call.args[len(step.parameters) :])
+    parts: list[object] = [step.name, policy.version]
+    for name, value in sorted((named | call.kwargs).items()):
+        parts += [name, _argument(step.name, name, value)]
+    for value in rest:
+        parts.append(_argument(step.name, "*args", value))
+    return digest_of(*parts)
+
+
+def _argument(step: str, name: str, value: object) -> bytes:
+    if hasattr(value, "plan_name"):  # a bound call counts by its own key
+        return key_of(value)  # type: ignore[arg-type]
+    try:
+        return digest_of(value)
+    except NotCanonical as error:
+        msg = f"{step}({name}=...): {error}; say what counts with @step(key=...)"
+        raise NotCanonical(msg) from None
+
+
+def _parent_key(here: Scope | Attempt | None) -> bytes:
+    scope = here.scope if isinstance(here, Attempt) else here
+    if scope is None:
+        return b""
+    if scope.call is None:
+        return scope.run.id.encode()
+    if scope.call.step.pattern:  # a pattern adds its place: its arguments are calls and functions
+        call = scope.call
+        return digest_of(_parent_key(call.home), call.plan_name, call.number)
+    return key_of(scope.call)
+
+
+def _under_journal(here: Scope | Attempt) -> bool:
+    return here.scope.digests if isinstance(here, Attempt) else here.digests
+
+
+def _occurrence(call: Call[Any], here: Scope | Attempt, base: bytes) -> int:
+    counts = here.counts if here.counts is not None else {}
+    here.counts = counts
+    number = counts.get(base, 0)
+    counts[base] = number + 1
+    if _under_journal(here):
+        task = id(asyncio.current_task())
+        if counts.setdefault((base, "task"), task) != task:
+            call.excused = True
+            msg = (
+                f"equal calls of {call.step.name} were made from two tasks of one step, so that "
+                "which is which depends on their order: tell them apart with @step(key=...), "
+                "or put a step around each loop"
+            )
+            raise IdentityClash(msg)
+    return number

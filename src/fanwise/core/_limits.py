@@ -1,0 +1,95 @@
+"""Width limits in process: how many calls may hold a name at once, first come first served."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fanwise.core._policies import Limit
+
+
+@dataclass(frozen=True, slots=True)
+class LimitStatistics:
+    """A limit at one instant: its width, slots taken, calls waiting, and slots granted so far."""
+
+    name: str
+    at_once: int | None
+    in_flight: int
+    waiting: int
+    granted: int
+
+
+class Width:
+    """The slots of one limit and the calls that wait for one, in order."""
+
+    __slots__ = ("at_once", "granted", "name", "used", "waiting")
+
+    def __init__(self, name: str, limit: Limit) -> None:
+        """Make a limit with all its slots free."""
+        self.name = name
+        self.at_once = limit.at_once
+        self.used = 0
+        self.granted = 0
+        self.waiting: deque[asyncio.Future[None]] = deque()
+
+    def has_room(self) -> bool:
+        """Say whether a slot is free and nobody waits for it."""
+        return not self.waiting and (self.at_once is None or self.used < self.at_once)
+
+    def take_idle(self) -> bool:
+        """Take a slot if all are free: the usual case, where nobody can hold what he waits for."""
+        if self.used or self.waiting:
+            return False
+        self.used = 1
+        self.granted += 1
+        return True
+
+    def take_nowait(self) -> bool:
+        """Take a slot if there is room."""
+        if not self.has_room():
+            return False
+        self.used += 1
+        self.granted += 1
+        return True
+
+    async def wait_turn(self) -> None:
+        """Wait for a slot, in order of arrival; a cancelled wait gives its place, or slot, back."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():  # granted on the instant of the cancellation
+                self.give()
+            elif turn in self.waiting:  # else `give` met it first and dropped it
+                self.waiting.remove(turn)
+            raise
+
+    def give(self) -> None:
+        """Hand a slot to the first in line, or free it."""
+        while self.waiting:
+            turn = self.waiting.popleft()
+            if not turn.done():  # a cancelled turn stays in line until its task has its say
+                self.granted += 1
+                turn.set_result(None)
+                return
+        self.used -= 1
+
+    def refuse_all(self, error: Exception) -> None:
+        """Let everybody who waits fail with `error`."""
+        while self.waiting:
+            turn = self.waiting.popleft()
+            if not turn.done():
+                turn.set_exception(error)
+
+    def statistics(self) -> LimitStatistics:
+        """Give the limit's counters."""
+        waiting = sum(not turn.done() for turn in self.waiting)
+        return LimitStatistics(self.name, self.at_once, self.used, waiting, self.granted)
+
+    def __repr__(self) -> str:
+        """Show name and fill."""
+        return f"<Width {self.name} {self.used}/{self.at_once}, {len(self.waiting)} waiting>"

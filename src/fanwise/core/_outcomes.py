@@ -1,0 +1,187 @@
+"""`Outcome` and `FanIn`: what became of branches, in the order in which they were given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
+
+from fanwise.core._watchers import LIVE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from fanwise.core._call import Call
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+EMPTY: Mapping[int, Any] = MappingProxyType({})
+
+Status = Literal["ok", "failed", "timed_out", "cancelled", "skipped"]
+
+
+class Outcome(Generic[T_co]):
+    """What became of one branch.
+
+    `status` is "ok", "failed", "timed_out", "cancelled" or "skipped" (never started). `value` of a
+    gap raises its `error`. `late` is a value that came after the branch had been given up.
+    `started` and `ended` are seconds on the loop's clock; `attempts` counts hedges too.
+    """
+
+    __slots__ = ("ambiguous", "attempts", "ended", "error", "index", "item", "late", "name",
+                 "result", "started", "status", "usage")  # fmt: skip
+
+    name: str
+    index: int
+    item: object
+    status: Status
+    error: BaseException | None
+    ambiguous: bool
+    late: object
+    attempts: int
+    started: float | None
+    ended: float | None
+    usage: dict[str, int]
+
+    def __init__(self, call: Call[T_co] | None, status: Status, name: str, index: int) -> None:
+        """Freeze what is to be known of `call` now (`None`: an item that never became a call)."""
+        facts = (call.facts if call is not None and call.id is not None else None) or {}
+        begun = call is not None and call.attempts > 0
+        self.name = name
+        self.index = index
+        self.item = None
+        self.status = status
+        self.error = None
+        self.ambiguous = bool(facts.get("ambiguous"))
+        self.late = facts.get("late")
+        self.attempts = call.attempts if call is not None else 0
+        self.started = call.started if call is not None and begun else None
+        self.ended = call.ended if call is not None and begun and call.status not in LIVE else None
+        self.usage = dict(facts.get("usage", {}))
+        self.result: Any = call.result if call is not None and status == "ok" else None
+
+    @property
+    def value(self) -> T_co:
+        """The branch's value; a gap raises its error."""
+        if self.status == "ok":
+            return self.result  # type: ignore[no-any-return]
+        error = self.error
+        assert error is not None  # noqa: S101 - every gap has a cause
+        raise error
+
+    def __repr__(self) -> str:
+        """Tell the branch's story in a line."""
+        if self.status == "ok":
+            return f"<{self.name}: ok {self.result!r}>"
+        return f"<{self.name}: {self.status}{_because(self)}>"
+
+
+class FanIn(Generic[T_co]):
+    """What became of the branches of a fan-out, in the order given, never that of arrival."""
+
+    __slots__ = ("_by_name", "_calls", "_gaps", "_names", "_outcomes")
+
+    def __init__(
+        self,
+        calls: Sequence[Call[T_co]] = (),
+        names: Sequence[str | None] = (),
+        gaps: Mapping[int, Outcome[T_co]] = EMPTY,
+        outcomes: Sequence[Outcome[T_co]] | None = None,
+    ) -> None:
+        """Gather ended calls, but for the frozen `gaps`; or finished outcomes."""
+        self._calls = calls
+        self._names = names
+        self._gaps = gaps
+        self._outcomes = outcomes
+        self._by_name: dict[str, Outcome[T_co]] | None = None
+
+    @property
+    def outcomes(self) -> Sequence[Outcome[T_co]]:
+        """The outcome of each branch, in the order given."""
+        if self._outcomes is None:
+            names = branch_names(self._calls, self._names)
+            self._outcomes = [
+                self._gaps.get(index) or Outcome(call, "ok", names[index], index)
+                for index, call in enumerate(self._calls)
+            ]
+            for index, gap in self._gaps.items():
+                gap.name = names[index]
+        return self._outcomes
+
+    @overload
+    def __getitem__(self, key: Call[T]) -> Outcome[T]: ...
+    @overload
+    def __getitem__(self, key: str) -> Outcome[T_co]: ...
+    def __getitem__(self, key: Any) -> Any:
+        """Give the outcome of a branch, by its call or by its name; raise `KeyError`."""
+        if isinstance(key, str):
+            if self._by_name is None:
+                self._by_name = {outcome.name: outcome for outcome in self.outcomes}
+            return self._by_name[key]
+        for index, call in enumerate(self._calls):
+            if call is key:
+                return self.outcomes[index]
+        raise KeyError(key)
+
+    @property
+    def ok(self) -> Mapping[str, T_co]:
+        """The values of the branches that succeeded, by name, in order."""
+        return {o.name: o.result for o in self.outcomes if o.status == "ok"}
+
+    def values(self) -> list[T_co]:
+        """Give the values of the branches that succeeded, in order."""
+        if self._outcomes is not None:
+            return [o.result for o in self._outcomes if o.status == "ok"]
+        if not self._gaps:
+            return [call.result for call in self._calls]
+        return [call.result for i, call in enumerate(self._calls) if i not in self._gaps]
+
+    @property
+    def missing(self) -> list[str]:
+        """The names of the other branches, in order."""
+        return [o.name for o in self.outcomes if o.status != "ok"]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every branch succeeded."""
+        return not self._gaps and all(o.status == "ok" for o in self._outcomes or ())
+
+    def __len__(self) -> int:
+        """Count the branches."""
+        return len(self._calls if self._outcomes is None else self._outcomes)
+
+    def __iter__(self) -> Iterator[Outcome[T_co]]:
+        """Go through the outcomes, in order."""
+        return iter(self.outcomes)
+
+    def __str__(self) -> str:
+        """Say how many succeeded, and the cause of each gap in a line."""
+        gaps = [o for o in self.outcomes if o.status != "ok"]
+        lines = [f"{len(self.outcomes) - len(gaps)} of {len(self.outcomes)} branches are there"]
+        lines += [f"  {o.name}: {o.status}{_because(o)}" for o in gaps]
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        """Count."""
+        return f"<FanIn {len(self.values())} of {len(self.outcomes)} ok>"
+
+
+def _because(outcome: Outcome[Any]) -> str:
+    if outcome.error is None:
+        return ""
+    text = str(outcome.error).split("\n", 1)[0]
+    kind = type(outcome.error).__name__
+    late = " (its late value is kept)" if outcome.late is not None else ""
+    return f": {kind}: {text}{late}" if text else f": {kind}{late}"
+
+
+def branch_names(calls: Sequence[Call[Any]], given: Sequence[str | None]) -> list[str]:
+    """Give each branch its name: its keyword, else `.named`, else its step, numbered from 2 on."""
+    counts: dict[str, int] = {}
+    names = []
+    for index, call in enumerate(calls):
+        name = (given[index] if given else None) or call.label or call.plan_name
+        counts[name] = count = counts.get(name, 0) + 1
+        names.append(name if count == 1 else f"{name} {count}")
+    return names

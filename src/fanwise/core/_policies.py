@@ -1,0 +1,186 @@
+"""What a step may ask of the engine: frozen values, without state, made once and shared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Effect = Literal["read", "write"]
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Try again after a failure that may pass, with exponential back-off and full jitter.
+
+    `attempts` counts all of them, the first included (at least 1). The wait before attempt n + 1
+    is uniform in 0 to min(`longest`, `shortest` * 2**(n - 1)) seconds ("full jitter", Brooker,
+    "Exponential Backoff and Jitter", AWS 2015), on top of a `Retry-After` that the error carries.
+    Retried are connection errors, timeouts, HTTP 408, 409, 429 and 5xx, and the exception types
+    (or the predicate) in `on`; never `TypeError`, `ValueError`, cancellation or a refused limit.
+    """
+
+    attempts: int = 3
+    on: tuple[type[Exception], ...] | Callable[[Exception], bool] = ()
+    shortest: float = 0.1
+    longest: float = 30.0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        at_least("Retry(attempts=)", self.attempts, 1)
+        at_least("Retry(shortest=)", self.shortest, 0)
+        at_least("Retry(longest=)", self.longest, self.shortest)
+
+
+@dataclass(frozen=True, slots=True)
+class Hedge:
+    """Send a duplicate when the first attempt has not answered `after` seconds; the first wins.
+
+    At most `more` duplicates, `after` seconds apart (Dean and Barroso, "The Tail at Scale", 2013).
+    For reads only. A hedge takes a limit's slot without waiting for it, or is not sent.
+    """
+
+    after: float
+    more: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        at_least("Hedge(after=)", self.after, 0)
+        at_least("Hedge(more=)", self.more, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """Stop calling what fails (Nygard, "Release It!", 2007).
+
+    Opens when, within the last `window` seconds, at least `minimum` attempts ended and the share
+    that failed is at least `share`. After `pause` seconds one probe is let through: its success
+    closes the breaker, its failure opens it again.
+    """
+
+    share: float = 0.5
+    window: float = 30.0
+    minimum: int = 10
+    pause: float = 5.0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        if not 0 < self.share <= 1:
+            msg = f"Breaker(share=) is a share of attempts, above 0 and at most 1, got {self.share}"
+            raise ValueError(msg)
+        above_zero("Breaker(window=)", self.window)
+        at_least("Breaker(minimum=)", self.minimum, 1)
+        at_least("Breaker(pause=)", self.pause, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What is shared under a name: `at_once` calls may hold it at the same time (`None`: any)."""
+
+    at_once: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        if self.at_once is not None:
+            at_least("Limit(at_once=)", self.at_once, 1)
+
+
+class Policy:
+    """What the engine reads of a step: the arguments of `@step`, checked once."""
+
+    __slots__ = (
+        "bare",
+        "breaker",
+        "effect",
+        "hedge",
+        "key",
+        "keyed",
+        "keeps",
+        "limit",
+        "only_timed",
+        "retry",
+        "role",
+        "timeout",
+        "version",
+    )
+    FIELDS = (
+        "timeout", "retry", "hedge", "limit", "breaker", "effect", "keyed", "key", "version", "role"
+    )  # fmt: skip
+
+    def __init__(self, **given: Any) -> None:  # noqa: ANN401 - one check per name below
+        """Take the arguments of `@step`; raise `TypeError` or `ValueError` naming a wrong one."""
+        unknown = given.keys() - set(self.FIELDS)
+        if unknown:
+            msg = f"no policy is named {min(unknown)!r}; there are: {', '.join(self.FIELDS)}"
+            raise TypeError(msg)
+        self.timeout: float | None = given.get("timeout")
+        self.retry: Retry | None = given.get("retry")
+        self.hedge: Hedge | None = given.get("hedge")
+        self.limit: str | None = given.get("limit")
+        self.breaker: Breaker | None = given.get("breaker")
+        self.effect: Effect = given.get("effect", "read")
+        self.keyed: bool = given.get("keyed", False)
+        self.key: Callable[..., object] | None = given.get("key")
+        self.version: int | str = given.get("version", 1)
+        self.role: str = given.get("role", "work")
+        self._check()
+        self.keeps = self.retry is not None or self.hedge is not None
+        alone = not self.keeps and self.limit is self.breaker is None and self.effect == "read"
+        self.bare = alone and self.timeout is None
+        self.only_timed = alone and self.timeout is not None
+
+    def _check(self) -> None:
+        if self.timeout is not None:
+            at_least("timeout", self.timeout, 0)
+        _one_of("retry", self.retry, Retry)
+        _one_of("hedge", self.hedge, Hedge)
+        _one_of("breaker", self.breaker, Breaker)
+        _one_of("limit", self.limit, str)
+        if self.effect not in ("read", "write"):
+            msg = f'effect is "read" or "write", got {self.effect!r}'
+            raise ValueError(msg)
+        if self.hedge is not None and self.effect == "write":
+            msg = "a write takes no hedge, since a duplicate would act twice: drop hedge="
+            raise ValueError(msg)
+        if self.keyed and self.effect != "write":
+            msg = 'keyed=True says that the target honours a write\'s key: add effect="write"'
+            raise ValueError(msg)
+
+    def changed(self, overrides: dict[str, Any]) -> Policy:
+        """Give the same policy with some arguments replaced."""
+        return Policy(**{name: getattr(self, name) for name in self.FIELDS} | overrides)
+
+    def __repr__(self) -> str:
+        """Show what differs from an empty policy."""
+        shown = {name: getattr(self, name) for name in self.FIELDS}
+        plain = {"effect": "read", "keyed": False, "version": 1, "role": "work"}
+        text = ", ".join(f"{n}={v!r}" for n, v in shown.items() if v != plain.get(n))
+        return f"Policy({text})"
+
+
+def at_least(name: str, value: float, least: float) -> None:
+    """Raise, naming the argument, where `value` is not a number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        msg = f"{name} is a number, got {value!r}"
+        raise TypeError(msg)
+    if not value >= least:
+        msg = f"{name} is at least {least}, got {value}"
+        raise ValueError(msg)
+
+
+def above_zero(name: str, value: float) -> None:
+    """Raise, naming the argument, where `value` is not a number above zero."""
+    at_least(name, value, 0)
+    if value == 0:
+        msg = f"{name} is above 0, got {value}"
+        raise ValueError(msg)
+
+
+def _one_of(name: str, value: object, kind: type) -> None:
+    if value is not None and not isinstance(value, kind):
+        example = {"str": '"search"', "Retry": "Retry(attempts=3)", "Hedge": "Hedge(after=0.2)"}
+        shown = example.get(kind.__name__, f"{kind.__name__}()")
+        msg = f"{name} is a {kind.__name__}, such as {name}={shown}, got {value!r}"
+        raise TypeError(msg)

@@ -1,0 +1,268 @@
+"""The record of a run: one row of atoms a call, written at its end (format 1, docs/record.md).
+
+In memory a row is a tuple of str, int, float and None, in chunks of 1,024 sealed into tuples: the
+collector stops visiting what can hold no reference cycle, so that a million rows cost a user's own
+code nothing. Views with names (`CallRow`) and JSON lines are made when somebody reads.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from fanwise.core._errors import RecordDamaged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+FORMAT = 1
+CHUNK = 1024
+ATTEMPT = "attempt"
+
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The first line of a run's record. `anchor` is Unix time in nanoseconds at time 0."""
+
+    run: str
+    anchor: int
+    seed: int
+    versions: dict[str, str] = field(default_factory=dict)
+    format: int = FORMAT
+
+
+@dataclass(frozen=True, slots=True)
+class CallRow:
+    """What became of one call. Times are integer microseconds since the header's anchor.
+
+    `parent` is the call whose body made it, `fan_in` the pattern that gathered it, `edges` the
+    calls whose values it was bound to. `waits` maps limit, pool, buffer and backoff to
+    microseconds. `facts` holds what only some calls have: cause, ambiguous, late, hedges, cost.
+    """
+
+    call: int
+    parent: int | None
+    fan_in: int | None
+    step: str
+    pattern: str | None
+    role: str
+    key: str | None
+    start: int
+    end: int
+    status: str
+    attempts: int
+    load: int
+    error: str | None = None
+    edges: tuple[int, ...] = ()
+    waits: dict[str, int] = field(default_factory=dict)
+    usage: dict[str, int] = field(default_factory=dict)
+    facts: dict[str, str | int | float | bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """An attempt worth a row of its own: one that did not succeed, or was not the first."""
+
+    call: int
+    attempt: int
+    hedge: bool
+    start: int
+    end: int
+    status: str
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """All rows of one run. `torn` says that a last line was cut and left out."""
+
+    header: Header
+    calls: tuple[CallRow, ...]
+    attempts: tuple[AttemptRow, ...] = ()
+    torn: bool = False
+
+
+class Rows:
+    """The rows of a live run: an open chunk and the sealed ones."""
+
+    __slots__ = ("dropped", "open", "sealed", "written")
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.open: list[Row] = []
+        self.sealed: list[tuple[Row, ...]] = []
+        self.dropped = 0  # sealed chunks that only a file holds now
+        self.written = 0  # rows that a file holds
+
+    def seal(self) -> None:
+        """Close the open chunk. The chunk is listed before the open one is replaced (see since)."""
+        self.sealed.append(tuple(self.open))
+        self.open = []
+
+    def since(self, chunk: int, offset: int) -> tuple[list[Row], int, int]:
+        """Give the rows after a position, and the new position; safe from another thread.
+
+        The open chunk is taken first: if it was sealed meanwhile, the sealed list holds it.
+        """
+        open_rows = self.open
+        sealed = self.sealed[chunk - self.dropped :]
+        if sealed:
+            rows = [row for part in sealed for row in part][offset:]
+            return rows, chunk + len(sealed), 0
+        rows = open_rows[offset:]
+        return rows, chunk, offset + len(rows)
+
+    @staticmethod
+    def position(chunk: int, offset: int) -> int:
+        """Give the number of rows before a position."""
+        return chunk * CHUNK + offset
+
+    def drop(self, chunks: int) -> None:
+        """Forget the oldest sealed chunks, which are on disk."""
+        del self.sealed[:chunks]
+        self.dropped += chunks
+
+    def __len__(self) -> int:
+        """Count all rows in memory."""
+        return sum(map(len, self.sealed)) + len(self.open)
+
+    def __iter__(self) -> Iterator[Row]:
+        """Go through all rows in memory, oldest first."""
+        for chunk in self.sealed:
+            yield from chunk
+        yield from tuple(self.open)
+
+
+def view_of(row: Row, epoch: float) -> CallRow | AttemptRow:
+    """Give the named view of a row; `epoch` is the loop's time at the anchor."""
+    if row[0] == ATTEMPT:
+        _, call, attempt, hedge, start, end, status, error = row
+        times = microseconds(start, epoch), microseconds(end, epoch)
+        return AttemptRow(call, attempt, bool(hedge), *times, status, error)
+    (call, parent, fan_in, step, pattern, role, key, start, end, status, attempts, load, error,
+     extra) = row  # fmt: skip
+    view = CallRow(
+        call, parent, fan_in, step, pattern, role, key, microseconds(start, epoch),
+        microseconds(end, epoch), status, attempts, load, error,
+    )  # fmt: skip
+    return view if extra is None else _with_extra(view, extra)
+
+
+def _with_extra(view: CallRow, extra: tuple[tuple[str, str, Any], ...]) -> CallRow:
+    edges: tuple[int, ...] = ()
+    groups: dict[str, dict[str, Any]] = {"waits": {}, "usage": {}, "facts": {}}
+    for group, name, value in extra:
+        if group == "edges":
+            edges = (*edges, value)
+        elif group == "waits":
+            groups[group][name] = round(value * 1_000_000)
+        else:
+            groups[group][name] = value
+    base = {name: getattr(view, name) for name in CallRow.__slots__}
+    return CallRow(**{**base, "edges": edges, **groups})
+
+
+def microseconds(time: float, epoch: float) -> int:
+    """Give a loop's time as integer microseconds since the anchor."""
+    return round((time - epoch) * 1_000_000)
+
+
+def line_of(view: Header | CallRow | AttemptRow, run: str | None = None) -> str:
+    """Give the JSON line of a header or row, without what is empty; `run` where it must be named."""
+    if isinstance(view, Header):
+        data: dict[str, Any] = {"fanwise": view.format, "run": view.run, "anchor": view.anchor}
+        data |= {"seed": view.seed, "versions": view.versions}
+        return json.dumps(data, separators=(",", ":"))
+    named = {name: getattr(view, name) for name in type(view).__slots__}
+    data = {n: v for n, v in named.items() if v or (v == 0 and v is not False)}
+    data |= {} if run is None else {"run": run}
+    return json.dumps(data, separators=(",", ":"))
+
+
+def read_records(lines: Iterable[str]) -> list[RunRecord]:
+    """Read the runs of a record, in the order of their headers.
+
+    A last line that was cut short is left out and said (`torn`); any other damage raises
+    `RecordDamaged` with the number of the line.
+    """
+    return _read(lines).records()
+
+
+def read_rows(lines: Iterable[str], run: str) -> list[CallRow | AttemptRow]:
+    """Read the rows of one run, in the order in which they were written."""
+    return _read(lines).rows.get(run, [])
+
+
+def _read(lines: Iterable[str]) -> _Reader:
+    reader = _Reader()
+    pending: tuple[int, str] | None = None
+    for number, line in enumerate(lines, 1):
+        if pending is not None:
+            reader.take(*pending)
+        pending = (number, line)
+    if pending is not None:
+        reader.take_last(*pending)
+    return reader
+
+
+class _Reader:
+    """Collects the lines of a record under their headers."""
+
+    def __init__(self) -> None:
+        self.headers: dict[str, Header] = {}
+        self.rows: dict[str, list[CallRow | AttemptRow]] = {}
+        self.latest = ""
+        self.torn = False
+
+    def take(self, number: int, line: str) -> None:
+        try:
+            self._file(json.loads(line))
+        except (ValueError, KeyError, TypeError) as error:
+            msg = f"line {number} is not a line of a record: {line.strip()[:60]!r} ({error})"
+            raise RecordDamaged(msg) from error
+
+    def take_last(self, number: int, line: str) -> None:
+        try:
+            self.take(number, line)
+        except RecordDamaged:
+            if line.endswith("\n") or not self.headers:
+                raise
+            self.torn = True
+
+    def _file(self, data: dict[str, Any]) -> None:
+        if "fanwise" in data:
+            self._open(data)
+            return
+        run = data.pop("run", self.latest)
+        if "step" in data:
+            edges = tuple(data.pop("edges", ()))
+            blank = {"parent": None, "fan_in": None, "pattern": None, "key": None}
+            self.rows[run].append(CallRow(**(blank | data), edges=edges))
+        else:
+            self.rows[run].append(AttemptRow(**({"hedge": False} | data)))
+
+    def _open(self, data: dict[str, Any]) -> None:
+        version = data.pop("fanwise")
+        if version != FORMAT:
+            msg = f"format {version} is not known here (known: {FORMAT})"
+            raise ValueError(msg)
+        header = Header(**data, format=version)
+        self.latest = header.run
+        self.headers[header.run] = header
+        self.rows[header.run] = []
+
+    def records(self) -> list[RunRecord]:
+        return [record_of(h, self.rows[run], torn=self.torn) for run, h in self.headers.items()]
+
+
+def record_of(
+    header: Header, rows: Iterable[CallRow | AttemptRow], *, torn: bool = False
+) -> RunRecord:
+    """Sort rows into a record."""
+    rows = list(rows)
+    calls = tuple(row for row in rows if isinstance(row, CallRow))
+    attempts = tuple(row for row in rows if isinstance(row, AttemptRow))
+    return RunRecord(header, calls, attempts, torn)

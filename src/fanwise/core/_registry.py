@@ -1,0 +1,30 @@
+"""The one table from an address in a string to the object that it stands for.
+
+With the `__getattr__` of the root this holds the only dynamic imports of the library. An
+entry's key is a whole address or the part before its colon; its value names a module and
+a callable in it, which takes the whole address and gives the object.
+"""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Final, cast
+
+TABLE: Final[dict[str, dict[str, str]]] = {
+    "command": {"digest": "fanwise.cli._digest:command"},
+    "model": {"local:extractive": "fanwise.providers:extractive"},
+}
+
+
+def load(kind: str, address: str) -> object:
+    """Give the object of an address, importing its module at the first use.
+
+    Raises ValueError for an address that is not in the table.
+    """
+    entries = TABLE[kind]
+    target = entries.get(address) or entries.get(address.partition(":")[0])
+    if target is None:
+        known = ", ".join(sorted(entries))
+        raise ValueError(f"{kind}={address!r} is not known; known are: {known}")
+    module, _, attribute = target.partition(":")
+    make = cast("Callable[[str], object]", getattr(import_module(module), attribute))
+    return make(address)

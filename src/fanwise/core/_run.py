@@ -1,0 +1,158 @@
+"""One execution of a call: its id, its rows, its counters."""
+
+from __future__ import annotations
+
+import random
+import time
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+from fanwise.core._record import ATTEMPT, CHUNK, Header, Rows, read_rows, record_of, view_of
+from fanwise.core._scope import CURRENT, Attempt, Scope, path_of
+from fanwise.core._version import __version__
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from fanwise.core._call import Call
+    from fanwise.core._protocols import Body
+    from fanwise.core._record import Row, RunRecord
+    from fanwise.core._runtime import Runtime
+
+
+class Run:
+    """One execution of a call. `runtime.start` gives it; `await run.wait()` gives its value."""
+
+    __slots__ = ("__weakref__", "anchor", "body", "calls", "digests", "epoch", "id", "main",
+                 "next_id", "over", "plain", "retries", "root", "rows", "runtime", "seed", "task",
+                 "time", "unawaited")  # fmt: skip
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        main: Call[Any],
+        *,
+        run_id: str,
+        seed: int,
+        body: Body | None = None,
+    ) -> None:
+        """Open a run of `main`."""
+        self.runtime = runtime
+        self.main: Call[Any] | None = main
+        self.id = run_id
+        self.seed = seed
+        self.body = body
+        self.time = runtime.time
+        self.rows = Rows()
+        self.next_id = -1
+        self.calls = self.retries = self.unawaited = 0
+        self.over = False
+        self.digests = runtime.hooks.journal is not None
+        self.plain = body is None and not runtime.hooks
+        self.anchor = time.time_ns()
+        self.epoch = self.time()
+        self.task: asyncio.Task[Any] | None = None
+        self.root = Scope(None, self, None)
+
+    @property
+    def header(self) -> Header:
+        """The first line of the run's record."""
+        return Header(self.id, self.anchor, self.seed, {"fanwise": __version__})
+
+    def add_row(self, row: Row) -> None:
+        """Keep a row."""
+        self.rows.open.append(row)
+        self.after_row(row)
+
+    def after_row(self, row: Row) -> None:
+        """Seal the chunk where it is full, and show the row to whoever listens."""
+        if len(self.rows.open) >= CHUNK:
+            self.rows.seal()
+            self.runtime.sealed(self)
+        if self.runtime.listeners:
+            self.runtime.tell_listeners(view_of(row, self.epoch))
+
+    def add_attempt(self, attempt: Attempt, status: str, error: BaseException | None) -> None:
+        """Keep a row for an attempt that failed or was not the first."""
+        text = None if error is None else f"{type(error).__name__}: {error}"[:300]
+        self.add_row(
+            (
+                ATTEMPT,
+                attempt.scope.id,
+                attempt.number,
+                attempt.hedge,
+                attempt.started,
+                self.time(),
+                status,
+                text,
+            )
+        )
+
+    def reuse(self, call: Call[Any]) -> None:
+        """Note that this run took the value of a call of another run."""
+        now = self.time()
+        self.next_id += 1
+        here = CURRENT.get()
+        parent = None if here is None else (here.scope if isinstance(here, Attempt) else here).id
+        self.add_row(
+            (
+                self.next_id,
+                parent,
+                None,
+                call.step.name,
+                call.step.pattern,
+                call.policy.role,
+                None,
+                now,
+                now,
+                "reused",
+                0,
+                0,
+                None,
+                (("facts", "from", call.run.id),),
+            )
+        )
+
+    def close(self) -> None:
+        """End the run: its record is complete."""
+        self.over = True
+        self.main = None
+        self.runtime.forget(self)
+
+    def random(self, here: Scope | Attempt, purpose: str) -> random.Random:
+        """Give the generator for one use in one place: the same for the same seed and program."""
+        text = f"{self.seed}:{path_of(here)}:{purpose}".encode()
+        return random.Random(int.from_bytes(blake2b(text, digest_size=8).digest()))
+
+    def record(self) -> RunRecord:
+        """Give the run's record so far; it is complete when the run is over."""
+        rows = [view_of(row, self.epoch) for row in self.rows]
+        spilled = self.rows.dropped * CHUNK
+        if spilled:
+            with self.runtime.writer_of(self).path.open(encoding="utf-8") as lines:
+                rows = read_rows(lines, self.id)[:spilled] + rows
+        return record_of(self.header, rows)
+
+    async def wait(self) -> Any:  # noqa: ANN401 - the value of the run's call
+        """Wait for the end of a started run, and give its value or raise its error."""
+        if self.task is None:
+            msg = "this run was not started with runtime.start(...): await its call instead"
+            raise RuntimeError(msg)
+        return await self.task
+
+    def cancel(self) -> None:
+        """Cancel a started run."""
+        if self.task is not None:
+            self.task.cancel()
+
+    def __repr__(self) -> str:
+        """Show id and progress."""
+        state = "over" if self.over else "live"
+        return f"<Run {self.id} {state}, {self.calls} calls>"
+
+
+def note_reuse(call: Call[Any]) -> None:
+    """Give the awaiting run a row where it takes the value of another run's call."""
+    here = CURRENT.get()
+    if here is not None and here.run is not call.run:
+        here.run.reuse(call)

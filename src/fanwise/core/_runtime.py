@@ -1,0 +1,291 @@
+"""The runtime: where calls run. One per event loop serves by default."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+import weakref
+from collections import deque
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from fanwise.core._errors import CallSkipped
+from fanwise.core._record import CHUNK
+from fanwise.core._run import Run
+from fanwise.core._scope import CURRENT
+from fanwise.core._shared import Shared
+from fanwise.core._writer import RecordWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from contextvars import Token
+    from types import TracebackType
+
+    from fanwise.core._breaker import BreakerStatistics
+    from fanwise.core._call import Call
+    from fanwise.core._limits import LimitStatistics
+    from fanwise.core._policies import Limit
+    from fanwise.core._protocols import Body, Plan
+    from fanwise.core._record import AttemptRow, CallRow
+
+T = TypeVar("T")
+
+log = logging.getLogger("fanwise")
+KEPT_ROWS = 1 << 20
+KEPT_RUNS = 1000
+LOOP_ATTRIBUTE = "_fanwise_runtime"
+
+RUNTIME: ContextVar[Runtime | None] = ContextVar("fanwise_runtime", default=None)
+OPEN: weakref.WeakSet[Runtime] = weakref.WeakSet()
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeStatistics:
+    """A runtime at one instant: calls running, live runs, limits and breakers in use."""
+
+    running: int
+    runs: int
+    limits: tuple[LimitStatistics, ...]
+    breakers: tuple[BreakerStatistics, ...]
+
+
+class Runtime(Shared):
+    """Where calls run: `async with Runtime(...) as runtime: await runtime.run(call)`.
+
+    `record` is a path to which the rows of every run are written; `limits` maps names, or patterns
+    such as "anthropic/*", to `Limit`; `plan` maps names of steps and patterns to what it overrides;
+    `listeners` are called with each row as it is made, on the loop; `seed` makes the engine's own
+    randomness repeatable (`None`: drawn anew). Leaving the block cancels what still runs, waits
+    for it and for functions in threads, and closes the record.
+    """
+
+    def __init__(
+        self,
+        *,
+        record: str | os.PathLike[str] | None = None,
+        limits: Mapping[str, Limit] | None = None,
+        plan: Plan | None = None,
+        listeners: Iterable[Callable[[CallRow | AttemptRow], None]] = (),
+        seed: int | None = None,
+    ) -> None:
+        """Describe a runtime; it starts when its block is entered."""
+        super().__init__({} if limits is None else limits, plan)
+        self.seed = int.from_bytes(os.urandom(4)) if seed is None else seed
+        self.listeners = list(listeners)
+        self.draining = False
+        self.id = f"{time.strftime('%Y%m%dT%H%M%S')}-{os.urandom(3).hex()}"
+        self.live: dict[Run, None] = {}
+        self.finished: deque[Run] = deque()
+        self.held = 0
+        self.count = 0
+        self.entered = False
+        self.record_path = None if record is None else Path(record)
+        self.writer: RecordWriter | None = None
+        self._spills: dict[Run, RecordWriter] = {}
+        self._token: Token[Runtime | None] | None = None
+
+    # Life
+
+    async def __aenter__(self) -> Self:
+        """Start, on the running loop; raise `OSError` where the record cannot be written."""
+        self._start(asyncio.get_running_loop())
+        if self.record_path is not None:
+            self.writer = await self._off_loop(RecordWriter, self.record_path)
+        self._token = RUNTIME.set(self)
+        return self
+
+    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.use_loop(loop)
+        self.entered = True
+        OPEN.add(self)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Cancel what still runs, wait for it, and close the record."""
+        if self._token is not None:
+            RUNTIME.reset(self._token)
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End the runtime, as leaving its block does."""
+        tasks = [run.task for run in self.live if run.task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        self.entered = False
+        OPEN.discard(self)
+        await self._off_loop(self.close_shared)
+        for writer in [self.writer, *self._spills.values()]:
+            if writer is not None:
+                await self._off_loop(writer.close)
+                if writer.error is not None:
+                    log.error("the record %s is not whole: %s", writer.path, writer.error)
+
+    async def _off_loop(self, function: Callable[..., T], *args: Any) -> T:  # noqa: ANN401
+        if self.threads is None:  # the virtual clock: nothing happens beside the loop
+            return function(*args)
+        return await asyncio.get_running_loop().run_in_executor(None, function, *args)
+
+    # Runs
+
+    async def run(
+        self,
+        call: Call[T],
+        *,
+        run_id: str | None = None,
+        seed: int | None = None,
+        body: Body | None = None,
+    ) -> T:
+        """Run `call` as one run, and give its value or raise its error.
+
+        `run_id` names the run in its record. `body` is the rehearsal hook, asked at every attempt.
+        Cancelled, it cancels the call and awaits its end.
+        """
+        return await self._in(self._open(call, run_id, seed, body), call)
+
+    def start(
+        self,
+        call: Call[Any],
+        *,
+        run_id: str | None = None,
+        seed: int | None = None,
+        body: Body | None = None,
+    ) -> Run:
+        """Start `call` as one run in the background; `await run.wait()` gives its value."""
+        run = self._open(call, run_id, seed, body)
+        run.task = asyncio.Task(self._in(run, call), loop=self.loop, name=f"run {run.id}")
+        return run
+
+    def _open(
+        self, call: Call[Any], run_id: str | None, seed: int | None, body: Body | None
+    ) -> Run:
+        if not hasattr(call, "plan_name"):
+            msg = f"a run is of a call, such as runtime.run(answer(question)), got {call!r}"
+            raise TypeError(msg)
+        if not self.entered:
+            msg = "the runtime is not open: `async with Runtime() as runtime:` around it"
+            raise RuntimeError(msg)
+        self.count += 1
+        run = Run(
+            self,
+            call,
+            run_id=f"{self.id}-{self.count}" if run_id is None else run_id,
+            seed=self.seed if seed is None else seed,
+            body=body,
+        )
+        self.live[run] = None
+        if self.writer is not None:
+            self.writer.follow(run)
+        return run
+
+    async def _in(self, run: Run, call: Call[T]) -> T:
+        token = CURRENT.set(run.root)
+        try:
+            return await call
+        finally:
+            CURRENT.reset(token)
+            if not run.over:
+                run.close()
+
+    def drain(self) -> None:
+        """Start nothing more: what runs goes on, fan-ins close with the rest `skipped`."""
+        self.draining = True
+        for width in [*self.widths.values(), *([self.threads] if self.threads else [])]:
+            width.refuse_all(CallSkipped(f"{width.name}: the runtime drains"))
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """The runs whose records are still held, oldest first."""
+        return (*self.finished, *self.live)
+
+    def statistics(self) -> RuntimeStatistics:
+        """Give the runtime's counters."""
+        return RuntimeStatistics(
+            self.running,
+            len(self.live),
+            tuple(width.statistics() for width in self.widths.values()),
+            tuple(state.statistics(self.time()) for state in self.breakers.values()),
+        )
+
+    # What runs tell
+
+    def sealed(self, run: Run) -> None:
+        """Take note of a full chunk; beyond the bound, rows move from memory to a file."""
+        if len(run.rows.sealed) * CHUNK <= KEPT_ROWS:
+            return
+        if self.writer is not None:
+            self.writer.keep = KEPT_ROWS
+        elif run not in self._spills:
+            path = Path(".fanwise") / "runs" / f"{run.id}.jsonl"
+            self._spills[run] = RecordWriter(path, keep=KEPT_ROWS)
+            self._spills[run].follow(run)
+
+    def writer_of(self, run: Run) -> RecordWriter:
+        """Give the writer that has the rows of `run` which memory has not."""
+        writer = self.writer or self._spills.get(run)
+        if writer is None:
+            msg = f"{run!r} has no rows outside memory"
+            raise LookupError(msg)
+        return writer
+
+    def forget(self, run: Run) -> None:
+        """Move a run that is over to the finished ones, of which the oldest are forgotten whole."""
+        self.live.pop(run, None)
+        self.finished.append(run)
+        self.held += len(run.rows)
+        while len(self.finished) > KEPT_RUNS or (self.held > KEPT_ROWS and len(self.finished) > 1):
+            self.held -= len(self.finished.popleft().rows)
+
+    def tell_listeners(self, row: CallRow | AttemptRow) -> None:
+        """Show a row to whoever listens; a listener that fails is dropped, nothing else is lost."""
+        for listener in list(self.listeners):
+            try:
+                listener(row)
+            except Exception:
+                log.exception("listener %r failed and is dropped", listener)
+                self.listeners.remove(listener)
+
+    def __repr__(self) -> str:
+        """Show id and load."""
+        return f"<Runtime {self.id}, {len(self.live)} runs, {self.running} calls running>"
+
+
+def current_runtime() -> Runtime:
+    """Give the runtime of the enclosing block, or the running loop's default."""
+    runtime = RUNTIME.get()
+    loop = asyncio.get_running_loop()
+    if runtime is not None and runtime.entered and runtime.loop is loop:
+        return runtime
+    default: Runtime | None = getattr(loop, LOOP_ATTRIBUTE, None)
+    if default is None:
+        default = Runtime()
+        default.definitions = None  # a limit that nobody defined is no limit here
+        default._start(loop)  # noqa: SLF001 - of the same class
+        setattr(loop, LOOP_ATTRIBUTE, default)
+    return default
+
+
+def current_run(call: Call[Any]) -> Run:
+    """Give a new run for a call that is awaited outside any."""
+    return current_runtime()._open(call, None, None, None)  # noqa: SLF001 - of the same module
+
+
+def run(call: Call[T], *, runtime: Runtime | None = None) -> T:
+    """Run a call from a script: a loop, a runtime, the call, and an orderly end of all three."""
+
+    async def main() -> T:
+        async with Runtime() if runtime is None else runtime as entered:
+            if runtime is None:
+                entered.definitions = None
+            return await entered.run(call)
+
+    return asyncio.run(main())

@@ -1,0 +1,125 @@
+"""What a running call is to the calls made and started under it.
+
+A `Scope` belongs to one execution of a call, an `Attempt` to one attempt of a call whose policy can
+make several, or limit its time. The context variable `CURRENT` holds whichever is innermost.
+Neither refers to the call's value, and `Scope.call` is cut when the call ends: a call refers to its
+maker's scope for ever, so that anything else would be a reference cycle.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio
+    from contextvars import Context
+
+    from fanwise.core._attempts import Execution
+    from fanwise.core._call import Call
+    from fanwise.core._hedging import Hedging
+    from fanwise.core._run import Run
+
+
+class Scope:
+    """One execution of a call, as its children see it."""
+
+    __slots__ = ("call", "counts", "debt", "digests", "id", "live", "number", "parent", "run",
+                 "started", "step_name", "task", "timed_out")  # fmt: skip
+
+    # Set by `timed` where the call makes a single attempt, which is then this scope itself.
+    debt: int
+    started: float
+    task: asyncio.Task[Any]
+    timed_out: bool
+
+    def __init__(self, call: Call[Any] | None, run: Run, parent: Scope | Attempt | None) -> None:
+        """Open the scope of `call`, or of a whole run where there is none."""
+        self.call = call
+        self.run = run
+        self.parent = parent
+        self.counts: dict[Any, int] | None = None
+        self.live: dict[Call[Any], None] | None = None
+        self.digests = run.digests
+        if call is None:
+            self.id: int | None = None
+            self.step_name = ""
+            self.number = 0
+        else:
+            self.id = call.id
+            self.step_name = call.step.name
+            self.number = call.number
+
+    def __repr__(self) -> str:
+        """Name the step."""
+        return f"<Scope of {self.step_name or 'run'} #{self.id}>"
+
+
+class Attempt:
+    """One attempt of a call: what it counts for itself, and what interrupts it."""
+
+    __slots__ = ("abandoned", "context", "counts", "debt", "digests", "execution", "hedge",
+                 "hedging", "kept", "number", "scope", "started", "task", "timed_out")  # fmt: skip
+
+    context: Context  # a copy, for duplicates
+    debt: int
+    execution: Execution | None  # while a duplicate may still be sent
+    started: float
+    task: asyncio.Task[Any]
+    timed_out: bool
+
+    def __init__(self, scope: Scope, kept: dict[bytes, Call[Any]] | None) -> None:
+        """Prepare an attempt; `kept` holds the children of all attempts by identity."""
+        self.scope = scope
+        self.number = 0  # until it is admitted
+        self.counts: dict[Any, int] | None = None
+        self.digests = scope.digests or kept is not None
+        self.kept = kept
+        self.hedge = False
+        self.hedging: Hedging | None = None
+        self.abandoned: Any = None  # the future of a thread that went on
+
+    @property
+    def call(self) -> Call[Any] | None:
+        """The call, while it runs."""
+        return self.scope.call
+
+    @property
+    def run(self) -> Run:
+        """The run of the call."""
+        return self.scope.run
+
+    def __repr__(self) -> str:
+        """Name step and number."""
+        return f"<Attempt {self.number} of {self.scope.step_name} #{self.scope.id}>"
+
+
+CURRENT: ContextVar[Scope | Attempt | None] = ContextVar("fanwise_current", default=None)
+DEADLINE: ContextVar[float | None] = ContextVar("fanwise_deadline", default=None)
+READS_ONLY: ContextVar[str | None] = ContextVar("fanwise_reads_only", default=None)
+
+
+def scope_of(here: Scope | Attempt | None) -> Scope | None:
+    """Give the scope behind an attempt."""
+    return here.scope if isinstance(here, Attempt) else here
+
+
+def waiting_call() -> Call[Any] | None:
+    """Give the call in whose body this runs, or `None` outside any."""
+    here = CURRENT.get()
+    return None if here is None else here.call
+
+
+def path_of(here: Scope | Attempt | None) -> str:
+    """Give the place of a scope in its run, for the engine's randomness: attempts included.
+
+    Names and occurrence numbers only, so that it does not depend on the order of completion.
+    """
+    parts = []
+    while here is not None:
+        if isinstance(here, Attempt):
+            parts.append(f"@{here.number}")
+            here = here.scope
+        parts.append(f"/{here.step_name}#{here.number}")
+        here = here.parent
+    return "".join(reversed(parts))

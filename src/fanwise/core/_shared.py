@@ -1,0 +1,230 @@
+"""What the calls of a runtime share: limits, breakers, timers, threads, and the plan's answers."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from asyncio import BaseEventLoop
+from concurrent.futures import ThreadPoolExecutor
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from fanwise.core._breaker import BreakerState
+from fanwise.core._errors import LimitHeld, LimitUnknown
+from fanwise.core._hedging import send_hedge
+from fanwise.core._limits import Width
+from fanwise.core._policies import Limit, Policy
+from fanwise.core._protocols import Hooks
+from fanwise.core._timed import interrupt
+from fanwise.core._timers import TimerQueue
+from fanwise.core._watchers import is_below, waiting_for
+
+if TYPE_CHECKING:
+    import asyncio
+    import concurrent.futures
+    from collections.abc import Callable, Mapping
+
+    from fanwise.core._call import Call
+    from fanwise.core._policies import Breaker
+    from fanwise.core._protocols import Plan
+    from fanwise.core._step import Definition
+
+log = logging.getLogger("fanwise")
+THREADS = 32
+STUBBORN_AFTER = 1.0
+SCHEDULE = frozenset({"at_once", "need", "enough", "within", "stagger", "arity"})
+
+
+class Outfit:
+    """What one step uses of a runtime, looked up once."""
+
+    __slots__ = ("breaker", "hedges", "only", "timeouts", "widths")
+
+    def __init__(
+        self,
+        widths: tuple[tuple[Width, str], ...],
+        breaker: BreakerState | None,
+        timeouts: TimerQueue | None,
+        hedges: TimerQueue | None,
+    ) -> None:
+        """Keep the limits with the kind of wait for each, the breaker, the timers."""
+        self.widths = widths
+        self.only = widths[0][0] if len(widths) == 1 else None
+        self.breaker = breaker
+        self.timeouts = timeouts
+        self.hedges = hedges
+
+    def __repr__(self) -> str:
+        """Show what there is."""
+        return f"<Outfit {self.widths} {self.breaker} {self.timeouts} {self.hedges}>"
+
+
+class Shared:
+    """The state behind policies, which hold none themselves."""
+
+    loop: asyncio.AbstractEventLoop
+
+    def __init__(self, limits: Mapping[str, Limit] | None, plan: Plan | None) -> None:
+        """Take definitions; nothing is made before a call asks for it."""
+        self.definitions = limits
+        self.plan = plan
+        self.hooks = Hooks()
+        self.untimed = os.environ.get("FANWISE_DEBUG", "") not in ("", "0")
+        self.running = 0
+        self.time: Callable[[], float] = time.monotonic
+        self.threads: Width | None = None
+        self.widths: dict[str, Width] = {}
+        self.breakers: dict[str, BreakerState] = {}
+        self.limit_waits: dict[str, dict[Call[Any], None]] = {}
+        self.outfits: dict[Definition[Any], Outfit] = {}
+        self._timeouts: dict[float, TimerQueue] = {}
+        self._hedges: dict[float, TimerQueue] = {}
+        self._stubborn: TimerQueue | None = None
+        self._policies: dict[Definition[Any], Policy] = {}
+        self._schedules: dict[str, Mapping[str, Any]] = {}
+        self._executor: ThreadPoolExecutor | None = None
+        self.abandoned: set[concurrent.futures.Future[Any]] = set()
+
+    def use_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Take the clock of `loop`; on the virtual clock there are no threads."""
+        self.loop = loop
+        # The usual loop's own method only calls time.monotonic: half the cost without it.
+        plain = getattr(type(loop), "time", None) is BaseEventLoop.time
+        self.time = time.monotonic if plain else loop.time
+        if not getattr(loop, "virtual", False):
+            self.threads = Width("threads", Limit(at_once=THREADS))
+
+    def width(self, name: str) -> Width:
+        """Give the limit of that name; raise `LimitUnknown` where an explicit runtime has none."""
+        width = self.widths.get(name)
+        if width is None:
+            width = self.widths[name] = Width(name, self._definition(name))
+        return width
+
+    def _definition(self, name: str) -> Limit:
+        if self.definitions is None:
+            return Limit()
+        for pattern, limit in self.definitions.items():
+            if pattern == name or fnmatchcase(name, pattern):
+                return limit
+        known = ", ".join(map(repr, self.definitions)) or "none"
+        msg = (
+            f"limit {name!r} is not defined: Runtime(limits={{{name!r}: Limit(at_once=8)}}) "
+            f"defines it; defined are: {known}"
+        )
+        raise LimitUnknown(msg)
+
+    def refuse_held(self, call: Call[Any], width: Width) -> None:
+        """Raise where one who waits for `call`, or in whose body it was made, has the width."""
+        holders = [c for c in waiting_for(call)[1:] if c.holds == width.name]
+        here = call.home if call.home is not None else call.owner
+        above = here.call
+        while above is not None and not holders:
+            if above.holds == width.name and is_below(call, above):
+                holders.append(above)
+            above = above.owner.call
+        if holders:
+            msg = (
+                f"{call.name} asks for the limit {width.name!r}, which {holders[0].name} holds "
+                f"while it waits for {call.name}: give the limit to the inner step only"
+            )
+            raise LimitHeld(msg)
+
+    def waiting_for_limit(self, name: str) -> list[Call[Any]]:
+        """Give the calls that wait for a slot of a limit, in order."""
+        return list(self.limit_waits.get(name, ()))
+
+    def breaker(self, name: str, policy: Breaker) -> BreakerState:
+        """Give the breaker of a step."""
+        state = self.breakers.get(name)
+        if state is None or state.policy is not policy:
+            state = self.breakers[name] = BreakerState(name, policy)
+        return state
+
+    def outfit(self, step: Definition[Any], policy: Policy) -> Outfit:
+        """Gather, once a step, what it uses of the runtime."""
+        widths: list[tuple[Width, str]] = []
+        if policy.limit is not None:
+            widths.append((self.width(policy.limit), "limit"))
+        if not step.inline and self.threads is not None:
+            widths.append((self.threads, "pool"))
+        breaker = None if policy.breaker is None else self.breaker(step.name, policy.breaker)
+        timeouts = hedges = None
+        if not self.untimed:
+            if policy.timeout is not None:
+                timeouts = self._queue(self._timeouts, policy.timeout, interrupt)
+            if policy.hedge is not None:
+                hedges = self._queue(self._hedges, policy.hedge.after, send_hedge)
+        found = self.outfits[step] = Outfit(tuple(widths), breaker, timeouts, hedges)
+        return found
+
+    def _queue(
+        self, queues: dict[float, TimerQueue], length: float, action: Callable[[Any], None]
+    ) -> TimerQueue:
+        if length not in queues:
+            queues[length] = TimerQueue(self.loop, self.time, length, action)
+        return queues[length]
+
+    def watch_stubborn(self, call: Call[Any]) -> None:
+        """Name the step of a cancelled call that has not ended after a second."""
+        if self._stubborn is None:
+            self._stubborn = TimerQueue(self.loop, self.time, STUBBORN_AFTER, _name_stubborn)
+        self._stubborn.arm(call, self.time())
+
+    def unwatch_stubborn(self, call: Call[Any]) -> None:
+        """Forget it: it has ended."""
+        if self._stubborn is not None:
+            self._stubborn.disarm(call)
+
+    def policy_of(self, step: Definition[Any]) -> Policy:
+        """Give a step's policy under the plan, which is asked once."""
+        policy = self._policies.get(step)
+        if policy is None:
+            found = self.plan.get(step.name) if self.plan is not None else None
+            plain = step.pattern is not None or not found
+            policy = step.policy if plain else step.policy.changed(dict(found or {}))
+            self._policies[step] = policy
+        return policy
+
+    def schedule_of(self, name: str) -> Mapping[str, Any]:
+        """Give what the plan says of a pattern, which it is asked once."""
+        found = self._schedules.get(name)
+        if found is None:
+            found = (self.plan.get(name) if self.plan is not None else None) or {}
+            unknown = sorted(found.keys() - SCHEDULE)
+            if unknown:
+                msg = f"plan[{name!r}] has {unknown[0]!r}; a pattern has: {sorted(SCHEDULE)}"
+                raise ValueError(msg)
+            self._schedules[name] = found
+        return found
+
+    def executor(self) -> ThreadPoolExecutor:
+        """Give the threads for plain functions: they are the runtime's own."""
+        if self._executor is None:
+            self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="fanwise")
+        return self._executor
+
+    def abandon(self, future: concurrent.futures.Future[Any]) -> None:
+        """Remember a function that cannot be stopped until it ends."""
+        self.abandoned.add(future)
+        future.add_done_callback(self.abandoned.discard)
+
+    def close_shared(self) -> None:
+        """Stop timers and threads; blocks while an abandoned function runs."""
+        stubborn = [] if self._stubborn is None else [self._stubborn]
+        for queue in (*self._timeouts.values(), *self._hedges.values(), *stubborn):
+            queue.close()
+        if self._executor is not None:
+            self._executor.shutdown(wait=True)
+
+
+def _name_stubborn(call: Call[Any]) -> None:
+    if call.facts is None:
+        call.facts = {}
+    call.facts["stubborn"] = True
+    log.warning(
+        "%s was cancelled %g s ago and still runs: it swallows cancellation",
+        call.name,
+        STUBBORN_AFTER,
+    )

@@ -1,0 +1,217 @@
+"""`step`: a function with a name and a policy. Called, it gives a `Call`."""
+
+from __future__ import annotations
+
+import inspect
+from functools import update_wrapper
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Generic,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    cast,
+    overload,
+)
+
+from fanwise.core._call import Call
+from fanwise.core._errors import WriteRefused
+from fanwise.core._identity import identified
+from fanwise.core._policies import Policy
+from fanwise.core._scope import READS_ONLY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from fanwise.core._policies import Breaker, Effect, Hedge, Retry
+
+P = ParamSpec("P")
+Q = ParamSpec("Q")
+R_co = TypeVar("R_co", covariant=True)
+R = TypeVar("R")
+S = TypeVar("S")
+
+UNSET: Any = object()
+
+
+class Definition(Generic[R_co]):
+    """What a step is: a function, a name, a policy; `pattern` where it is the body of a pattern."""
+
+    def __init__(
+        self, function: Callable[..., Any], name: str, policy: Policy, pattern: str | None = None
+    ) -> None:
+        """Wrap `function`; `pattern` names the pattern whose body it is."""
+        self.function = function
+        self.name = name
+        self.policy = policy
+        self.pattern = pattern
+        self.inline = inspect.iscoroutinefunction(function)
+        self.writes = policy.effect == "write"
+        self.owns_arguments = False  # True where it was made around one awaitable
+        self.parameters = _positional(function)
+        if pattern is None:
+            update_wrapper(cast("Callable[..., Any]", self), function, updated=())
+
+    def __repr__(self) -> str:
+        """Name the step."""
+        return f"<step {self.name}>"
+
+
+class Step(Definition[R_co], Generic[P, R_co]):
+    """A function with a name and a policy; `step` makes it.
+
+    `.function` is the plain function, `.using(timeout=1.0)` the same step under another policy.
+    """
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Call[R_co]:
+        """Describe the step applied to arguments; nothing runs before the call is awaited."""
+        call = Call(self, args, kwargs)
+        here = call.home
+        if self.writes:
+            refuse_write_below_race(call)
+        if here is not None and here.digests and self.pattern is None:
+            return identified(call, here)
+        return call
+
+    @overload
+    def __get__(self, instance: None, owner: type | None = None) -> Step[P, R_co]: ...
+    @overload
+    def __get__(
+        self: Step[Concatenate[S, Q], R_co], instance: S, owner: type | None = None
+    ) -> BoundStep[Q, R_co]: ...
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        """Bind a step that is a method to its instance."""
+        return self if instance is None else BoundStep(self, instance)
+
+    def using(
+        self,
+        *,
+        timeout: float | None = UNSET,
+        retry: Retry | None = UNSET,
+        hedge: Hedge | None = UNSET,
+        limit: str | None = UNSET,
+        breaker: Breaker | None = UNSET,
+    ) -> Step[P, R_co]:
+        """Give the same step under another policy; what is not named stays."""
+        given: dict[str, Any] = {"timeout": timeout, "retry": retry, "hedge": hedge}
+        given |= {"limit": limit, "breaker": breaker}
+        changes = {name: value for name, value in given.items() if value is not UNSET}
+        return Step(self.function, self.name, self.policy.changed(changes), self.pattern)
+
+
+class BoundStep(Generic[P, R_co]):
+    """A step that is a method, and its instance."""
+
+    __slots__ = ("instance", "step")
+
+    def __init__(self, of: Step[..., R_co], instance: object) -> None:
+        """Bind `of` to `instance`."""
+        self.step = of
+        self.instance = instance
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The plain method, bound."""
+        return cast("Callable[..., Any]", self.step.function.__get__(self.instance))
+
+    @property
+    def name(self) -> str:
+        """The step's name."""
+        return self.step.name
+
+    def using(self, **changes: Any) -> BoundStep[P, R_co]:  # noqa: ANN401 - as Step.using
+        """Give the same method under another policy."""
+        return BoundStep(self.step.using(**changes), self.instance)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Call[R_co]:
+        """Describe the method applied to arguments."""
+        return self.step(self.instance, *args, **kwargs)
+
+    def __repr__(self) -> str:
+        """Name step and instance."""
+        return f"<step {self.step.name} of {self.instance!r}>"
+
+
+class Decorator(Protocol):
+    """What `step(...)` with arguments gives: still to be applied to a function."""
+
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Step[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Step[P, R]: ...
+
+
+@overload
+def step(function: Callable[P, Coroutine[Any, Any, R]], /) -> Step[P, R]: ...
+@overload
+def step(function: Callable[P, R], /) -> Step[P, R]: ...
+@overload
+def step(
+    *,
+    name: str | None = None,
+    timeout: float | None = None,
+    retry: Retry | None = None,
+    hedge: Hedge | None = None,
+    limit: str | None = None,
+    breaker: Breaker | None = None,
+    effect: Effect = "read",
+    keyed: bool = False,
+    key: Callable[..., object] | None = None,
+    version: int | str = 1,
+    role: str = "work",
+) -> Decorator: ...
+def step(
+    function: Callable[..., Any] | None = None, /, *, name: str | None = None, **policy: Any
+) -> Any:
+    """Make a step of a function; as `@step`, as `@step(timeout=...)`, or `step(f)` for one not yours.
+
+    An `async def` runs on the loop, a plain `def` in a thread. `timeout` bounds one attempt, in
+    seconds from its admission. `retry`, `hedge`, `breaker` are policies; `limit` names what is
+    shared with other steps. `effect="write"` says that it acts on the world; `keyed=True` that its
+    target honours `current().idempotency_key`. `key` gives what counts of the arguments for the
+    call's identity; `version` belongs to it. `role` says what the call is for in reports.
+    """
+
+    def wrap(function: Callable[..., Any]) -> Step[..., Any]:
+        if isinstance(function, (Step, BoundStep)):
+            msg = f"{function!r} is a step already: .using(...) changes its policy"
+            raise TypeError(msg)
+        if not callable(function):
+            msg = f"a step is made of a function, got {function!r}"
+            raise TypeError(msg)
+        if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+            msg = f"a step returns one value, and {name_of(function)} is a generator"
+            raise TypeError(msg)
+        return Step(function, name or name_of(function), Policy(**policy))
+
+    return wrap if function is None else wrap(function)
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """Give a function's name: of a method with its class, never with the enclosing function."""
+    inner = getattr(function, "func", function)  # functools.partial
+    name = getattr(inner, "__qualname__", type(inner).__qualname__)
+    return str(name).rsplit("<locals>.", 1)[-1]
+
+
+def as_step(function: Callable[..., Any]) -> Step[..., Any] | BoundStep[..., Any]:
+    """Give a step: itself, or one without a policy around a plain function."""
+    if isinstance(function, (Step, BoundStep)):
+        return function
+    return step(function)
+
+
+def _positional(function: Callable[..., Any]) -> tuple[str, ...]:
+    code = getattr(function, "__code__", None)
+    return () if code is None else code.co_varnames[: code.co_argcount]
+
+
+def refuse_write_below_race(call: Call[Any]) -> None:
+    """Raise where a write is made below a race."""
+    race = READS_ONLY.get()
+    if race is not None:
+        call.excused = True
+        msg = f"{call.name} is a write below {race}, whose losers are cancelled: it may not act"
+        raise WriteRefused(msg)

@@ -1,0 +1,86 @@
+"""Which failures may pass, and how long their sender asks to wait."""
+
+from __future__ import annotations
+
+import calendar
+import time
+from typing import TYPE_CHECKING, Any
+
+from fanwise.core._errors import BreakerOpen, FanwiseError, LimitError, NotDone, TimedOut
+
+if TYPE_CHECKING:
+    from fanwise.core._policies import Retry
+
+# Client libraries that the base install does not have name their connection errors so.
+CONNECTION_NAMES = frozenset(
+    {"TransportError", "APIConnectionError", "ClientConnectionError", "ServerDisconnectedError"}
+)
+PASSING_STATUS = frozenset({408, 409, 429})
+
+
+def is_transient(error: BaseException) -> bool:
+    """Say whether a failure may pass: connection errors, timeouts, HTTP 408, 409, 429, 5xx."""
+    if isinstance(error, FanwiseError):
+        return isinstance(error, (TimedOut, NotDone))
+    if isinstance(error, (ConnectionError, TimeoutError, EOFError)):
+        return True
+    status = http_status(error)
+    if status is not None:
+        return status in PASSING_STATUS or 500 <= status <= 599
+    return any(kind.__name__ in CONNECTION_NAMES for kind in type(error).__mro__)
+
+
+def leaves_writes_open(error: BaseException) -> bool:
+    """Say whether a write that failed so may have happened all the same."""
+    return is_transient(error) and not isinstance(error, NotDone)
+
+
+def is_retried(error: Exception, retry: Retry) -> bool:
+    """Say whether `retry` acts on `error`; what a step lists is retried whatever it is."""
+    if isinstance(error, (LimitError, BreakerOpen)):
+        return False
+    on = retry.on
+    listed = isinstance(error, on) if isinstance(on, tuple) else on(error)
+    return listed or is_transient(error)
+
+
+def http_status(error: BaseException) -> int | None:
+    """Give the HTTP status that an error of any client library carries."""
+    for owner in (error, getattr(error, "response", None)):
+        for name in ("status_code", "status", "code"):
+            value = getattr(owner, name, None)
+            if isinstance(value, int) and 100 <= value <= 599:
+                return value
+    return None
+
+
+def retry_after(error: BaseException) -> float:
+    """Give the seconds that the sender asks to wait (`Retry-After`, both forms), or 0."""
+    given = getattr(error, "retry_after", None)
+    if isinstance(given, (int, float)):
+        return max(0.0, float(given))
+    headers = getattr(getattr(error, "response", error), "headers", None)
+    value = _header(headers, "retry-after")
+    if value is None:
+        return 0.0
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        return _until(value)
+
+
+def _header(headers: Any, name: str) -> str | None:  # noqa: ANN401 - any mapping of any library
+    if not hasattr(headers, "items"):
+        return None
+    for key, value in headers.items():
+        if str(key).lower() == name:
+            return str(value)
+    return None
+
+
+def _until(date: str) -> float:
+    try:
+        instant = calendar.timegm(time.strptime(date, "%a, %d %b %Y %H:%M:%S GMT"))
+    except ValueError:
+        return 0.0
+    return max(0.0, instant - time.time())

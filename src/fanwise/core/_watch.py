@@ -1,0 +1,261 @@
+"""Who waits for a call: asking for it, leaving it, starting it when its inputs are there."""
+
+from __future__ import annotations
+
+from asyncio import Task
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any
+
+from fanwise.core._engine import finish, note, run_call
+from fanwise.core._errors import (
+    CallDropped,
+    CallSkipped,
+    CircularWait,
+    DeadlinePassed,
+    FanwiseError,
+    LimitHeld,
+)
+from fanwise.core._runtime import current_run
+from fanwise.core._scope import CURRENT, DEADLINE, Scope
+from fanwise.core._watchers import (
+    LIVE,
+    add_watcher,
+    drop,
+    excuse,
+    is_below,
+    waiting_for,
+    watchers_of,
+)
+
+if TYPE_CHECKING:
+    import asyncio
+    from contextvars import Context
+
+    from fanwise.core._call import Call
+    from fanwise.core._watchers import Watcher
+
+
+class Waiter:
+    """One `await` of one call."""
+
+    __slots__ = ("future", "owner")
+
+    def __init__(self, owner: Call[Any] | None, future: asyncio.Future[None]) -> None:
+        """Wait for `future` in the body of `owner`."""
+        self.owner = owner
+        self.future = future
+
+    def call_ended(self, call: Call[Any]) -> None:  # noqa: ARG002 - the waiter reads the call itself
+        """Wake the task that awaits."""
+        if not self.future.done():
+            self.future.set_result(None)
+
+    def __repr__(self) -> str:
+        """Name who waits."""
+        return f"<Waiter of {self.owner!r}>"
+
+
+def ask(call: Call[Any], watcher: Watcher, asker: Scope | None = None) -> bool:
+    """Want `call`: start it if it is new. Say whether it has ended, so that nobody will tell.
+
+    `asker` is the scope that asks, where it is not the running one.
+
+    Raises `CallDropped` where it was let go, `CircularWait` and `LimitHeld` where the wait would
+    never end.
+    """
+    status = call.status
+    if status == "new":
+        here = asker or CURRENT.get()
+        if here is None:
+            here = current_run(call).root
+        begin(call, here if here.__class__ is Scope else here.scope)  # type: ignore[union-attr]
+        if call.status not in LIVE:
+            return True
+        call.watchers = watcher
+        return False
+    if status not in LIVE:
+        return True
+    if call.dropped:
+        msg = f"{call.name} was cancelled when its last watcher left; a call runs once"
+        raise CallDropped(msg)
+    if watcher.owner is not None:
+        _refuse_circles(watcher.owner, call)
+    add_watcher(call, watcher)
+    return False
+
+
+def leave(call: Call[Any], watcher: Watcher) -> bool:
+    """Stop waiting. Say whether that was the last watcher, so that the call is being cancelled."""
+    if call.status not in LIVE or call.dropped:
+        return False
+    present = call.watchers
+    if isinstance(present, list):
+        present.remove(watcher)
+        if present:
+            return False
+    call.watchers = None
+    drop(call)
+    return call.status in LIVE
+
+
+def begin(call: Call[Any], asker: Scope) -> None:
+    """Give a new call its place in a run, and start it or the calls that it is bound to."""
+    owner = asker
+    if call.home is not None:
+        home = call.home
+        # A maker that has ended, or belongs to another run, looks after nothing any more.
+        if home.call is not None and home.run is asker.run:
+            owner = home if home.__class__ is Scope else home.scope  # type: ignore[union-attr]
+    run = owner.run
+    runtime = run.runtime
+    call.owner = owner
+    call.run = run
+    call.id = run.next_id = run.next_id + 1
+    call.error = call.trace = call.facts = call.task = call.holds = None
+    call.policy = call.step.policy if runtime.plan is None else runtime.policy_of(call.step)
+    call.started = run.time()
+    call.load = runtime.running
+    runtime.running += 1
+    deadline = DEADLINE.get()
+    if deadline is not None and call.started >= deadline:
+        _skip(call, DeadlinePassed(f"{call.name} was not started: the deadline had passed"))
+        return
+    if runtime.draining and not call.step.pattern:
+        _skip(call, CallSkipped(f"{call.name} was not started: the runtime drains"))
+        return
+    if owner.live is None:
+        owner.live = {}
+    owner.live[call] = None
+    if call.inputs is None:
+        launch(call)
+    else:
+        Binding(call, call.inputs).start()  # type: ignore[arg-type]
+
+
+def launch(call: Call[Any], context: Context | None = None) -> None:
+    """Start the task of a call whose inputs are there, in `context` or a copy of this one."""
+    run = call.run
+    step = call.step
+    run.calls += 1
+    call.status = "starting"
+    call.bare = step.inline and (run.plain or step.pattern is not None)
+    call.task = Task(run_call(call), loop=run.runtime.loop, name=step.name, context=context)
+
+
+def _skip(call: Call[Any], error: Exception) -> None:
+    excuse(call)
+    call.error = error
+    finish(call, "skipped")
+
+
+class Binding:
+    """Watches the inputs of a bound call, and starts it when the last of them is there."""
+
+    __slots__ = ("call", "context", "failure", "inputs", "letting_go", "open")
+
+    def __init__(self, call: Call[Any], inputs: tuple[Call[Any], ...]) -> None:
+        """Take the place of the inputs of `call`."""
+        self.call = call
+        self.inputs = inputs
+        self.open = 0
+        self.failure: tuple[BaseException, Any] | None = None
+        self.letting_go = False
+        self.context = copy_context()  # the asker's: the last input's own must not leak
+
+    @property
+    def owner(self) -> Call[Any] | None:
+        """The bound call: it waits."""
+        return self.call
+
+    def start(self) -> None:
+        """Ask for every input."""
+        self.call.inputs = self
+        self.call.status = "waiting"
+        self.open = len(self.inputs) + 1
+        for each in self.inputs:
+            if self.letting_go:
+                excuse(each)
+                self._count_down()
+            elif self._asked(each):
+                self.call_ended(each)
+        self._count_down()
+
+    def _asked(self, call: Call[Any]) -> bool:
+        try:
+            return ask(call, self, self.call.owner)
+        except FanwiseError as error:
+            self.failure = error, None
+            self.let_go()
+            return True
+
+    def call_ended(self, call: Call[Any]) -> None:
+        """Count an input that has ended; one that failed ends the wait."""
+        if not self.letting_go and call.status != "ok":
+            self.failure = failure_of(call)
+            self.let_go()
+        self._count_down()
+
+    def let_go(self) -> None:
+        """Leave the inputs that still run; those of which this was the last watcher are awaited."""
+        self.letting_go = True
+        self.open += 1
+        for each in self.inputs:
+            if each.status in LIVE and self in watchers_of(each):
+                if leave(each, self):
+                    add_watcher(each, self)
+                else:
+                    self.open -= 1
+        self._count_down()
+
+    def _count_down(self) -> None:
+        self.open -= 1
+        if self.open == 0:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        call = self.call
+        note(call, edges=tuple(each.id for each in self.inputs if each.id is not None))
+        if self.failure is not None:
+            call.error, call.trace = self.failure
+            excuse(call)
+            finish(call, "skipped")
+        elif self.letting_go:
+            call.error = CallDropped(f"{call.name} was let go before it started")
+            finish(call, "skipped")
+        else:
+            call.inputs = None
+            call.args = tuple(_value(arg) for arg in call.args)
+            call.kwargs = {name: _value(arg) for name, arg in call.kwargs.items()}
+            launch(call, self.context)
+
+    def __repr__(self) -> str:
+        """Name the bound call."""
+        return f"<Binding of {self.call!r}, {self.open} open>"
+
+
+def _value(argument: Any) -> Any:  # noqa: ANN401 - whatever the user's step takes
+    return argument.result if hasattr(argument, "plan_name") else argument
+
+
+def failure_of(call: Call[Any]) -> tuple[BaseException, Any]:
+    """Give the exception, with its traceback, that awaiting an ended call raises."""
+    if call.error is not None and call.status != "cancelled":
+        return call.error, call.trace
+    return CallDropped(f"{call.name} was cancelled, so it has no value; a call runs once"), None
+
+
+def _refuse_circles(owner: Call[Any], call: Call[Any]) -> None:
+    above = waiting_for(owner)
+    if call in above or is_below(owner, call):
+        msg = f"{owner.name} awaits {call.name}, which waits for {owner.name}: neither would end"
+        raise CircularWait(msg)
+    for holder in above:
+        if holder.holds is None:
+            continue
+        for waiting in holder.run.runtime.waiting_for_limit(holder.holds):
+            if call in waiting_for(waiting):
+                msg = (
+                    f"{owner.name} awaits {waiting.name}, which waits for the limit "
+                    f"{holder.holds!r} that {holder.name} holds: neither would end"
+                )
+                raise LimitHeld(msg)

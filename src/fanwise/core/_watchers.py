@@ -1,0 +1,136 @@
+"""Who watches a call, who waits for whom, letting calls go and awaiting their ends."""
+
+from __future__ import annotations
+
+from asyncio import CancelledError, get_running_loop, iscoroutine
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fanwise.core._scope import scope_of
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Iterable
+
+    from fanwise.core._call import Call
+    from fanwise.core._scope import Attempt, Scope
+
+LIVE = frozenset({"waiting", "starting", "running", "leaving"})
+
+
+class Watcher(Protocol):
+    """Whoever waits for calls; `owner` is the call in whose body it waits."""
+
+    @property
+    def owner(self) -> Call[Any] | None:
+        """The call whose body waits, or `None` outside any."""
+
+    def call_ended(self, call: Call[Any], /) -> None:
+        """Take note: the last act of `call`."""
+
+
+def add_watcher(call: Call[Any], watcher: Watcher) -> None:
+    """Let `watcher` be told of the end."""
+    present = call.watchers
+    if present is None:
+        call.watchers = watcher
+    elif isinstance(present, list):
+        present.append(watcher)
+    else:
+        call.watchers = [present, watcher]
+
+
+def drop(call: Call[Any]) -> None:
+    """Cancel a live call, once. It ends in its own time."""
+    if call.dropped:
+        return
+    call.dropped = True
+    if call.status == "waiting":
+        call.inputs.let_go()  # type: ignore[union-attr]
+    elif call.status == "starting":
+        call.status = "leaving"  # a task cancelled before its first step would never tell anybody
+    elif call.task is not None:
+        call.run.runtime.watch_stubborn(call)
+        call.task.cancel()
+
+
+class Ending:
+    """Awaits the ends of calls that were let go, whatever else is cancelled meanwhile."""
+
+    __slots__ = ("future", "open", "owner")
+
+    def __init__(self, *calls: Call[Any]) -> None:
+        """Watch the ends of `calls`, whose last watchers have left."""
+        self.owner: Call[Any] | None = None
+        self.future: asyncio.Future[None] | None = None
+        self.open = 0
+        for call in calls:
+            self.add(call)
+
+    def add(self, call: Call[Any]) -> None:
+        """Await the end of one more."""
+        if call.status in LIVE:
+            self.open += 1
+            add_watcher(call, self)
+
+    def call_ended(self, call: Call[Any]) -> None:  # noqa: ARG002 - the protocol of watchers
+        """Count down."""
+        self.open -= 1
+        if self.open == 0 and self.future is not None and not self.future.done():
+            self.future.set_result(None)
+
+    async def wait(self) -> None:
+        """Return when all have ended; a cancellation meanwhile is passed on then."""
+        cancelled = False
+        while self.open:
+            self.future = get_running_loop().create_future()
+            try:
+                await self.future
+            except CancelledError:
+                cancelled = True
+        if cancelled:
+            raise CancelledError
+
+    def __repr__(self) -> str:
+        """Show how many are awaited."""
+        return f"<Ending of {self.open} calls>"
+
+
+def watchers_of(call: Call[Any]) -> Iterable[Watcher]:
+    """Give everybody who waits for `call`."""
+    present = call.watchers
+    if present is None:
+        return ()
+    return present if isinstance(present, list) else (present,)
+
+
+def waiting_for(call: Call[Any]) -> list[Call[Any]]:
+    """Give `call` and every call that waits for it, directly or through others."""
+    found = [call]
+    for each in found:
+        for watcher in watchers_of(each):
+            if watcher.owner is not None and watcher.owner not in found:
+                found.append(watcher.owner)
+    return found
+
+
+def is_below(call: Call[Any], ancestor: Call[Any]) -> bool:
+    """Say whether `call` was made or started, directly or not, in the body of `ancestor`."""
+    here: Scope | Attempt | None = call.owner
+    while here is not None:
+        scope = scope_of(here)
+        if scope is None or scope.call is ancestor:
+            return scope is not None
+        here = scope.parent
+    return False
+
+
+def excuse(call: Call[Any]) -> None:
+    """Say that a call, and those that it was given, are not started on purpose: nobody warns."""
+    call.excused = True
+    for part in (*call.args, *call.kwargs.values()):
+        for each in part if isinstance(part, (list, tuple)) else (part,):
+            if hasattr(each, "plan_name"):
+                if each.status == "new" and not each.excused:
+                    excuse(each)
+            elif call.step.owns_arguments and iscoroutine(each):
+                each.close()

@@ -1,0 +1,102 @@
+"""The thread that writes records, so that the event loop never waits for a disk.
+
+It looks at the live runs every fifth of a second of real time and takes the rows that are new: the
+loop's thread does nothing for it (a queue would cost a wake-up of a thread a row).
+A disk that refuses ends the writing, is kept as `error`, and never touches the run.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, TextIO
+
+from fanwise.core._record import CHUNK, line_of, view_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fanwise.core._run import Run
+
+PERIOD = 0.2
+
+
+class RecordWriter:
+    """Writes the rows of runs to one file, as JSON lines."""
+
+    def __init__(self, path: Path, keep: int | None = None) -> None:
+        """Open `path` anew (mode 0600); raise `OSError` at once where that fails.
+
+        `keep` is how many rows of a run stay in memory once they are written (`None`: all).
+        """
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.path = path
+        self.keep = keep
+        self.error: OSError | None = None
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        self._file: TextIO = os.fdopen(descriptor, "w", encoding="utf-8")
+        self._incoming: deque[Run] = deque()
+        self._cursors: dict[Run, tuple[int, int]] = {}
+        self._latest: Run | None = None
+        self._wake = threading.Event()
+        self._closing = False
+        self._thread = threading.Thread(target=self._work, name="fanwise-record", daemon=True)
+        self._thread.start()
+
+    def follow(self, run: Run) -> None:
+        """Write the rows of `run` from now on, until it is over."""
+        self._incoming.append(run)
+
+    def close(self) -> None:
+        """Write everything and close the file; blocks, so it is called off the loop."""
+        self._closing = True
+        self._wake.set()
+        self._thread.join()
+
+    def _work(self) -> None:
+        closing = False
+        while not closing:
+            self._wake.wait(PERIOD)
+            closing = self._closing
+            try:
+                self._write_new()
+            except OSError as error:
+                self.error = error
+                closing = True
+        try:
+            self._file.close()
+        except OSError as error:
+            self.error = self.error or error
+
+    def _write_new(self) -> None:
+        while self._incoming:
+            run = self._incoming.popleft()
+            self._cursors[run] = (0, 0)
+            self._latest = run
+            self._file.write(line_of(run.header) + "\n")
+            self._write_rows(run)
+        for run in list(self._cursors):
+            over = run.over  # asked before its rows are taken: none follows
+            self._write_rows(run)
+            if over:
+                del self._cursors[run]
+        self._file.flush()
+
+    def _write_rows(self, run: Run) -> None:
+        name = None if run is self._latest else run.id
+        moved = True
+        while moved:
+            rows, chunk, offset = run.rows.since(*self._cursors[run])
+            moved = self._cursors[run] != (chunk, offset)
+            self._cursors[run] = (chunk, offset)
+            self._file.writelines(line_of(view_of(row, run.epoch), name) + "\n" for row in rows)
+        run.rows.written = run.rows.position(*self._cursors[run])
+        if self.keep is not None:
+            spare = len(run.rows.sealed) - self.keep // CHUNK
+            unwritten = run.rows.dropped + len(run.rows.sealed) - self._cursors[run][0]
+            run.rows.drop(max(0, min(spare, len(run.rows.sealed) - unwritten)))
+
+    def __repr__(self) -> str:
+        """Name the file."""
+        return f"<RecordWriter {str(self.path)!r}>"

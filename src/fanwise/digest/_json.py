@@ -1,0 +1,38 @@
+"""A digest as plain data for JSON."""
+
+from fanwise.digest._values import Digest, Statement
+
+Data = dict[str, object]
+
+
+def to_data(digest: Digest) -> Data:
+    """Give a digest as dicts, lists, strings and numbers; statements the best first."""
+    part = digest.part
+    return {
+        "task": digest.task,
+        "model": digest.model,
+        "extractive": True,
+        "complete": digest.complete,
+        "statements": [_statement(statement) for statement in part.statements],
+        "missing": [{"name": gap.name, "reason": gap.reason} for gap in part.missing],
+        "documents": part.documents,
+        "chunks": part.chunks,
+        "chunks_answered": part.answered,
+        "questions": part.asked,
+        "lines_dropped": part.dropped,
+        "tokens": {
+            "in": part.usage.tokens_in,
+            "out": part.usage.tokens_out,
+            "estimated": part.usage.estimated,
+        },
+    }
+
+
+def _statement(statement: Statement) -> Data:
+    return {
+        "text": statement.text,
+        "source": statement.source,
+        "start": statement.start,
+        "end": statement.end,
+        "heading": list(statement.heading),
+    }

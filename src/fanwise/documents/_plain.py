@@ -1,0 +1,14 @@
+"""Plain text files; the title is a heading that opens the text."""
+
+from typing import Final
+
+from fanwise.documents._format import Format
+from fanwise.text import blocks
+
+
+def _title(text: str) -> str:
+    first = next(iter(blocks(text, "plain")), None)
+    return first.title if first is not None and first.kind == "heading" else ""
+
+
+PLAIN: Final = Format((".txt", ".text"), "plain", _title)

@@ -1,0 +1,28 @@
+"""Everything that Fanwise raises, as one tree: see `fanwise.core._errors` for its drawing."""
+
+from fanwise.core import (
+    BreakerOpen,
+    CallDropped,
+    CallSkipped,
+    CircularWait,
+    DeadlinePassed,
+    FanwiseError,
+    IdentityClash,
+    LimitError,
+    LimitHeld,
+    LimitUnknown,
+    NotCanonical,
+    NotDone,
+    NotEnough,
+    RecordDamaged,
+    StepTimedOut,
+    StrayCancel,
+    TimedOut,
+    WriteRefused,
+)
+
+__all__ = [
+    "BreakerOpen", "CallDropped", "CallSkipped", "CircularWait", "DeadlinePassed", "FanwiseError",
+    "IdentityClash", "LimitError", "LimitHeld", "LimitUnknown", "NotCanonical", "NotDone",
+    "NotEnough", "RecordDamaged", "StepTimedOut", "StrayCancel", "TimedOut", "WriteRefused",
+]  # fmt: skip

@@ -1,0 +1,62 @@
+"""What a model is asked, and what it answers."""
+
+from dataclasses import dataclass
+
+from fanwise.models._usage import Usage
+from fanwise.text import Markup
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A piece of a document that is handed to a model.
+
+    `source` names the document, `heading` the path of headings over the piece (the
+    document's title first, where it has one), `offset` the character at which the piece
+    starts there (`None`: not known), `markup` how the text is written.
+    """
+
+    text: str
+    source: str = ""
+    heading: tuple[str, ...] = ()
+    offset: int | None = None
+    markup: Markup = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A task over numbered passages.
+
+    `instructions` say how to answer, in words; `most` is the greatest number of
+    statements wanted, `None` for no bound.
+    """
+
+    task: str
+    passages: tuple[Passage, ...] = ()
+    instructions: str = ""
+    most: int | None = None
+
+    def __repr__(self) -> str:
+        """Show the task and the number of passages, not their texts."""
+        return f"<Prompt {self.task!r} over {len(self.passages)} passages>"
+
+    def text(self) -> str:
+        """Write the prompt out, passages numbered from 1, for a model that reads text."""
+        parts = [f"Task: {self.task}"]
+        if self.instructions:
+            parts.append(self.instructions)
+        parts.extend(_numbered(n, passage) for n, passage in enumerate(self.passages, 1))
+        return "\n\n".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model answered, with the tokens used and the model's full name."""
+
+    text: str
+    usage: Usage
+    model: str
+
+
+def _numbered(number: int, passage: Passage) -> str:
+    place = " > ".join(filter(None, (passage.source, *passage.heading)))
+    return f"[{number}]" + (f" ({place})" if place else "") + f"\n{passage.text}"

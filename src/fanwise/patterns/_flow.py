@@ -1,0 +1,326 @@
+"""The watcher behind `fan_map`: items on their way through a step.
+
+The next item starts at each completion: no semaphore, no task that waits for its turn. An item is
+read when there is a place for it, never earlier.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import CancelledError
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sized
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any
+
+from fanwise.core import (
+    LIVE,
+    CallDropped,
+    CallSkipped,
+    Ending,
+    FanIn,
+    FanwiseError,
+    NotEnough,
+    Outcome,
+    TimedOut,
+    ask,
+    leave,
+)
+from fanwise.patterns._quorum import Share, count_of
+
+if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Mapping
+
+    from fanwise.core import Call
+
+Items = Iterable[Any] | AsyncIterable[Any]
+
+
+class Job:
+    """What a `fan_map` is to do, and where a stream's outcomes go until somebody takes them."""
+
+    __slots__ = ("arrived", "flow", "items", "queue", "schedule", "step")
+
+    def __init__(
+        self, step: Callable[..., Call[Any]], items: Items, schedule: Mapping[str, Any]
+    ) -> None:
+        """Map `step` over `items`."""
+        self.step = step
+        self.items = items
+        self.schedule = schedule
+        self.queue: deque[Outcome[Any]] | None = None
+        self.arrived: Callable[[], None] | None = None
+        self.flow: Flow | None = None
+
+
+class Flow:
+    """Items on their way through a step, for one `fan_map`."""
+
+    __slots__ = ("at_once", "bad", "broken", "context", "decided", "enough", "exhausted",
+                 "filling", "first_failure", "good", "job", "live", "loop", "need", "outcomes",
+                 "owner", "read", "reader", "reason", "room", "source", "timer", "total",
+                 "within")  # fmt: skip
+
+    def __init__(self, owner: Call[Any], job: Job, plan: Mapping[str, Any]) -> None:
+        """Flow for the pattern call `owner` under the schedule `plan`."""
+        self.owner: Call[Any] | None = owner
+        self.job = job
+        self.at_once: int = plan["at_once"]
+        self.need: Share = plan["need"]
+        self.enough: Share | None = plan["enough"]
+        self.within: float | None = None
+        self.total = len(job.items) if isinstance(job.items, Sized) else None
+        self.outcomes: dict[int, Outcome[Any]] = {}
+        self.live: dict[Call[Any], tuple[int, Any]] = {}
+        self.good = self.bad = self.read = 0
+        self.exhausted = self.filling = False
+        self.reason = ""
+        self.broken: Exception | None = None
+        self.first_failure: BaseException | None = None
+        self.source: Iterator[Any] | None = None
+        self.reader: asyncio.Task[None] | None = None
+        self.timer: asyncio.TimerHandle | None = None
+        self.context = copy_context()
+        self.loop = owner.run.runtime.loop
+        self.decided: asyncio.Future[None] = self.loop.create_future()
+        self.room: asyncio.Future[None] | None = None
+
+    def start(self, within: float | None) -> None:
+        """Begin to read."""
+        self.within = within
+        if within is not None:
+            self.timer = self.loop.call_at(self.loop.time() + within, self.decide, "within")
+        if within == 0:
+            self.decide("within")
+        self._check_enough()
+        items = self.job.items
+        if isinstance(items, AsyncIterable):
+            self.reader = asyncio.Task(
+                self._read(aiter(items)), loop=self.loop, name="fan_map read"
+            )
+        else:
+            self.source = iter(items)
+            self.fill()
+
+    # Reading
+
+    def has_room(self) -> bool:
+        """Say whether another item may start: a place is free, not too much is left untaken."""
+        waiting = 0 if self.job.queue is None else len(self.job.queue)
+        running = len(self.live)
+        return running < self.at_once and running + waiting < 2 * self.at_once
+
+    def open(self) -> bool:
+        """Say whether items may still start."""
+        if self.owner.run.runtime.draining:  # type: ignore[union-attr]
+            self.exhausted = True
+        return not self.reason and not self.exhausted
+
+    def fill(self) -> None:
+        """Start items of a plain iterable, while there is room and no decision."""
+        self.filling = True
+        source = self.source
+        while source is not None and self.has_room() and self.open():
+            try:
+                item = next(source)
+            except StopIteration:
+                self._input_ended(None)
+            except Exception as error:  # noqa: BLE001 - the user's source: NotEnough names it
+                self._input_ended(error)
+            else:
+                self.start_item(item)
+        self.filling = False
+        self._check_end()
+
+    async def _read(self, source: AsyncIterator[Any]) -> None:
+        """Start items of an async iterable, each when there is room for it."""
+        error: Exception | None = None
+        try:
+            while self.open():
+                while not self.has_room():
+                    self.room = self.loop.create_future()
+                    await self.room
+                self.start_item(await anext(source))
+        except StopAsyncIteration:
+            pass
+        except Exception as failure:  # noqa: BLE001 - the user's source: NotEnough names it
+            error = failure
+        finally:
+            close = getattr(source, "aclose", None)
+            if close is not None:
+                await close()
+        self._input_ended(error)
+        self._check_end()
+
+    def start_item(self, item: object) -> None:
+        """Make the call of an item, and start it."""
+        index = self.read
+        self.read += 1
+        call = self.job.step(item)
+        call.fan_in = self.owner.id  # type: ignore[union-attr]
+        self.live[call] = (index, item)
+        try:
+            if ask(call, self):
+                self._take(call)
+        except FanwiseError as error:
+            del self.live[call]
+            self._keep(self._gap(call, "skipped", index, error), item)
+
+    def _input_ended(self, error: Exception | None) -> None:
+        self.exhausted = True
+        self.broken = error
+        self.total = self.read
+        self._check_enough()
+        self._check_reach()
+
+    # Outcomes
+
+    def call_ended(self, call: Call[Any]) -> None:
+        """Take an item's outcome, and start the next in its place."""
+        self._take(call)
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Start what may start now."""
+        if self.room is not None and not self.room.done():
+            self.room.set_result(None)
+        reading = self.source is not None and not self.filling and not self.exhausted
+        if reading and not self.reason:
+            self.context.run(self.fill)  # not in the context of the item that ended
+        self._check_end()
+
+    def _take(self, call: Call[Any]) -> None:
+        index, item = self.live.pop(call)
+        status: Any = call.status
+        outcome: Outcome[Any] = Outcome(call, status, self._name(index), index)
+        if status != "ok":
+            outcome.error = call.error or CallDropped(f"{outcome.name} was cancelled")
+        self._keep(outcome, item)
+
+    def _gap(
+        self,
+        call: Call[Any],
+        status: Any,
+        index: int,
+        error: BaseException,
+    ) -> Outcome[Any]:
+        outcome: Outcome[Any] = Outcome(call, status, self._name(index), index)
+        outcome.error = error
+        return outcome
+
+    def _keep(self, outcome: Outcome[Any], item: object) -> None:
+        outcome.item = item
+        if self.job.queue is None:
+            self.outcomes[outcome.index] = outcome
+        else:
+            self.job.queue.append(outcome)
+            self._tell_stream()
+        if outcome.status == "ok":
+            self.good += 1
+            self._check_enough()
+        else:
+            self.bad += 1
+            self.first_failure = self.first_failure or outcome.error
+            self._check_reach()
+
+    def _tell_stream(self) -> None:
+        if self.job.arrived is not None:
+            self.job.arrived()
+
+    def _name(self, index: int) -> str:
+        return f"{getattr(self.job.step, 'name', 'item')} {index + 1}"
+
+    # Decisions
+
+    def _check_enough(self) -> None:
+        if self.enough is None or (isinstance(self.enough, str) and self.total is None):
+            return
+        if self.good >= count_of("enough", self.enough, self.total or 0):
+            self.decide("enough")
+
+    def _check_reach(self) -> None:
+        if self.need == "all":
+            out_of_reach = self.bad > 0
+        elif self.total is None:
+            return
+        else:
+            out_of_reach = self.total - self.bad < count_of("need", self.need, self.total)
+        if out_of_reach:
+            self.decide("out of reach")
+
+    def _check_end(self) -> None:
+        if self.exhausted and not self.live and not self.filling:
+            self.decide("all" if self.broken is None else "broken input")
+
+    def decide(self, reason: str) -> None:
+        """Settle the matter, once; the pattern's task does the rest."""
+        if not self.reason:
+            self.reason = reason
+            if not self.decided.done():
+                self.decided.set_result(None)
+
+    async def let_go(self) -> None:
+        """Stop reading, leave what runs, and await the ends; the rest become gaps."""
+        self.reason = self.reason or "cancelled"
+        if self.timer is not None:
+            self.timer.cancel()
+        reading = self.reader is not None and not self.reader.done()
+        if reading:
+            self.reader.cancel()  # type: ignore[union-attr]
+        ending = Ending()
+        left = []
+        for call, (index, item) in list(self.live.items()):
+            if call.status in LIVE:
+                left.append((call, self._gap_status(call), index, item))
+                if leave(call, self):
+                    ending.add(call)
+        self.live.clear()
+        if ending.open:
+            await ending.wait()
+        if reading:
+            await _ended(self.reader)  # type: ignore[arg-type]
+        for call, status, index, item in left:
+            self._keep(self._gap(call, status, index, self._cause(call, status)), item)
+
+    def _gap_status(self, call: Call[Any]) -> str:
+        if not call.attempts:
+            return "skipped"
+        return "timed_out" if self.reason == "within" else "cancelled"
+
+    def _cause(self, call: Call[Any], status: str) -> BaseException:
+        if status == "timed_out":
+            return TimedOut(
+                f"{call.name} still ran when the {self.within:g} s of its fan-in were over"
+            )
+        kind = CallSkipped if status == "skipped" else CallDropped
+        return kind(f"{call.name} was let go: its fan-in closed ({self.reason})")
+
+    def result(self) -> FanIn[Any]:
+        """Give the fan-in, in input order; raise `NotEnough` below `need` or for a broken input."""
+        found: FanIn[Any] = FanIn(outcomes=[self.outcomes[i] for i in sorted(self.outcomes)])
+        name = self.owner.name  # type: ignore[union-attr]
+        if self.broken is not None:
+            msg = f"{name}: the input broke after {self.read} items: {self.broken!r}"
+            raise NotEnough(msg, found) from self.broken
+        total = self.read if self.total is None else self.total
+        need = count_of("need", self.need, total)
+        if self.good < need:
+            msg = f"{name}: {self.good} of {total} items succeeded, needed were {need}\n{found}"
+            raise NotEnough(msg, found) from self.first_failure
+        return found
+
+    def __repr__(self) -> str:
+        """Count."""
+        return f"<Flow {self.good} ok, {self.bad} failed, {len(self.live)} running>"
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """Await the end of a cancelled task, whatever else is cancelled meanwhile."""
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except CancelledError:
+            cancelled = True
+    if cancelled:
+        raise CancelledError

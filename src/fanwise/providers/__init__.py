@@ -1,0 +1,5 @@
+"""Models by provider: one file or folder for each, none knowing another."""
+
+from fanwise.providers._extractive import Extractive, extractive
+
+__all__ = ["Extractive", "extractive"]

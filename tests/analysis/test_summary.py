@@ -1,0 +1,82 @@
+"""The sums of a run."""
+
+import asyncio
+
+from fanwise import Hedge, Limit, Retry, Runtime, current, fan_map, fan_out, step
+from fanwise.analysis import summary
+
+TICK = 1 / 64
+MICRO = 15_625
+
+
+@step
+async def work(ticks):
+    await asyncio.sleep(ticks * TICK)
+
+
+async def summed(call, **limits):
+    async with Runtime(limits=limits, seed=1) as runtime:
+        run = runtime.start(call)
+        await run.wait()
+        return summary(run.record())
+
+
+async def test_five_steps_of_which_three_are_independent():
+    """Five of two seconds: 10 s become 6 s (A1)."""
+
+    @step
+    async def main():
+        await fan_out(work(2), work(2), work(2))
+        await work(2)
+        await work(2)
+
+    found = await summed(main())
+    assert (found.calls, found.work, found.wall) == (7, 10 * MICRO, 6 * MICRO)
+    assert str(found) == "7 calls in 0.09 s; the innermost in a row 0.16 s (1.7 x)"
+
+
+async def test_waits_are_not_work():
+    found = await summed(
+        fan_map(work.using(limit="one"), [1, 2, 3], at_once=3), one=Limit(at_once=1)
+    )
+    assert (found.work, found.wall) == (6 * MICRO, 6 * MICRO)
+    assert found.waits == {"limit": 4 * MICRO}
+
+
+async def test_retries_and_what_they_wasted():
+    @step(retry=Retry(attempts=3, shortest=0, longest=0))
+    async def flaky():
+        await asyncio.sleep(TICK)
+        if current().attempt < 3:
+            raise ConnectionError
+
+    found = await summed(flaky())
+    assert (found.retries, found.hedges, found.wasted, found.work) == (2, 0, 2 * MICRO, 3 * MICRO)
+
+
+async def test_hedges_and_what_they_wasted():
+    @step(hedge=Hedge(after=TICK))
+    async def slow_once():
+        await asyncio.sleep(50 * TICK if current().attempt == 1 else TICK)
+
+    found = await summed(slow_once())
+    assert (found.retries, found.hedges) == (0, 1)
+    assert found.wasted == 2 * MICRO  # the first attempt, cancelled when the hedge had won
+
+
+async def test_gaps_and_usage():
+    @step
+    async def asks(ticks):
+        current().usage(tokens_in=10 * ticks, tokens_out=ticks, estimated=True)
+        await work.function(ticks)
+
+    found = await summed(fan_out(asks(1), asks(9), need=1, within=2 * TICK))
+    assert found.gaps == {"cancelled": 1}
+    assert found.usage == {"tokens_in": 100, "tokens_out": 10}
+    assert found.wasted_usage == {"tokens_in": 90, "tokens_out": 9}
+    assert found.wasted == 2 * MICRO
+    assert str(found).splitlines()[1:] == [
+        "used: tokens_in 100, tokens_out 10 (estimated)",
+        "gaps: 1 cancelled",
+        "wasted: 0.03 s",
+    ]

@@ -1,0 +1,161 @@
+"""Every benchmark runs, and none can print PASS without having measured what it names."""
+
+import asyncio
+import dataclasses
+import json
+
+import pytest
+
+from benchmarks import _programs as programs
+from benchmarks.__main__ import FIGURES, QUICK, main
+from benchmarks._figure import Figure, line, markdown
+from benchmarks._measure import Rounds, Scale, Span, Spread, alternate
+from benchmarks._record import RecordIncomplete, check_record
+from fanwise import Runtime, fan_out, step
+
+# They run event loops of their own on the real clock, and read records where they measure.
+pytestmark = [pytest.mark.real_clock, pytest.mark.blocking_ok]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_each_figure_runs_and_measures_something(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    figures = list(FIGURES[name](QUICK))
+    assert figures
+    for figure in figures:
+        assert figure.measured.low <= figure.measured.median <= figure.measured.high
+        assert figure.unit == "ms" or figure.measured.low > 0
+        assert figure.bar is not None or "record=PATH" in figure.what
+        assert figure.yardstick
+
+
+def test_the_command_prints_a_table_and_a_quick_run_judges_nothing(capsys):
+    assert main(["await", "diamond", "--quick", "--markdown"]) == 0
+    printed = capsys.readouterr().out
+    assert "a step awaited in a row" in printed
+    assert "| diamond 1-10-1 of bound calls |" in printed
+    assert "2 figures" in printed
+
+
+def test_a_miss_is_exit_code_1_and_is_named(capsys, monkeypatch):
+    slow = Figure("a slow thing", Spread(3.0, 2.9, 3.1), 2.0, "by hand")
+    monkeypatch.setitem(FIGURES, "slow", lambda scale: iter([slow]))
+    assert main(["slow"]) == 1
+    assert "MISS: a slow thing" in capsys.readouterr().out
+
+
+def test_an_unknown_name_is_refused_with_the_known_ones(capsys):
+    with pytest.raises(SystemExit) as refused:
+        main(["fanout"])
+    assert refused.value.code == 2
+    assert "'fanout'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("measured", "bar", "at_least", "verdict"),
+    [
+        (1.8, 1.8, False, "PASS"),
+        (1.81, 1.8, False, "MISS"),
+        (0.7, 0.7, True, "PASS"),
+        (0.69, 0.7, True, "MISS"),
+        (9.0, None, False, "-"),
+    ],
+)
+def test_a_verdict_is_of_the_median_against_the_bar(measured, bar, at_least, verdict):
+    spread = Spread(measured, 0.0, 99.0)
+    figure = Figure("it", spread, bar, "by hand", at_least=at_least)
+    assert figure.verdict == verdict
+    assert verdict in line(figure.cells())
+    assert f"| {verdict} |" in markdown([figure])
+
+
+def test_a_printed_value_is_never_rounded_to_a_verdict_it_does_not_have():
+    assert Figure("it", Spread(1.8049, 1.8, 1.81), 1.8, "by hand").verdict == "MISS"
+
+
+def test_rounds_alternate_after_one_of_each_that_does_not_count():
+    order = []
+
+    async def measured(name):
+        order.append(name)
+        with Span() as span:
+            pass
+        return span
+
+    rounds = asyncio.run(alternate(Scale(rounds=5), lambda: measured("y"), lambda: measured("o")))
+    assert "".join(order) == "yo" * 6
+    assert len(rounds.pairs) == 5
+
+
+def test_the_ratio_is_taken_per_round_and_then_its_median():
+    def span(seconds):
+        made = Span()
+        made.processor = made.wall = seconds
+        return made
+
+    # the second round fell into a slow spell, which hit both
+    rounds = Rounds([(span(1.0), span(1.5)), (span(4.0), span(6.4)), (span(1.0), span(1.7))])
+    assert rounds.ratio() == Spread(pytest.approx(1.6), pytest.approx(1.5), pytest.approx(1.7))
+    assert rounds.rate().median == pytest.approx(1 / 1.6)
+    assert rounds.over(1).median == pytest.approx(700.0)
+
+
+def test_every_policy_is_armed_where_it_is_said():
+    policy = programs.armed_step.policy
+    armed = (policy.timeout, policy.retry, policy.hedge, policy.limit, policy.breaker)
+    assert None not in armed
+    assert programs.timed_step.policy.timeout is not None
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """The record of a run that fans out over four calls."""
+
+    @step
+    async def program():
+        await fan_out(*[programs.noop_step(i) for i in range(4)])
+
+    async def record():
+        async with Runtime() as runtime:
+            await runtime.run(program())
+            return runtime.runs[-1].record()
+
+    return asyncio.run(record())
+
+
+CALLS = {"program": 1, "program/fan_out": 1, "noop": 4}
+
+
+def test_a_whole_record_is_accepted(whole):
+    check_record(whole, CALLS)
+
+
+def index_of(record, name):
+    return next(i for i, row in enumerate(record.calls) if row.step == name)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"end": -1},
+        {"parent": 99},
+        {"parent": None},
+        {"status": "failed"},
+        {"call": 0},
+        {"step": "x"},
+    ],
+    ids=json.dumps,
+)
+def test_a_call_that_is_not_whole_is_refused(whole, change):
+    place = index_of(whole, "noop")
+    calls = list(whole.calls)
+    calls[place] = dataclasses.replace(calls[place], **change)
+    with pytest.raises(RecordIncomplete):
+        check_record(dataclasses.replace(whole, calls=tuple(calls)), CALLS)
+
+
+def test_a_missing_call_is_refused(whole):
+    place = index_of(whole, "noop")
+    calls = whole.calls[:place] + whole.calls[place + 1 :]
+    with pytest.raises(RecordIncomplete, match="4 calls of noop ran, the record has 3"):
+        check_record(dataclasses.replace(whole, calls=calls), CALLS)

@@ -1,0 +1,199 @@
+"""What must hold of every value, fan-in and record, whatever the program."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fanwise.core import CallRow, FanIn
+from fanwise.core._timers import TimerQueue
+from fanwise.patterns import Reduced
+from tests.fuzz.programs import FanMap, FanOut, First, Tree
+
+if TYPE_CHECKING:
+    from fanwise.core import Run, RunRecord, Runtime
+    from tests.fuzz.programs import Node
+    from tests.fuzz.world import World
+
+STATUSES = {"ok", "failed", "timed_out", "cancelled", "skipped"}
+
+
+def fits(world: World, node: Node, value: Any) -> bool:
+    """Say whether `value` is one that this node, and no other, can give."""
+    if isinstance(node, (FanOut, FanMap)):
+        if not isinstance(value, FanIn):
+            return False
+        check_fan_in(world, node, value, raised=False)
+        return True
+    if isinstance(node, First):
+        return any(fits_quietly(world, it, value) for it in node.branches if of_kind(it, value))
+    if isinstance(node, Tree):
+        return of_kind(node, value) and tree_fits(node, value)
+    return bool(value == ("v", node.id))
+
+
+def fits_quietly(world: World, node: Node, value: Any) -> bool:
+    """Try one of several nodes that may have given the value: what is wrong then is no problem."""
+    before = len(world.problems)
+    fitted = fits(world, node, value) and len(world.problems) == before
+    del world.problems[before:]
+    return fitted
+
+
+def of_kind(node: Node, value: Any) -> bool:
+    """Say whether a node of this kind gives such values."""
+    if isinstance(node, First):
+        return any(of_kind(it, value) for it in node.branches)
+    if isinstance(node, Tree):
+        return isinstance(value, Reduced if node.keys is None else dict)
+    if isinstance(node, FanOut):
+        return isinstance(value, FanIn) and all(o.item is None for o in value)
+    if isinstance(node, FanMap):
+        items = [it.id for it in node.items]
+        return isinstance(value, FanIn) and all(o.item in items for o in value)
+    return isinstance(value, tuple)
+
+
+def ids_of(value: Any) -> tuple[int, ...]:
+    """Give the numbers of the nodes whose values were merged."""
+    kind, what = value
+    return what if kind == "r" else (what,)
+
+
+def tree_fits(node: Tree, value: Any) -> bool:
+    """Every item stands in its group, in order, or is missing."""
+    numbers = [it.id for it in node.items]
+    if node.keys is None:
+        parts = {0: value}
+        expected = {0: numbers}
+    else:
+        parts = value
+        expected = {key: [n for n in numbers if n % (node.keys or 1) == key] for key in value}
+    for key, part in parts.items():
+        found = list(ids_of(part.value))
+        if found != [n for n in expected[key] if n in found]:
+            return False
+        if part.complete != (not part.missing) or (part.complete and found != expected[key]):
+            return False
+    return True
+
+
+def needed(node: FanOut | FanMap, total: int) -> int:
+    need = node.schedule.get("need", "all")
+    if need == "all":
+        return total
+    return (total + 1) // 2 if need == "50%" else int(need)
+
+
+def check_fan_in(world: World, node: FanOut | FanMap, found: FanIn[Any], *, raised: bool) -> None:
+    """One outcome a branch, in input order, with its own value, and the right verdict."""
+    where = f"fan-in {node.id}"
+    outcomes = list(found.outcomes)
+    given = node.branches if isinstance(node, FanOut) else node.items
+    indices = [it.index for it in outcomes]
+    if isinstance(node, FanOut) and indices != list(range(len(given))):
+        world.wrong(f"{where}: {len(given)} branches have the outcomes {indices}")
+        return
+    if isinstance(node, FanMap) and node.stop is None and indices != list(range(len(indices))):
+        world.wrong(f"{where}: items read have the outcomes {indices}")
+        return
+    for outcome in outcomes:
+        check_outcome(world, where, given[outcome.index], outcome)
+    good = [it for it in outcomes if it.status == "ok"]
+    if len({it.name for it in outcomes}) == len(outcomes) and len(found.ok) != len(good):
+        world.wrong(f"{where}: ok has {len(found.ok)} of {len(good)}")
+    if found.values() != [it.value for it in good] or found.complete != (len(good) == len(outcomes)):
+        world.wrong(f"{where}: values() and outcomes differ: {found}")
+    if isinstance(node, FanMap) and node.stop is not None:
+        return  # a stream's outcomes went to whoever took them
+    sized = isinstance(node, FanOut) or node.source == "list"
+    need = needed(node, len(given) if sized else len(outcomes))
+    broken = isinstance(node, FanMap) and "raises" in node.source
+    if raised == (len(good) >= need) and not (raised and broken):
+        world.wrong(f"{where}: need={need}, {len(good)} succeeded, raised={raised}: {found}")
+
+
+def check_outcome(world: World, where: str, node: Node, outcome: Any) -> None:
+    if outcome.status not in STATUSES:
+        world.wrong(f"{where}: status {outcome.status!r}")
+    elif outcome.status == "ok":
+        if not fits(world, node, outcome.value):
+            world.wrong(f"{where}: {outcome.value!r} as the value of {node.id}")
+    elif not isinstance(outcome.error, BaseException):
+        world.wrong(f"{where}: a gap without a cause: {outcome!r}")
+    if outcome.status == "skipped" and outcome.attempts:
+        world.wrong(f"{where}: skipped after {outcome.attempts} attempts")
+    if outcome.status in ("timed_out", "cancelled") and outcome.started is None:
+        world.wrong(f"{where}: {outcome.status} and never started")
+
+
+def check_runtime(world: World, runtime: Runtime) -> None:
+    """Nothing is held, nothing lives, everything is in the record."""
+    if runtime.running:
+        world.wrong(f"{runtime.running} calls are counted as running")
+    for width in runtime.widths.values():
+        if width.used or width.waiting:
+            world.wrong(f"slots are lost: {width!r}")
+    for name, waiting in runtime.limit_waits.items():
+        if waiting:
+            world.wrong(f"{waiting} still wait for {name}")
+    for state in runtime.breakers.values():
+        if state.probing:
+            world.wrong(f"the right to probe is lost: {state!r}")
+    for queue in timers_of(runtime):
+        if queue.armed:
+            world.wrong(f"timers are armed: {queue!r}")
+    if runtime.live:
+        world.wrong(f"runs are live: {list(runtime.live)}")
+    for run in runtime.runs:
+        check_run(world, run)
+
+
+def timers_of(runtime: Runtime) -> list[TimerQueue]:
+    """Give every queue of timers that the runtime has, under whatever name."""
+    found: list[TimerQueue] = []
+    for value in vars(runtime).values():
+        parts = value.values() if isinstance(value, dict) else (value,)
+        found += [it for it in parts if isinstance(it, TimerQueue)]
+    return found
+
+
+def check_run(world: World, run: Run) -> None:
+    if run.root.live:
+        world.wrong(f"calls live after the run: {list(run.root.live)}")
+    record = run.record()
+    check_rows(world, run, record)
+    for call, times in world.bodies.items():
+        rows = [row for row in record.calls if row.call == call]
+        if len(rows) != 1:
+            world.wrong(f"call {call} has {len(rows)} rows")
+        elif rows[0].attempts < times:
+            world.wrong(f"call {call} says {rows[0].attempts} attempts, its body ran {times} times")
+
+
+def check_rows(world: World, run: Run, record: RunRecord) -> None:
+    rows = {row.call: row for row in record.calls}
+    numbers = sorted(row.call for row in record.calls)
+    if numbers != list(range(run.next_id + 1)):
+        world.wrong(f"{run.next_id + 1} calls have the rows {numbers}")
+    for row in record.calls:
+        check_row(world, row, rows)
+    for attempt in record.attempts:
+        if attempt.call not in rows or attempt.attempt > rows[attempt.call].attempts:
+            world.wrong(f"an attempt of no call: {attempt}")
+
+
+def check_row(world: World, row: CallRow, rows: dict[int, CallRow]) -> None:
+    for name in ("parent", "fan_in"):
+        number = getattr(row, name)
+        if number is not None and number not in rows:
+            world.wrong(f"row {row.call}: {name} {number} has no row")
+    if any(edge not in rows for edge in row.edges):
+        world.wrong(f"row {row.call}: edges {row.edges}")
+    if row.status not in STATUSES or row.start > row.end:
+        world.wrong(f"row {row}")
+    parent = rows.get(row.parent) if row.parent is not None else None
+    if parent is not None and not parent.start <= row.start <= row.end <= parent.end:
+        world.wrong(f"row {row.call} ({row.step}) does not lie inside its parent {parent.call}")
+    for edge in row.edges:
+        if row.status == "ok" and edge in rows and rows[edge].end > row.end:
+            world.wrong(f"row {row.call} ended before its input {edge}")

@@ -1,0 +1,74 @@
+"""What the package imports: nothing foreign in the bare layers, nothing heavy at the root."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.repository.imports import strangers
+from tests.repository.sources import PACKAGE, ROOT, read_tree, toy
+
+# What the design keeps off the path of `import fanwise`; each costs more than the whole root.
+HEAVY = frozenset(
+    {
+        *("click", "httpx", "httpx2", "hypothesis", "numpy", "opentelemetry", "pydantic"),
+        *("pydantic_core", "pytest", "rich", "importlib.metadata", "sqlite3", "tomllib"),
+        *("multiprocessing", "urllib.request", "http.client", "email"),
+    }
+)
+PROBE = """
+import asyncio, json, sys
+before = set(sys.modules)
+{statement}
+print(json.dumps(sorted(set(sys.modules) - before)))
+"""
+
+
+def loaded_by(statement):
+    """The modules that a statement loads in a fresh interpreter that has asyncio already."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", PROBE.format(statement=statement)],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=ROOT / "src",
+    )
+    return frozenset(json.loads(done.stdout))
+
+
+def test_the_root_imports_nothing_heavy():
+    loaded = loaded_by("import fanwise")
+    assert "fanwise" in loaded
+    assert not loaded & HEAVY
+
+
+@pytest.mark.parametrize("name", ["pydantic", "sqlite3", "importlib.metadata", "tomllib"])
+def test_the_probe_sees_heavy_imports(name):
+    assert name in loaded_by(f"import {name}") & HEAVY
+
+
+def test_every_public_name_resolves_without_anything_heavy():
+    statement = "import fanwise; [getattr(fanwise, name) for name in fanwise.__all__]"
+    assert not loaded_by(statement) & HEAVY
+
+
+def test_bare_layers_import_the_standard_library_only():
+    assert list(strangers(read_tree(PACKAGE))) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "found"),
+    [
+        ("core__m", "import pydantic", True),
+        ("core__m", "def f():\n    from attrs import define", True),
+        ("text__m", "import numpy.linalg", True),
+        ("core__m", "import asyncio, collections.abc\nfrom . import other", False),
+        ("patterns__m", "from fanwise.core import step", False),
+        ("documents__m", "import pydantic", False),
+        ("testing__pytest_plugin", "import pytest", False),
+        ("testing__clock", "import pytest", True),
+    ],
+)
+def test_strangers_are_found(name, text, found):
+    assert bool(list(strangers(toy(**{name: text})))) is found

@@ -1,0 +1,65 @@
+"""What each checker must refuse: at the end of the line, the rules by which they do."""
+
+from fanwise import Call, Runtime, fan_map, fan_out, first, run, step, tree_reduce
+
+
+@step
+async def web(query: str) -> list[int]:
+    return [len(query)]
+
+
+@step(timeout=1.0)
+async def add(numbers: list[float]) -> float:
+    return sum(numbers)
+
+
+class Client:
+    @step
+    async def ask(self, query: str) -> bytes:
+        return query.encode()
+
+
+async def calls(client: Client, runtime: Runtime) -> None:
+    await web(1)  # mypy: arg-type  # pyright: reportArgumentType
+    await web()  # mypy: call-arg  # pyright: reportCallIssue
+    await web("q", "r")  # mypy: call-arg  # pyright: reportCallIssue
+    await web(question="q")  # mypy: call-arg  # pyright: reportCallIssue
+    await client.ask(1)  # mypy: arg-type  # pyright: reportArgumentType
+    await client.ask("q", 2)  # mypy: call-arg  # pyright: reportCallIssue
+    await web.using(patience=1)("q")  # mypy: call-arg  # pyright: reportCallIssue
+    await runtime.run("q")  # mypy: arg-type  # pyright: reportArgumentType
+    run(web)  # mypy: arg-type  # pyright: reportArgumentType
+
+
+async def a_call_that_nobody_awaits() -> None:
+    web("q")  # mypy: unused-awaitable
+    fan_out(web("q"))  # mypy: unused-awaitable
+    fan_map(web, ["q"], at_once=1)  # mypy: unused-awaitable
+
+
+async def values() -> None:
+    wrong: str = await web("q")  # mypy: assignment  # pyright: reportAssignmentType
+    narrower: Call[list[bool]] = web("q")  # mypy: assignment  # pyright: reportAssignmentType
+    found = await fan_out(web("q"), add([1.0]))
+    first_of: int = found["web"].value  # mypy: assignment  # pyright: reportAssignmentType
+    found["web"].value.append(1)  # mypy: union-attr  # pyright: reportAttributeAccessIssue
+    found[0]  # mypy: call-overload  # pyright: reportArgumentType reportCallIssue
+    _ = wrong, narrower, first_of
+
+
+async def patterns(client: Client) -> None:
+    await fan_out(3)  # mypy: call-overload  # pyright: reportArgumentType reportCallIssue
+    await fan_out(web)  # mypy: call-overload  # pyright: reportArgumentType reportCallIssue
+    await fan_map(web, ["q"])  # mypy: call-overload  # pyright: reportCallIssue
+    await fan_map(web, [1], at_once=1)  # mypy: arg-type  # pyright: reportArgumentType reportCallIssue
+    await fan_map(client.ask, [1], at_once=1)  # mypy: arg-type  # pyright: reportArgumentType reportCallIssue
+    await first(3)  # mypy: arg-type  # pyright: reportArgumentType
+    await tree_reduce(add, ["q"], arity=2)  # mypy: arg-type  # pyright: reportArgumentType
+
+
+@step(patience=1)  # mypy: call-overload untyped-decorator  # pyright: reportCallIssue
+async def misspelt() -> None: ...
+
+
+@step(timeout="1")  # mypy: call-overload untyped-decorator  # pyright: reportArgumentType
+async def a_text() -> None: ...
