@@ -184,7 +184,11 @@ def records(draw):
                 start=start,
                 end=start + draw(st.integers(0, 12)),
                 status=draw(st.sampled_from(["ok", "skipped", "cancelled"])),
-                facts=draw(st.sampled_from([{}, {"closed": "enough"}, {"closed": "within"}])),
+                facts=draw(
+                    st.sampled_from(
+                        [{}, {"closed": "enough"}, {"closed": "within"}, {"asked_by": 3}]
+                    )
+                ),
                 attempts=draw(st.integers(0, 2)),
                 load=0,
                 edges=tuple(draw(st.sets(st.integers(0, 10), max_size=3))),

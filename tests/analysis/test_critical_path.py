@@ -111,10 +111,33 @@ async def _awaited(call):
     return await call
 
 
+async def test_a_call_that_was_handed_on_is_waited_for_where_it_was_asked_for():
+    @step
+    async def takes(call):
+        await asyncio.sleep(TICK)
+        await call
+
+    @step
+    async def main():
+        await takes(work(5))
+
+    path = critical_path(await recorded(main()))
+    assert ticks(path) == [("takes", "running", 1), ("work", "running", 5)]
+    assert str(path) == "main > takes (0.02 s) > work (0.08 s)"
+
+
 async def test_waiting_for_a_limit():
     narrow = work.using(limit="narrow")
     path = critical_path(await recorded(fan_out(narrow(2), narrow(3)), narrow=Limit(at_once=1)))
     assert ticks(path) == [("work", "wait limit", 2), ("work", "running", 3)]
+    assert str(path) == "fan_out > work 2 (0.08 s)"
+    assert path.parts[1].waited == 2 * TICK * 1_000_000
+
+
+async def test_a_part_that_mostly_waited_says_so():
+    narrow = work.using(limit="narrow")
+    path = critical_path(await recorded(fan_out(narrow(3), narrow(2)), narrow=Limit(at_once=1)))
+    assert str(path) == "fan_out > work 2 (0.08 s, waiting)"
 
 
 async def test_a_narrow_map_is_a_chain_of_items():

@@ -112,10 +112,14 @@ class Tree(Node):
 
 @dataclass(eq=False)
 class Program:
-    """A main step, and what happens to it from outside: (seconds, "cancel" or "drain")."""
+    """A main step, and what happens to it from outside: (seconds, "cancel", "drain" or "leave").
+
+    With `journal` every call has its identity, and its result is committed.
+    """
 
     main: Sub
     events: list[tuple[float, str]]
+    journal: bool = False
 
 
 class Draw:
@@ -131,10 +135,10 @@ class Draw:
     def program(self) -> Program:
         main = self.sub(0)
         events = [
-            (self.ticks(6), self.random.choice(("cancel", "cancel", "drain")))
+            (self.ticks(6), self.random.choice(("cancel", "cancel", "drain", "leave")))
             for _ in range(self.random.choice((0, 0, 1, 1, 2)))
         ]
-        return Program(main, events)
+        return Program(main, events, journal=self.chance(0.1))
 
     # Small things
 
@@ -243,7 +247,18 @@ class Draw:
         items = [Leaf(self.id(), [self.act()], {}) for _ in range(self.random.randint(0, 5))]
         schedule = {"at_once": 2, **self.schedule(len(items))}
         source = self.random.choice(
-            ("list", "iterator", "async", "async", "raises", "async raises", "stubborn")
+            (
+                "list",
+                "iterator",
+                "async",
+                "async",
+                "raises",
+                "async raises",
+                "async stray",
+                "breaks when closed",
+                "stubborn",
+                "broken key",
+            )
         )
         stop = self.random.randint(0, 4) if self.chance(0.4) else None
         policy = self.maybe_write(self.leaf_policy())

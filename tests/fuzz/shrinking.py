@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 PLAINER = (("swallow", None), ("end", "ok"), ("delay", 0.0), ("deadline", None), ("stop", None),
            ("stagger", None), ("accept", False), ("plain", False), ("task", False), ("keys", None),
-           ("gap", 0.0), ("source", "list"))  # fmt: skip
+           ("gap", 0.0), ("journal", False), ("source", "list"))  # fmt: skip
 
 
 def shrink(program: Program, fails: Callable[[Program], bool], tries: int = 2000) -> Program:
@@ -43,7 +43,7 @@ def edits(program: Program) -> Iterator[Callable[[], Any]]:
                 yield from leave_out(it, each.name, value)
             elif isinstance(value, dict):
                 for key in value:
-                    if not (isinstance(it, FanMap) and key == "at_once"):
+                    if key != "at_once" and not (key == "effect" and "keyed" in value):
                         yield lambda value=value, key=key: value.pop(key)
     for it in nodes_of(program):
         for name, plain in PLAINER:

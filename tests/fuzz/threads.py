@@ -55,16 +55,15 @@ class Script:
         loop = asyncio.get_running_loop()
         problems: list[Any] = []
         loop.set_exception_handler(lambda _, context: problems.append(context))
-        async with no_orphans():
-            async with Runtime(limits={"gate": Limit(at_once=self.width)}) as runtime:
-                self.runtime = runtime
-                self.work = self.step_of(loop)
-                for _ in range(acts):
-                    await self.act()
-                    self.compare()
-                await self.finish_all()
-                leaving = asyncio.create_task(runtime.aclose())
-                await self.leaves_last(leaving)
+        limits = {"gate": Limit(at_once=self.width)}
+        async with no_orphans(), Runtime(limits=limits) as runtime:
+            self.runtime = runtime
+            self.work = self.step_of(loop)
+            for _ in range(acts):
+                await self.act()
+                self.compare()
+            await self.finish_all()
+            await self.leaves_last(asyncio.create_task(runtime.aclose()))
         assert not problems, problems
 
     def step_of(self, loop: asyncio.AbstractEventLoop) -> Any:

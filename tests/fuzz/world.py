@@ -7,13 +7,15 @@ import gc
 import logging
 import sys
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fanwise.core import (
+    Call,
     FanwiseError,
     Limit,
+    MemoryJournal,
     NotDone,
     NotEnough,
     Runtime,
@@ -21,9 +23,10 @@ from fanwise.core import (
     deadline,
     step,
 )
+from fanwise.core._watchers import excuse
 from fanwise.patterns import bind, fan_map, fan_out, first, tree_reduce
 from fanwise.testing import no_orphans, run_virtual
-from tests.fuzz.checks import check_fan_in, check_runtime, fits, ids_of
+from tests.fuzz.checks import check_fan_in, check_rest, check_runtime, fits, ids_of
 from tests.fuzz.programs import (
     GRID,
     WIDTHS,
@@ -40,11 +43,10 @@ from tests.fuzz.programs import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from fanwise.core import Call
     from tests.fuzz.programs import Act, Node, Program
 
 
-class Wrong(Exception):  # noqa: N818 - a word for a failure that no retry helps
+class Wrong(Exception):
     """A failure that no retry helps."""
 
 
@@ -121,7 +123,7 @@ class World:
             if not fits(self, it, value):
                 self.wrong(f"leaf {node.id} got {value!r} as the value of {it.id}")
 
-    def leaf_step(self, policy: dict[str, Any], plain: bool) -> Any:
+    def leaf_step(self, policy: dict[str, Any], plain: bool, broken: bool = False) -> Any:
         async def leaf(number: int, *inputs: Any) -> Any:
             node = self.nodes[number]
             self.check_inputs(node, inputs)
@@ -137,7 +139,7 @@ class World:
                 end_of(node.acts[min(attempt, len(node.acts)) - 1])
             return ("v", number)
 
-        return step(**policy)(plain_leaf if plain else leaf)
+        return step(**policy, **broken_key(broken))(plain_leaf if plain else leaf)
 
     def sub_step(self, policy: dict[str, Any]) -> Any:
         async def sub(number: int) -> Any:
@@ -180,10 +182,8 @@ class World:
         await self.perform(node, made)
 
     async def do_catch(self, node: Node, _: float, made: dict[int, Any]) -> None:
-        try:
+        with suppress(EXPECTED):
             await self.perform(node, made)
-        except EXPECTED:
-            pass
 
     async def do_cancel(self, node: Node, seconds: float, made: dict[int, Any]) -> None:
         """Cancel a task of the user's own that awaits."""
@@ -230,7 +230,11 @@ class World:
 
     async def perform(self, node: Node, made: dict[int, Any]) -> None:
         """Await the call of a node, and look at what came."""
-        call = self.make(node, made)
+        try:
+            call = self.make(node, made)
+        except EXPECTED:
+            excuse_made(made.values())
+            raise
         if isinstance(node, FanMap) and node.stop is not None and call.status == "new":
             await self.stream(node, call)
             return
@@ -290,7 +294,8 @@ class World:
         return fan_out(*[self.make(it, made) for it in node.branches], **node.schedule)
 
     def make_fanmap(self, node: FanMap, _: dict[int, Any]) -> Call[Any]:
-        return fan_map(self.leaf_step(node.policy, False), self.items(node), **node.schedule)
+        mapped = self.leaf_step(node.policy, False, broken=node.source == "broken key")
+        return fan_map(mapped, self.items(node), **node.schedule)
 
     def make_first(self, node: First, made: dict[int, Any]) -> Call[Any]:
         branches = [self.make(it, made) for it in node.branches]
@@ -306,7 +311,7 @@ class World:
 
     def items(self, node: FanMap) -> Any:
         numbers = [it.id for it in node.items]
-        if node.source == "list":
+        if node.source in ("list", "broken key"):
             return numbers
         if node.source in ("iterator", "raises"):
             return read(numbers, breaks=node.source == "raises")
@@ -320,20 +325,50 @@ def read(numbers: list[int], *, breaks: bool) -> Iterator[int]:
 
 
 async def read_async(numbers: list[int], node: FanMap) -> AsyncIterator[int]:
-    for number in numbers:
-        try:
-            await asyncio.sleep(node.gap)
-        except asyncio.CancelledError:
-            if node.source != "stubborn":
-                raise
-            await asyncio.sleep(GRID)
-        yield number
-    if node.source == "async raises":
-        raise Flaky("the source broke")
+    try:
+        for number in numbers:
+            await wait_for_source(node)
+            yield number
+        if node.source == "async stray":
+            raise asyncio.CancelledError
+        if node.source == "async raises":
+            raise Flaky("the source broke")
+    finally:
+        if node.source == "breaks when closed":
+            raise Flaky("the source broke")
+
+
+async def wait_for_source(node: FanMap) -> None:
+    try:
+        await asyncio.sleep(node.gap)
+    except asyncio.CancelledError:
+        if node.source != "stubborn":
+            raise
+        await asyncio.sleep(GRID)
+
+
+def broken_key(broken: bool) -> dict[str, Any]:
+    """A `key=` that fails for every third item: it is asked under retries, hedges and journals."""
+
+    def key(number: int) -> int:
+        if number % 3 == 0:
+            raise Wrong(number)
+        return number
+
+    return {"key": key} if broken else {}
 
 
 def accepted(value: Any) -> bool:
     return not (isinstance(value, tuple) and isinstance(value[1], int) and value[1] % 2)
+
+
+def excuse_made(parts: Any) -> None:
+    """What was made before another part could not be made is never awaited, and need not be."""
+    for part in parts:
+        if asyncio.iscoroutine(part):
+            part.close()
+        elif isinstance(part, Call):
+            excuse(part)
 
 
 def end_of(act: Act) -> None:
@@ -354,23 +389,40 @@ async def run_program(world: World) -> None:
     world.time = loop.time
     loop.set_exception_handler(lambda _, context: world.wrong(f"loop: {context}"))
     limits = {name: Limit(at_once=width) for name, width in WIDTHS.items()}
+    limits["depth *"] = Limit(at_once=2)
     async with no_orphans():
-        async with Runtime(seed=1, limits=limits | {"depth *": Limit(at_once=2)}) as runtime:
-            call = world.sub_step(world.program.main.policy)(world.program.main.id)
-            task = asyncio.create_task(runtime.run(call))
-            sent: list[bool] = []
-            for when, what in world.program.events:
-                if what == "drain":
-                    loop.call_at(when, runtime.drain)
-                else:
-                    loop.call_at(when, lambda: sent.append(task.cancel()))
-            await asyncio.wait([task])
-            world.look_at(task)
-            if any(sent) and not task.cancelled():
-                world.wrong(f"a cancellation was swallowed; the run ended with {task!r}")
-            check_runtime(world, runtime)
-            last = max((when for when, _ in world.program.events), default=0)
-            await asyncio.sleep(max(0, last - loop.time()) + 1)
+        async with Runtime(seed=1, limits=limits) as runtime:
+            if world.program.journal:
+                runtime.hooks.journal = MemoryJournal()
+            run = runtime.start(world.sub_step(world.program.main.policy)(world.program.main.id))
+            await until_end(world, runtime, run.task)
+        if not run.task.done():
+            world.wrong("the runtime was left while its run still ran")
+        else:
+            world.look_at(run.task)
+        check_runtime(world, runtime)
+        last = max((when for when, _ in world.program.events), default=0)
+        await asyncio.sleep(max(0, last - loop.time()) + 1)
+
+
+async def until_end(world: World, runtime: Runtime, task: asyncio.Task[Any]) -> None:
+    """Wait for the end of the run, or for the instant at which its runtime is left."""
+    loop = asyncio.get_running_loop()
+    sent: list[bool] = []
+    left: list[float] = []
+    for when, what in world.program.events:
+        if what == "drain":
+            loop.call_at(when, runtime.drain)
+        elif what == "leave":
+            left.append(when)
+        else:
+            loop.call_at(when, lambda: sent.append(task.cancel()))
+    await asyncio.wait([task], timeout=min(left) if left else None)
+    if task.done():
+        world.look_at(task)
+        if any(sent) and not task.cancelled():
+            world.wrong(f"a cancellation was swallowed; the run ended with {task!r}")
+        check_rest(world, runtime)
 
 
 @contextmanager
@@ -410,5 +462,3 @@ def execute(program: Program, seed: int, order: Any) -> list[str]:
 def silence() -> None:
     """Keep the engine's warnings about children that were left, which programs provoke, quiet."""
     logging.getLogger("fanwise").setLevel(logging.CRITICAL)
-
-

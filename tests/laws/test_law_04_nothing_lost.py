@@ -13,7 +13,16 @@ from fanwise.core._identity import identified, key_of
 from fanwise.patterns import fan_map, fan_out
 from fanwise.patterns._flow import Flow
 from fanwise.patterns._gathering import Gathering
-from tests.laws.proving import ORDERS, changed, holds, outcome_of, rejects, replaced, ticks, virtually
+from tests.laws.proving import (
+    ORDERS,
+    changed,
+    holds,
+    outcome_of,
+    rejects,
+    replaced,
+    ticks,
+    virtually,
+)
 
 BRANCHES = {
     "branches": st.lists(st.tuples(ticks(), st.booleans()), min_size=1, max_size=7),

@@ -11,7 +11,9 @@ from fanwise.patterns._fan_out import effective_within
 from tests.laws.proving import changed, holds, now, outcome_of, rejects, replaced, ticks, virtually
 
 LAYER = st.tuples(
-    st.sampled_from(["deadline", "fan_out", "fan_map", "timeout", "nothing"]), ticks(1, 12), ticks(0, 2)
+    st.sampled_from(["deadline", "fan_out", "fan_map", "timeout", "nothing"]),
+    ticks(1, 12),
+    ticks(0, 2),
 )
 PROGRAM = {"layers": st.lists(LAYER, max_size=5), "seconds": ticks(1, 12)}
 
@@ -76,7 +78,7 @@ def check(seen, layers, seconds):
 
 
 def test_law_7_holds():
-    holds(travels_down, **PROGRAM, examples=250)
+    holds(travels_down, **PROGRAM, examples=120)
 
 
 def test_law_7_rejects_a_within_that_does_not_travel():

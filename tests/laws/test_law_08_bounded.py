@@ -54,6 +54,7 @@ def bounded_map(delays, at_once, asynchronous, streamed, order):
             async for _ in outcomes:
                 counts["taken"] += 1
                 await asyncio.sleep(streamed)
+        return None
 
     virtually(lambda runtime: runtime.run(main()), order=order)
     assert counts["ended"] == len(delays)
@@ -71,9 +72,19 @@ def test_law_8_rejects_a_map_that_reads_everything():
     rejects(bounded_map, **MAPS, mutant=mutant)
 
 
+STREAMS = MAPS | {
+    "delays": st.lists(ticks(0, 2), min_size=8, max_size=20),
+    "streamed": ticks(2, 4),
+}
+
+
+def test_law_8_holds_for_streams():
+    holds(bounded_map, **STREAMS)
+
+
 def test_law_8_rejects_a_stream_without_a_bound():
     mutant = changed((Flow, "has_room", lambda self: len(self.live) < self.at_once))
-    rejects(bounded_map, **MAPS, mutant=mutant)
+    rejects(bounded_map, **STREAMS, mutant=mutant)
 
 
 RETRIES = {"calls": st.integers(1, 80), "attempts": st.integers(2, 6), "order": ORDERS}

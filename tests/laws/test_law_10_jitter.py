@@ -4,6 +4,7 @@ The wait before attempt n + 1 is uniform in 0 to min(longest, shortest * 2**(n -
 """
 
 import asyncio
+import itertools
 import random
 
 from hypothesis import strategies as st
@@ -46,9 +47,7 @@ def waits(retry, asked, seed, calls):
         await outcome_of(fan_out(*[fails(index) for index in range(calls)], need=0))
 
     virtually(lambda runtime: runtime.run(main()), seed=seed)
-    return [
-        [b - a for a, b in zip(times, times[1:], strict=False)] for times in ends.values()
-    ]
+    return [[b - a for a, b in itertools.pairwise(times)] for times in ends.values()]
 
 
 def full(shortest, longest, asked, seed):

@@ -166,3 +166,18 @@ def graphs() -> None:
     c = assert_type(bind(score, 1), Call[float])
     d = assert_type(bind(web, bind(plain, 1)), Call[list[int]])
     _ = a, b, c, d
+
+
+def plain_sum(numbers: list[float]) -> float:
+    return sum(numbers)
+
+
+def undecorated_functions() -> None:
+    a = assert_type(fan_map(not_mine, ["a"], at_once=1), MapCall[dict[str, int]])
+    b = assert_type(tree_reduce(plain_sum, [1.0], arity=2), Call[Reduced[float]])
+    _ = a, b
+
+
+def mixed_races() -> None:
+    race = first(web("q"), score(1))
+    _ = assert_type(race, Call[list[int] | float])

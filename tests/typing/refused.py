@@ -1,6 +1,6 @@
 """What each checker must refuse: at the end of the line, the rules by which they do."""
 
-from fanwise import Call, Runtime, fan_map, fan_out, first, run, step, tree_reduce
+from fanwise import Call, Runtime, bind, fan_map, fan_out, first, run, step, tree_reduce
 
 
 @step
@@ -53,8 +53,25 @@ async def patterns(client: Client) -> None:
     await fan_map(web, ["q"])  # mypy: call-overload  # pyright: reportCallIssue
     await fan_map(web, [1], at_once=1)  # mypy: arg-type  # pyright: reportArgumentType reportCallIssue
     await fan_map(client.ask, [1], at_once=1)  # mypy: arg-type  # pyright: reportArgumentType reportCallIssue
-    await first(3)  # mypy: arg-type  # pyright: reportArgumentType
-    await tree_reduce(add, ["q"], arity=2)  # mypy: arg-type  # pyright: reportArgumentType
+    await first(3)  # mypy: call-overload  # pyright: reportArgumentType
+    await tree_reduce(add, ["q"], arity=2)  # mypy: arg-type  # pyright: reportArgumentType reportCallIssue
+
+
+@step
+async def score(number: int, unit: str = "s") -> float:
+    return float(f"{number}{unit}")
+
+
+@step
+async def join(pages: list[int], total: float) -> str:
+    return f"{pages} {total}"
+
+
+async def bound_to_the_wrong_arguments(client: Client) -> None:
+    await bind(join, score(1), web("q"))  # mypy: arg-type  # pyright: reportArgumentType
+    await bind(join, web("q"))  # mypy: arg-type  # pyright: reportArgumentType
+    await bind(score, "x")  # mypy: arg-type  # pyright: reportArgumentType
+    await bind(client.ask, 3)  # mypy: arg-type  # pyright: reportArgumentType
 
 
 @step(patience=1)  # mypy: call-overload untyped-decorator  # pyright: reportCallIssue

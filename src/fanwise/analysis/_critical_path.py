@@ -13,9 +13,8 @@ run exactly.
 Cost: O(n log n) for n calls; the walk itself sees each call once, on a stack of its own.
 Rejected: the longest path over declared edges, which knows nothing of plain `await`s, of widths
 and of time in a body.
-Limits: the record says who made a call and who gathered it, not who awaited it. A call is taken to
-wait for whichever of its calls ended last; one that is handed a call made elsewhere, and awaits it
-without `bind`, keeps that time as its own.
+Limits: the record says who made a call, who gathered it and who asked for it first, not everybody
+who awaited it. A call is taken to wait for whichever of its calls ended last.
 """
 
 from __future__ import annotations
@@ -100,9 +99,11 @@ def critical_path(record: RunRecord) -> CriticalPath:
     walk = Walk(graph)
     walk.back()
     segments = tuple(reversed(walk.segments))
-    times: dict[int, int] = {}
+    times: dict[int, tuple[int, int]] = {}
     for segment in segments:
-        times[segment.call] = times.get(segment.call, 0) + segment.microseconds
+        own, waited = times.get(segment.call, (0, 0))
+        waiting = segment.microseconds if segment.kind.startswith("wait") else 0
+        times[segment.call] = own + segment.microseconds, waited + waiting
     return CriticalPath(segments, parts_of(graph, walk.visits, times))
 
 

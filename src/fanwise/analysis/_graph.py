@@ -19,8 +19,8 @@ UNFINISHED: Final = -1  # stands in for a main call that has no row yet
 class Graph:
     """The rows of a run by id, and for each call those that it may have waited for.
 
-    These are the calls made in its body, the branches that it gathered, and the inputs that it was
-    bound to, each list in the order of their ends.
+    These are the calls made in its body, those that it was the first to ask for, the branches that
+    it gathered, and the inputs that it was bound to, each list in the order of their ends.
     """
 
     def __init__(self, record: RunRecord) -> None:
@@ -38,7 +38,8 @@ class Graph:
         self._add_edges(record.calls)
 
     def _above(self, row: CallRow) -> Iterable[int]:
-        known = {each for each in (row.parent, row.fan_in) if each is not None} & self.rows.keys()
+        wanted = (row.parent, row.fan_in, row.facts.get("asked_by"))
+        known = {each for each in wanted if isinstance(each, int)} & self.rows.keys()
         return known if known or row is self.main else {self.main.call}
 
     def _add_edges(self, rows: Sequence[CallRow]) -> None:

@@ -18,13 +18,14 @@ WORTH_NAMING: Final = 0.01  # of the whole
 class Part:
     """Calls of one step on the critical path, at one place of the nesting, folded.
 
-    `within` is the place, in the path's `parts`, of the part around it. `name` has the number of
-    the branch where it is one of several.
+    `waited` is how much of that time they waited. `within` is the place, in the path's `parts`, of
+    the part around it. `name` has the number of the branch where it is one of several.
     """
 
     name: str
     calls: int
     microseconds: int
+    waited: int
     within: int | None
 
     @property
@@ -33,9 +34,10 @@ class Part:
         return self.microseconds / 1_000_000
 
     def __str__(self) -> str:
-        """Name and time, such as `map 17 (1.20 s)`."""
+        """Name and time, such as `map 17 (1.20 s)`, and whether it mostly waited."""
         several = f" x {self.calls}" if self.calls > 1 else ""
-        return f"{self.name}{several} ({time_text(self.microseconds)})"
+        waiting = ", waiting" if 2 * self.waited > self.microseconds else ""
+        return f"{self.name}{several} ({time_text(self.microseconds)}{waiting})"
 
 
 class Visit:
@@ -75,23 +77,31 @@ class Fold:
         return f"<Fold of {len(self.visits)} x {self.visits[0].row.step}>"
 
 
-def parts_of(graph: Graph, visits: Iterable[Visit], times: Mapping[int, int]) -> tuple[Part, ...]:
+def parts_of(
+    graph: Graph, visits: Iterable[Visit], times: Mapping[int, tuple[int, int]]
+) -> tuple[Part, ...]:
     """Fold the calls of a path by step and surroundings, in the order in which they began.
 
-    `visits` name a call after the one around it.
+    `visits` name a call after the one around it; `times` are a call's own, and what it waited.
     """
     numbers = graph.numbers()
     order = sorted(_folds(visits), key=lambda fold: fold.began)
     places = {fold: place for place, fold in enumerate(order)}
     return tuple(
-        Part(
-            _name(fold.visits, numbers),
-            len(fold.visits),
-            sum(times.get(visit.row.call, 0) for visit in fold.visits),
-            None if fold.within is None else places[fold.within],
-        )
+        _part(fold, numbers, times, None if fold.within is None else places[fold.within])
         for fold in order
     )
+
+
+def _part(
+    fold: Fold,
+    numbers: Mapping[int, int],
+    times: Mapping[int, tuple[int, int]],
+    within: int | None,
+) -> Part:
+    known = [times.get(visit.row.call, (0, 0)) for visit in fold.visits]
+    own, waited = (sum(column) for column in zip(*known, strict=True))
+    return Part(_name(fold.visits, numbers), len(known), own, waited, within)
 
 
 def _folds(visits: Iterable[Visit]) -> Iterable[Fold]:

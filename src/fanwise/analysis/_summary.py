@@ -11,7 +11,7 @@ from fanwise.analysis._parts import time_text
 from fanwise.analysis._spans import spans
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from fanwise.core import AttemptRow, CallRow, RunRecord
 
@@ -84,7 +84,7 @@ def _wasted(graph: Graph, row: CallRow) -> int:
     return sum(attempt.end - attempt.start for attempt in attempts if attempt.status != "ok")
 
 
-def _added(groups: Iterable[dict[str, int]]) -> dict[str, int]:
+def _added(groups: Iterable[Mapping[str, int]]) -> dict[str, int]:
     total: Counter[str] = Counter()
     for group in groups:
         total.update(group)

@@ -82,28 +82,26 @@ def add_wait(call: Call[Any], kind: str, seconds: float) -> None:
 class Execution:
     """One call under its policy: what its attempts share."""
 
-    __slots__ = ("call", "deadline", "kept", "outfit", "policy", "scope")
+    __slots__ = ("call", "deadline", "kept", "outfit", "own", "policy", "scope")
 
     def __init__(self, call: Call[Any], scope: Scope) -> None:
         """Take what the runtime keeps for the step."""
         self.call = call
         self.scope = scope
         self.policy = policy = call.policy
-        self.kept: dict[bytes, Call[Any]] | None = {} if policy.keeps else None
+        self.own = policy.keeps and scope.kept is None
+        self.kept: dict[bytes, Call[Any]] | None = {} if self.own else scope.kept
         self.deadline = DEADLINE.get()
         runtime = call.run.runtime
         self.outfit = runtime.outfits.get(call.step) or runtime.outfit(call.step, policy)
 
-    async def value(self) -> Any:  # noqa: ANN401 - the step's value
+    async def value(self) -> Any:  # noqa: ANN401, C901 - the loop of retries, with hedges' verdicts
         """Attempt until one succeeds or none may follow."""
         try:
             while True:
                 attempt = Attempt(self.scope, self.kept)
                 try:
                     value = await self.attempt(attempt)
-                    if attempt.hedging is not None:
-                        await attempt.hedging.first_succeeded()
-                    return value
                 except CancelledError:
                     if attempt.hedging is None:
                         raise
@@ -116,12 +114,18 @@ class Execution:
                     delay = self.delay_after(error)
                     if delay is None:
                         raise
+                else:
+                    if attempt.hedging is not None:
+                        await attempt.hedging.first_succeeded()
+                    return value
                 await self.back_off(delay)
         finally:
-            if self.kept is not None:
+            if self.own and self.kept is not None:
                 self.kept.clear()  # the children refer to the attempts that made them
 
-    async def attempt(self, attempt: Attempt) -> Any:  # noqa: ANN401 - the step's value
+    async def attempt(  # noqa: C901, PLR0912 - the order of the policies, in one place, on the hot path
+        self, attempt: Attempt
+    ) -> Any:  # noqa: ANN401 - the step's value
         """Make one attempt, from its admission to its end."""
         call = self.call
         run = call.run
@@ -140,7 +144,7 @@ class Execution:
                     call.holds = self.policy.limit
             call.attempts = attempt.number = call.attempts + 1
             CURRENT.set(attempt)
-            attempt.task = task = current_task()  # type: ignore[assignment]
+            attempt.task = task = current_task()
             attempt.debt = task.cancelling()  # type: ignore[union-attr]
             if outfit.hedges is not None and not attempt.hedge:
                 attempt.context = copy_context()
@@ -160,7 +164,7 @@ class Execution:
                 run.add_attempt(attempt, "ok", None)
             return value
         finally:
-            attempt.execution = None
+            attempt.execution = attempt.context = None  # the context leads back here
             if outfit.hedges is not None:
                 outfit.hedges.disarm(attempt)
             if holding:
@@ -203,7 +207,7 @@ class Execution:
         taken: list[Width] = []
         try:
             for width, kind in self.outfit.widths:
-                if width.used:
+                if width.nested:
                     self.call.run.runtime.refuse_held(self.call, width)
                 if not width.take_nowait():
                     await self.wait_turn(width, kind)

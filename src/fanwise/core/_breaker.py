@@ -6,8 +6,7 @@ are constant (a list of instants would grow with the traffic that it is meant to
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from fanwise.core._errors import BreakerOpen
 
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
 BUCKETS = 10
 
 
-@dataclass(frozen=True, slots=True)
-class BreakerStatistics:
+class BreakerStatistics(NamedTuple):
     """A breaker at one instant: state, attempts and failures in its window, times it opened."""
 
     name: str

@@ -40,11 +40,39 @@ class Call(Generic[R_co]):
     """
 
     __slots__ = (
-        "__weakref__", "args", "attempts", "bare", "code", "dropped", "ended", "error", "excused",
-        "facts", "fan_in", "holds", "home", "id", "inputs", "key", "kwargs", "label", "load",
-        "number", "owner", "place", "policy", "result", "run", "started", "status", "step", "task",
-        "trace", "watchers",
-    )  # fmt: skip
+        "__weakref__",
+        "args",
+        "attempts",
+        "bare",
+        "code",
+        "dropped",
+        "ended",
+        "error",
+        "excused",
+        "facts",
+        "fan_in",
+        "holds",
+        "home",
+        "id",
+        "inputs",
+        "key",
+        "kwargs",
+        "label",
+        "load",
+        "number",
+        "owner",
+        "place",
+        "policy",
+        "result",
+        "run",
+        "scope",
+        "started",
+        "status",
+        "step",
+        "task",
+        "trace",
+        "watchers",
+    )
 
     step: Definition[R_co]
     args: tuple[Any, ...]
@@ -69,6 +97,7 @@ class Call(Generic[R_co]):
     policy: Policy
     result: R_co
     run: Run
+    scope: Scope | None
     code: CodeType
     place: int
     started: float
@@ -124,7 +153,8 @@ class Call(Generic[R_co]):
 
     def named(self, name: str) -> Call[R_co]:
         """Give this same call the name `name`, for reports and plans."""
-        if not isinstance(name, str) or not name:
+        given: object = name
+        if not isinstance(given, str) or not given:
             msg = f'a name is a str that is not empty, such as .named("search"), got {name!r}'
             raise TypeError(msg)
         self.label = name
@@ -138,7 +168,7 @@ class Call(Generic[R_co]):
         """
         here = CURRENT.get()
         waiter = _watch.Waiter(None if here is None else here.call, Future(loop=get_running_loop()))
-        if not _watch.ask(self, waiter):
+        if not _watch.ask(self, waiter, here):
             try:
                 yield from waiter.future
             except CancelledError:

@@ -10,15 +10,14 @@ code when read).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from hashlib import blake2b
+from typing import TYPE_CHECKING
 
 from fanwise.core._errors import NotCanonical
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
 
 def digest_of(*parts: object) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING, Any
 
 from fanwise.core._identity import key_of
@@ -80,10 +79,12 @@ class Current:
         """A generator seeded by the run's seed and this call's place: the same in every run."""
         return self._run.random(self._here, f"user{self._uses('random')}")
 
-    def uuid(self) -> uuid.UUID:
-        """A UUID from the run's seed and this call's place."""
+    def uuid(self) -> str:
+        """A UUID (version 4, RFC 9562) from the run's seed and this call's place."""
         draw = self._run.random(self._here, f"uuid{self._uses('uuid')}")
-        return uuid.UUID(int=draw.getrandbits(128), version=4)
+        bits = draw.getrandbits(128) & ~(0xF << 76) | 0x4 << 76
+        text = f"{bits & ~(0x3 << 62) | 0x2 << 62:032x}"
+        return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
     def _uses(self, kind: str) -> int:
         here = self._here

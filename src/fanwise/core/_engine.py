@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import logging
+import os.path
 from asyncio import CancelledError
 from contextlib import suppress
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from fanwise.core._attempts import make_attempts
-from fanwise.core._errors import CallDropped, StepTimedOut, StrayCancel
-from fanwise.core._record import CHUNK
-from fanwise.core._scope import CURRENT, DEADLINE, Scope
+from fanwise.core._errors import CallDropped, CallSkipped, StepTimedOut, StrayCancel
+from fanwise.core._record import CHUNK, text_of
+from fanwise.core._scope import CURRENT, DEADLINE, Scope, scope_of
 from fanwise.core._timed import timed
 from fanwise.core._watchers import LIVE, Ending, drop, excuse
 
 if TYPE_CHECKING:
     from fanwise.core._call import Call
+    from fanwise.core._watchers import Watcher
 
 log = logging.getLogger("fanwise")
 
 NO_KWARGS: dict[str, Any] = {}
-LONGEST_ERROR = 300  # characters of an error's text in the record
-ENGINE = tuple(str(Path(__file__).parents[1] / part) for part in ("core", "patterns"))
+HERE = os.path.dirname(os.path.dirname(__file__))
+ENGINE = (os.path.join(HERE, "core"), os.path.join(HERE, "patterns"))
 
 
 async def run_call(call: Call[Any]) -> None:
@@ -36,6 +37,7 @@ async def run_call(call: Call[Any]) -> None:
     call.status = "running"
     home = call.home
     scope = Scope(call, call.run, call.owner if home is None else home)
+    call.scope = scope
     CURRENT.set(scope)
     try:
         policy = call.policy
@@ -48,7 +50,7 @@ async def run_call(call: Call[Any]) -> None:
             if outfit is None:
                 outfit = call.run.runtime.outfit(call.step, policy)
             scope.started = call.run.time()
-            scope.task = call.task  # type: ignore[assignment]
+            scope.task = call.task
             scope.debt = 0
             call.result = await timed(call, scope, outfit.timeouts, DEADLINE.get())
         else:
@@ -82,7 +84,9 @@ def settle(call: Call[Any], error: BaseException) -> str:
     call.error = keep_user_frames(error)
     call.trace = error.__traceback__
     if call.dropped:
-        return "cancelled"
+        return "cancelled" if call.attempts else "skipped"
+    if isinstance(error, CallSkipped) and not call.attempts:
+        return "skipped"  # a drain ended its wait for a limit
     return "timed_out" if isinstance(error, StepTimedOut) and error.call == call.id else "failed"
 
 
@@ -101,15 +105,34 @@ def keep_user_frames(error: BaseException) -> BaseException:
 
 
 async def end_children(call: Call[Any], scope: Scope) -> None:
-    """Cancel and await the calls that still live under an ended one, and say so."""
-    children = list(scope.live or ())
-    names = ", ".join(child.name for child in children[:5])
-    log.warning("%s ended while %s still ran: cancelled", call.name, names)
-    for child in children:
+    """Cancel and await the calls that still live under an ended one, and say so.
+
+    A call that was made elsewhere and is still wanted moves up instead.
+    """
+    ending = Ending()
+    names = []
+    for child in list(scope.live or ()):
+        if child.watchers and not child.dropped and scope_of(child.home) is not scope:
+            hand_up(child, call.owner)
+            continue
+        names.append(child.name)
         drop(child)
+        ending.add(child)
+    if names:
+        log.warning("%s ended while %s still ran: cancelled", call.name, ", ".join(names[:5]))
     # This call has its result already, and its end is what the sender of a cancel waits for.
     with suppress(CancelledError):
-        await Ending(*children).wait()
+        await ending.wait()
+
+
+def hand_up(child: Call[Any], owner: Scope) -> None:
+    """Let another scope look after a call."""
+    if child.owner.live is not None:
+        child.owner.live.pop(child, None)
+    if owner.live is None:
+        owner.live = {}
+    owner.live[child] = None
+    child.owner = owner
 
 
 def note(call: Call[Any], **facts: object) -> None:
@@ -128,7 +151,7 @@ def finish(call: Call[Any], status: str) -> None:
     error = call.error
     call.ended = now = run.time()
     call.status = status
-    call.task = call.inputs = None
+    call.task = call.inputs = call.scope = None
     call.args = ()
     call.kwargs = NO_KWARGS
     if owner.live is not None:
@@ -158,34 +181,39 @@ def finish(call: Call[Any], status: str) -> None:
         runtime.unwatch_stubborn(call)
     watchers = call.watchers
     call.watchers = None
-    if watchers.__class__ is list:
-        for watcher in watchers:
-            watcher.call_ended(call)
-    elif watchers is not None:
-        watchers.call_ended(call)
     if run.main is call:
         run.close()
+    if watchers.__class__ is list:
+        tell_all(watchers, call)
+    elif watchers is not None:
+        watchers.call_ended(call)
 
 
-def text_of(error: BaseException) -> str:
-    """Give the error as a line for the record."""
-    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return text if len(text) <= LONGEST_ERROR else text[: LONGEST_ERROR - 1] + "\u2026"
+def tell_all(watchers: list[Watcher], call: Call[Any]) -> None:
+    """Tell every watcher, also when one of them breaks."""
+    failure: BaseException | None = None
+    for watcher in watchers:
+        try:
+            watcher.call_ended(call)
+        except BaseException as error:  # noqa: BLE001 - raised when all have been told
+            failure = error
+    if failure is not None:
+        raise failure
 
 
 def extras(call: Call[Any]) -> tuple[tuple[str, str, Any], ...]:
     """Give the facts of a call as atoms: never values."""
     facts = call.facts or {}
-    found: list[tuple[str, str, Any]] = [("edges", "", each) for each in facts.get("edges", ())]
-    for group in ("waits", "usage"):
-        found += [(group, name, value) for name, value in facts.get(group, {}).items()]
+    found: list[tuple[str, str, Any]] = []
     if call.label is not None and not call.step.pattern:
         found.append(("facts", "name", call.label))
     for name, value in facts.items():
-        if name == "late":
-            found.append(("facts", "late", True))
-        elif name not in ("edges", "waits", "usage"):
-            found.append(("facts", name, value))
+        if name == "edges":
+            found.append(("edges", "", value))
+        elif name in ("waits", "usage"):
+            found += [(name, part, count) for part, count in value.items()]
+        else:
+            found.append(("facts", name, True if name == "late" else value))
     return tuple(found)
 
 

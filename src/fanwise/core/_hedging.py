@@ -59,7 +59,7 @@ class Hedging:
                 self._duplicate(attempt),
                 loop=execution.call.run.runtime.loop,
                 name=f"{execution.call.step.name} (hedge)",
-                context=self.first.context.copy(),
+                context=self.first.context and self.first.context.copy(),
             )
         )
         if len(self.tasks) < hedge.more:

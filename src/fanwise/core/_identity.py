@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fanwise.core._canonical import digest_of
 from fanwise.core._errors import IdentityClash, NotCanonical, WriteRefused
 from fanwise.core._scope import Attempt
+from fanwise.core._watchers import excuse
 
 if TYPE_CHECKING:
     from fanwise.core._call import Call
@@ -24,10 +25,10 @@ def identified(call: Call[Any], here: Scope | Attempt) -> Call[Any]:
     try:
         base = _digest(call)
     except NotCanonical:
-        if _under_journal(here):
+        if here.run.digests:
             raise
         if call.step.policy.effect == "write":
-            call.excused = True
+            excuse(call)
             msg = (
                 f"{call.name} is a write under a step that may be retried or hedged, and an "
                 "argument of it has no canonical form, so that it could be sent twice: "
@@ -36,18 +37,35 @@ def identified(call: Call[Any], here: Scope | Attempt) -> Call[Any]:
             raise WriteRefused(msg) from None
         return call
     call.key = digest_of(_parent_key(here), base, _occurrence(call, here, base))
-    kept = here.kept if isinstance(here, Attempt) else None
+    kept = here.kept
     if kept is None:
         return call
     before = kept.get(call.key)
-    if before is not None and not before.dropped and before.status in _WORTH_KEEPING:
-        call.excused = True
-        return before
-    kept[call.key] = call
-    return call
+    if before is None or (before.dropped or before.status not in WORTH_KEEPING):
+        if before is not None and _may_have_happened(before):
+            here.counts[base] -= 1  # type: ignore[index] # a second try is refused as this one is
+            excuse(call)
+            msg = (
+                f"{call.name} is a write that an earlier attempt began and that ended "
+                f"{before.status}: it may have happened. keyed=True says that its target "
+                "honours the key"
+            )
+            raise WriteRefused(msg)
+        kept[call.key] = call
+        return call
+    excuse(call)
+    return before
 
 
-_WORTH_KEEPING = frozenset({"new", "waiting", "running", "ok"})
+WORTH_KEEPING = frozenset({"new", "waiting", "starting", "running", "ok"})
+
+
+def _may_have_happened(before: Call[Any]) -> bool:
+    """Say whether a write of an earlier attempt began, and nobody knows how it ended."""
+    policy = before.step.policy
+    if policy.effect == "read" or policy.keyed or not before.attempts:
+        return False
+    return before.status != "failed" or bool((before.facts or {}).get("ambiguous"))
 
 
 def key_of(call: Call[Any]) -> bytes:
@@ -94,19 +112,15 @@ def _parent_key(here: Scope | Attempt | None) -> bytes:
     return key_of(scope.call)
 
 
-def _under_journal(here: Scope | Attempt) -> bool:
-    return here.scope.digests if isinstance(here, Attempt) else here.digests
-
-
 def _occurrence(call: Call[Any], here: Scope | Attempt, base: bytes) -> int:
     counts = here.counts if here.counts is not None else {}
     here.counts = counts
     number = counts.get(base, 0)
     counts[base] = number + 1
-    if _under_journal(here):
+    if here.run.digests:
         task = id(asyncio.current_task())
         if counts.setdefault((base, "task"), task) != task:
-            call.excused = True
+            excuse(call)
             msg = (
                 f"equal calls of {call.step.name} were made from two tasks of one step, so that "
                 "which is which depends on their order: tell them apart with @step(key=...), "

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from fanwise.core._policies import Limit
 
 
-@dataclass(frozen=True, slots=True)
-class LimitStatistics:
+class LimitStatistics(NamedTuple):
     """A limit at one instant: its width, slots taken, calls waiting, and slots granted so far."""
 
     name: str
@@ -25,7 +23,7 @@ class LimitStatistics:
 class Width:
     """The slots of one limit and the calls that wait for one, in order."""
 
-    __slots__ = ("at_once", "granted", "name", "used", "waiting")
+    __slots__ = ("at_once", "granted", "name", "nested", "used", "waiting")
 
     def __init__(self, name: str, limit: Limit) -> None:
         """Make a limit with all its slots free."""
@@ -33,6 +31,7 @@ class Width:
         self.at_once = limit.at_once
         self.used = 0
         self.granted = 0
+        self.nested = False  # whether a call that held it ever waited for another
         self.waiting: deque[asyncio.Future[None]] = deque()
 
     def has_room(self) -> bool:
@@ -62,8 +61,9 @@ class Width:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # granted on the instant of the cancellation
-                self.give()
+            if turn.done() and not turn.cancelled():
+                if turn.exception() is None:  # granted on the instant of the cancellation
+                    self.give()
             elif turn in self.waiting:  # else `give` met it first and dropped it
                 self.waiting.remove(turn)
             raise

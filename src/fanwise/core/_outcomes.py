@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from fanwise.core._watchers import LIVE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from fanwise.core._call import Call
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-EMPTY: Mapping[int, Any] = MappingProxyType({})
+EMPTY: Mapping[Any, Any] = MappingProxyType({})
 
 Status = Literal["ok", "failed", "timed_out", "cancelled", "skipped"]
 
@@ -42,24 +41,31 @@ class Outcome(Generic[T_co]):
     attempts: int
     started: float | None
     ended: float | None
-    usage: dict[str, int]
+    usage: Mapping[str, int]
 
     def __init__(self, call: Call[T_co] | None, status: Status, name: str, index: int) -> None:
         """Freeze what is to be known of `call` now (`None`: an item that never became a call)."""
-        facts = (call.facts if call is not None and call.id is not None else None) or {}
-        begun = call is not None and call.attempts > 0
         self.name = name
         self.index = index
-        self.item = None
         self.status = status
-        self.error = None
-        self.ambiguous = bool(facts.get("ambiguous"))
-        self.late = facts.get("late")
-        self.attempts = call.attempts if call is not None else 0
-        self.started = call.started if call is not None and begun else None
-        self.ended = call.ended if call is not None and begun and call.status not in LIVE else None
-        self.usage = dict(facts.get("usage", {}))
-        self.result: Any = call.result if call is not None and status == "ok" else None
+        self.item = self.error = self.late = self.started = self.ended = None
+        self.usage = EMPTY
+        self.ambiguous = False
+        self.result: Any = None
+        if call is None or not call.attempts:
+            self.attempts = 0
+            return
+        self.attempts = call.attempts
+        self.started = call.started
+        if call.status not in LIVE:
+            self.ended = call.ended
+        if status == "ok":
+            self.result = call.result
+        facts = call.facts
+        if facts is not None:
+            self.ambiguous = "ambiguous" in facts
+            self.late = facts.get("late")
+            self.usage = dict(facts.get("usage", EMPTY))
 
     @property
     def value(self) -> T_co:

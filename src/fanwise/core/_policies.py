@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 Effect = Literal["read", "write"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Retry:
     """Try again after a failure that may pass, with exponential back-off and full jitter.
 
@@ -19,7 +19,8 @@ class Retry:
     is uniform in 0 to min(`longest`, `shortest` * 2**(n - 1)) seconds ("full jitter", Brooker,
     "Exponential Backoff and Jitter", AWS 2015), on top of a `Retry-After` that the error carries.
     Retried are connection errors, timeouts, HTTP 408, 409, 429 and 5xx, and the exception types
-    (or the predicate) in `on`; never `TypeError`, `ValueError`, cancellation or a refused limit.
+    (or the predicate) in `on`; never `TypeError` and `ValueError` unless `on` lists them; never
+    cancellation, an open breaker or a refused limit.
     """
 
     attempts: int = 3
@@ -34,7 +35,7 @@ class Retry:
         at_least("Retry(longest=)", self.longest, self.shortest)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Hedge:
     """Send a duplicate when the first attempt has not answered `after` seconds; the first wins.
 
@@ -51,7 +52,7 @@ class Hedge:
         at_least("Hedge(more=)", self.more, 1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Breaker:
     """Stop calling what fails (Nygard, "Release It!", 2007).
 
@@ -75,7 +76,7 @@ class Breaker:
         at_least("Breaker(pause=)", self.pause, 0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Limit:
     """What is shared under a name: `at_once` calls may hold it at the same time (`None`: any)."""
 

@@ -8,34 +8,34 @@ code nothing. Views with names (`CallRow`) and JSON lines are made when somebody
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fanwise.core._errors import RecordDamaged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 FORMAT = 1
 CHUNK = 1024
 ATTEMPT = "attempt"
+LONGEST_ERROR = 300  # characters
 
 Row = tuple[Any, ...]
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """The first line of a run's record. `anchor` is Unix time in nanoseconds at time 0."""
 
     run: str
     anchor: int
     seed: int
-    versions: dict[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = NOTHING
     format: int = FORMAT
 
 
-@dataclass(frozen=True, slots=True)
-class CallRow:
+class CallRow(NamedTuple):
     """What became of one call. Times are integer microseconds since the header's anchor.
 
     `parent` is the call whose body made it, `fan_in` the pattern that gathered it, `edges` the
@@ -57,14 +57,13 @@ class CallRow:
     load: int
     error: str | None = None
     edges: tuple[int, ...] = ()
-    waits: dict[str, int] = field(default_factory=dict)
-    usage: dict[str, int] = field(default_factory=dict)
-    facts: dict[str, str | int | float | bool] = field(default_factory=dict)
+    waits: Mapping[str, int] = NOTHING
+    usage: Mapping[str, int] = NOTHING
+    facts: Mapping[str, str | int | float | bool] = NOTHING
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptRow:
-    """An attempt worth a row of its own: one that did not succeed, or was not the first."""
+class AttemptRow(NamedTuple):
+    """An attempt under retry or hedge that did not succeed, or was not the first."""
 
     call: int
     attempt: int
@@ -75,8 +74,7 @@ class AttemptRow:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RunRecord:
+class RunRecord(NamedTuple):
     """All rows of one run. `torn` says that a last line was cut and left out."""
 
     header: Header
@@ -153,16 +151,17 @@ def view_of(row: Row, epoch: float) -> CallRow | AttemptRow:
 
 def _with_extra(view: CallRow, extra: tuple[tuple[str, str, Any], ...]) -> CallRow:
     edges: tuple[int, ...] = ()
-    groups: dict[str, dict[str, Any]] = {"waits": {}, "usage": {}, "facts": {}}
+    waits: dict[str, int] = {}
+    usage: dict[str, int] = {}
+    facts: dict[str, Any] = {}
     for group, name, value in extra:
         if group == "edges":
-            edges = (*edges, value)
+            edges = value
         elif group == "waits":
-            groups[group][name] = round(value * 1_000_000)
+            waits[name] = round(value * 1_000_000)
         else:
-            groups[group][name] = value
-    base = {name: getattr(view, name) for name in CallRow.__slots__}
-    return CallRow(**{**base, "edges": edges, **groups})
+            (usage if group == "usage" else facts)[name] = value
+    return view._replace(edges=edges, waits=waits, usage=usage, facts=facts)
 
 
 def microseconds(time: float, epoch: float) -> int:
@@ -170,13 +169,19 @@ def microseconds(time: float, epoch: float) -> int:
     return round((time - epoch) * 1_000_000)
 
 
+def text_of(error: BaseException) -> str:
+    """Give an error as it stands in a row."""
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return text if len(text) <= LONGEST_ERROR else text[: LONGEST_ERROR - 1] + "\u2026"
+
+
 def line_of(view: Header | CallRow | AttemptRow, run: str | None = None) -> str:
-    """Give the JSON line of a header or row, without what is empty; `run` where it must be named."""
+    """Give the JSON line of a header or row, without what is empty; `run` where it is named."""
     if isinstance(view, Header):
         data: dict[str, Any] = {"fanwise": view.format, "run": view.run, "anchor": view.anchor}
-        data |= {"seed": view.seed, "versions": view.versions}
+        data |= {"seed": view.seed, "versions": dict(view.versions)}
         return json.dumps(data, separators=(",", ":"))
-    named = {name: getattr(view, name) for name in type(view).__slots__}
+    named = view._asdict()
     data = {n: v for n, v in named.items() if v or (v == 0 and v is not False)}
     data |= {} if run is None else {"run": run}
     return json.dumps(data, separators=(",", ":"))

@@ -5,9 +5,11 @@ entry's key is a whole address or the part before its colon; its value names a m
 a callable in it, which takes the whole address and gives the object.
 """
 
-from collections.abc import Callable
 from importlib import import_module
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TABLE: Final[dict[str, dict[str, str]]] = {
     "command": {"digest": "fanwise.cli._digest:command"},

@@ -7,7 +7,16 @@ import time
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from fanwise.core._record import ATTEMPT, CHUNK, Header, Rows, read_rows, record_of, view_of
+from fanwise.core._record import (
+    ATTEMPT,
+    CHUNK,
+    Header,
+    Rows,
+    read_rows,
+    record_of,
+    text_of,
+    view_of,
+)
 from fanwise.core._scope import CURRENT, Attempt, Scope, path_of
 from fanwise.core._version import __version__
 
@@ -23,7 +32,7 @@ if TYPE_CHECKING:
 class Run:
     """One execution of a call. `runtime.start` gives it; `await run.wait()` gives its value."""
 
-    __slots__ = ("__weakref__", "anchor", "body", "calls", "digests", "epoch", "id", "main",
+    __slots__ = ("__weakref__", "anchor", "body", "digests", "epoch", "id", "main",
                  "next_id", "over", "plain", "retries", "root", "rows", "runtime", "seed", "task",
                  "time", "unawaited")  # fmt: skip
 
@@ -45,7 +54,7 @@ class Run:
         self.time = runtime.time
         self.rows = Rows()
         self.next_id = -1
-        self.calls = self.retries = self.unawaited = 0
+        self.retries = self.unawaited = 0
         self.over = False
         self.digests = runtime.hooks.journal is not None
         self.plain = body is None and not runtime.hooks
@@ -53,6 +62,11 @@ class Run:
         self.epoch = self.time()
         self.task: asyncio.Task[Any] | None = None
         self.root = Scope(None, self, None)
+
+    @property
+    def calls(self) -> int:
+        """How many calls were started so far."""
+        return self.next_id + 1
 
     @property
     def header(self) -> Header:
@@ -74,7 +88,7 @@ class Run:
 
     def add_attempt(self, attempt: Attempt, status: str, error: BaseException | None) -> None:
         """Keep a row for an attempt that failed or was not the first."""
-        text = None if error is None else f"{type(error).__name__}: {error}"[:300]
+        text = None if error is None else text_of(error)
         self.add_row(
             (
                 ATTEMPT,
@@ -129,7 +143,7 @@ class Run:
         rows = [view_of(row, self.epoch) for row in self.rows]
         spilled = self.rows.dropped * CHUNK
         if spilled:
-            with self.runtime.writer_of(self).path.open(encoding="utf-8") as lines:
+            with open(self.runtime.writer_of(self).path, encoding="utf-8") as lines:
                 rows = read_rows(lines, self.id)[:spilled] + rows
         return record_of(self.header, rows)
 

@@ -9,10 +9,9 @@ import time
 import weakref
 from collections import deque
 from contextvars import ContextVar
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
+from fanwise.core._dump import listen, unlisten
 from fanwise.core._errors import CallSkipped
 from fanwise.core._record import CHUNK
 from fanwise.core._run import Run
@@ -37,14 +36,14 @@ T = TypeVar("T")
 log = logging.getLogger("fanwise")
 KEPT_ROWS = 1 << 20
 KEPT_RUNS = 1000
+SPILL_FOLDER = os.path.join(".fanwise", "runs")
 LOOP_ATTRIBUTE = "_fanwise_runtime"
 
 RUNTIME: ContextVar[Runtime | None] = ContextVar("fanwise_runtime", default=None)
 OPEN: weakref.WeakSet[Runtime] = weakref.WeakSet()
 
 
-@dataclass(frozen=True, slots=True)
-class RuntimeStatistics:
+class RuntimeStatistics(NamedTuple):
     """A runtime at one instant: calls running, live runs, limits and breakers in use."""
 
     running: int
@@ -83,7 +82,8 @@ class Runtime(Shared):
         self.held = 0
         self.count = 0
         self.entered = False
-        self.record_path = None if record is None else Path(record)
+        self._started: set[asyncio.Task[Any]] = set()
+        self.record_path = None if record is None else os.fspath(record)
         self.writer: RecordWriter | None = None
         self._spills: dict[Run, RecordWriter] = {}
         self._token: Token[Runtime | None] | None = None
@@ -96,6 +96,7 @@ class Runtime(Shared):
         if self.record_path is not None:
             self.writer = await self._off_loop(RecordWriter, self.record_path)
         self._token = RUNTIME.set(self)
+        listen(self)
         return self
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -116,7 +117,8 @@ class Runtime(Shared):
 
     async def aclose(self) -> None:
         """End the runtime, as leaving its block does."""
-        tasks = [run.task for run in self.live if run.task is not None]
+        unlisten(self)
+        tasks = list(self._started)  # also of runs that are over and have only to say so
         for task in tasks:
             task.cancel()
         if tasks:
@@ -163,6 +165,8 @@ class Runtime(Shared):
         """Start `call` as one run in the background; `await run.wait()` gives its value."""
         run = self._open(call, run_id, seed, body)
         run.task = asyncio.Task(self._in(run, call), loop=self.loop, name=f"run {run.id}")
+        self._started.add(run.task)
+        run.task.add_done_callback(self._started.discard)
         return run
 
     def _open(
@@ -225,7 +229,8 @@ class Runtime(Shared):
         if self.writer is not None:
             self.writer.keep = KEPT_ROWS
         elif run not in self._spills:
-            path = Path(".fanwise") / "runs" / f"{run.id}.jsonl"
+            os.makedirs(SPILL_FOLDER, mode=0o700, exist_ok=True)
+            path = os.path.join(SPILL_FOLDER, f"{run.id}.jsonl")
             self._spills[run] = RecordWriter(path, keep=KEPT_ROWS)
             self._spills[run].follow(run)
 

@@ -24,14 +24,30 @@ if TYPE_CHECKING:
 class Scope:
     """One execution of a call, as its children see it."""
 
-    __slots__ = ("call", "counts", "debt", "digests", "id", "live", "number", "parent", "run",
-                 "started", "step_name", "task", "timed_out")  # fmt: skip
+    __slots__ = (
+        "call",
+        "counts",
+        "debt",
+        "digests",
+        "id",
+        "kept",
+        "live",
+        "number",
+        "parent",
+        "run",
+        "started",
+        "step_name",
+        "task",
+        "timed_out",
+    )
 
     # Set by `timed` where the call makes a single attempt, which is then this scope itself.
     debt: int
     started: float
-    task: asyncio.Task[Any]
+    task: asyncio.Task[Any] | None
     timed_out: bool
+    digests: bool
+    kept: dict[bytes, Call[Any]] | None
 
     def __init__(self, call: Call[Any] | None, run: Run, parent: Scope | Attempt | None) -> None:
         """Open the scope of `call`, or of a whole run where there is none."""
@@ -40,7 +56,9 @@ class Scope:
         self.parent = parent
         self.counts: dict[Any, int] | None = None
         self.live: dict[Call[Any], None] | None = None
-        self.digests = run.digests
+        # What must be found again by a later attempt of anything above, and so needs a digest.
+        self.kept = None if parent is None else parent.kept
+        self.digests = run.digests if parent is None else parent.digests
         if call is None:
             self.id: int | None = None
             self.step_name = ""
@@ -61,15 +79,17 @@ class Attempt:
     __slots__ = ("abandoned", "context", "counts", "debt", "digests", "execution", "hedge",
                  "hedging", "kept", "number", "scope", "started", "task", "timed_out")  # fmt: skip
 
-    context: Context  # a copy, for duplicates
+    context: Context | None  # a copy, for duplicates, while they may be sent
     debt: int
+    digests: bool
+    kept: dict[bytes, Call[Any]] | None
     execution: Execution | None  # while a duplicate may still be sent
     started: float
-    task: asyncio.Task[Any]
+    task: asyncio.Task[Any] | None
     timed_out: bool
 
     def __init__(self, scope: Scope, kept: dict[bytes, Call[Any]] | None) -> None:
-        """Prepare an attempt; `kept` holds the children of all attempts by identity."""
+        """Prepare an attempt; `kept` holds what is below all attempts, by identity."""
         self.scope = scope
         self.number = 0  # until it is admitted
         self.counts: dict[Any, int] | None = None

@@ -21,6 +21,7 @@ from fanwise.core._errors import WriteRefused
 from fanwise.core._identity import identified
 from fanwise.core._policies import Policy
 from fanwise.core._scope import READS_ONLY
+from fanwise.core._watchers import excuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -72,7 +73,11 @@ class Step(Definition[R_co], Generic[P, R_co]):
         if self.writes:
             refuse_write_below_race(call)
         if here is not None and here.digests and self.pattern is None:
-            return identified(call, here)
+            try:
+                return identified(call, here)
+            except Exception:
+                excuse(call)
+                raise
         return call
 
     @overload
@@ -165,7 +170,7 @@ def step(
 def step(
     function: Callable[..., Any] | None = None, /, *, name: str | None = None, **policy: Any
 ) -> Any:
-    """Make a step of a function; as `@step`, as `@step(timeout=...)`, or `step(f)` for one not yours.
+    """Make a step of a function: `@step`, `@step(timeout=...)`, or `step(f)` for one not yours.
 
     An `async def` runs on the loop, a plain `def` in a thread. `timeout` bounds one attempt, in
     seconds from its admission. `retry`, `hedge`, `breaker` are policies; `limit` names what is
@@ -212,6 +217,6 @@ def refuse_write_below_race(call: Call[Any]) -> None:
     """Raise where a write is made below a race."""
     race = READS_ONLY.get()
     if race is not None:
-        call.excused = True
+        excuse(call)
         msg = f"{call.name} is a write below {race}, whose losers are cancelled: it may not act"
         raise WriteRefused(msg)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fanwise.core._timers import TimerQueue
 
 
-async def timed(
+async def timed(  # noqa: C901, PLR0912 - every way in which time can run out, in one place
     call: Call[Any],
     attempt: Scope | Attempt,
     queue: TimerQueue | None,
@@ -55,7 +55,8 @@ async def timed(
         cause = error
     finally:
         queue.disarm(attempt)
-    if task.uncancel() > attempt.debt:
+        attempt.task = None  # its context leads back here
+    if task is not None and task.uncancel() > attempt.debt:
         raise CancelledError  # somebody else wants an end too, on the same instant
     if value is not None:
         call.facts = {**(call.facts or {}), "late": value}
@@ -66,4 +67,5 @@ async def timed(
 def interrupt(attempt: Scope | Attempt) -> None:
     """End an attempt whose time is over."""
     attempt.timed_out = True
-    attempt.task.cancel()
+    if attempt.task is not None:
+        attempt.task.cancel()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import calendar
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +79,21 @@ def _header(headers: Any, name: str) -> str | None:  # noqa: ANN401 - any mappin
 
 def _until(date: str) -> float:
     try:
-        instant = calendar.timegm(time.strptime(date, "%a, %d %b %Y %H:%M:%S GMT"))
+        given = time.strptime(date, "%a, %d %b %Y %H:%M:%S GMT")
     except ValueError:
         return 0.0
+    instant = days_from_civil(given.tm_year, given.tm_mon, given.tm_mday) * 86400
+    instant += given.tm_hour * 3600 + given.tm_min * 60 + given.tm_sec
     return max(0.0, instant - time.time())
+
+
+def days_from_civil(year: int, month: int, day: int) -> int:
+    """Give the days since 1970-01-01 of a date in the Gregorian calendar.
+
+    Hinnant, "chrono-Compatible Low-Level Date Algorithms", 2013. The modules calendar and datetime
+    would take 3 ms of every import.
+    """
+    year -= month <= 2
+    era, of_era = divmod(year, 400)
+    of_year = (153 * (month + (-3 if month > 2 else 9)) + 2) // 5 + day - 1
+    return era * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468

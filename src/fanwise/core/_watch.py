@@ -16,7 +16,7 @@ from fanwise.core._errors import (
     LimitHeld,
 )
 from fanwise.core._runtime import current_run
-from fanwise.core._scope import CURRENT, DEADLINE, Scope
+from fanwise.core._scope import CURRENT, DEADLINE, Attempt, Scope
 from fanwise.core._watchers import (
     LIVE,
     add_watcher,
@@ -55,7 +55,7 @@ class Waiter:
         return f"<Waiter of {self.owner!r}>"
 
 
-def ask(call: Call[Any], watcher: Watcher, asker: Scope | None = None) -> bool:
+def ask(call: Call[Any], watcher: Watcher, asker: Scope | Attempt | None = None) -> bool:
     """Want `call`: start it if it is new. Say whether it has ended, so that nobody will tell.
 
     `asker` is the scope that asks, where it is not the running one.
@@ -65,13 +65,16 @@ def ask(call: Call[Any], watcher: Watcher, asker: Scope | None = None) -> bool:
     """
     status = call.status
     if status == "new":
-        here = asker or CURRENT.get()
+        here = CURRENT.get() if asker is None else asker
         if here is None:
             here = current_run(call).root
         begin(call, here if here.__class__ is Scope else here.scope)  # type: ignore[union-attr]
         if call.status not in LIVE:
             return True
         call.watchers = watcher
+        owner = watcher.owner
+        if owner is not None and owner.holds is not None:
+            owner.run.runtime.width(owner.holds).nested = True
         return False
     if status not in LIVE:
         return True
@@ -85,22 +88,29 @@ def ask(call: Call[Any], watcher: Watcher, asker: Scope | None = None) -> bool:
 
 
 def leave(call: Call[Any], watcher: Watcher) -> bool:
-    """Stop waiting. Say whether that was the last watcher, so that the call is being cancelled."""
-    if call.status not in LIVE or call.dropped:
+    """Stop waiting. Say whether the call is being cancelled, so that its end is to be awaited.
+
+    The last watcher to leave cancels it.
+    """
+    if call.status not in LIVE:
         return False
     present = call.watchers
-    if isinstance(present, list):
+    if present is watcher:
+        call.watchers = None
+    elif isinstance(present, list) and watcher in present:
         present.remove(watcher)
-        if present:
-            return False
-    call.watchers = None
-    drop(call)
-    return call.status in LIVE
+    else:
+        return False
+    if not call.dropped and not call.watchers:
+        drop(call)
+    return call.dropped and call.status in LIVE
 
 
 def begin(call: Call[Any], asker: Scope) -> None:
     """Give a new call its place in a run, and start it or the calls that it is bound to."""
     owner = asker
+    while owner.call is not None and owner.call.step.pattern:
+        owner = owner.call.owner  # a pattern looks after nothing that others may want too
     if call.home is not None:
         home = call.home
         # A maker that has ended, or belongs to another run, looks after nothing any more.
@@ -111,11 +121,13 @@ def begin(call: Call[Any], asker: Scope) -> None:
     call.owner = owner
     call.run = run
     call.id = run.next_id = run.next_id + 1
-    call.error = call.trace = call.facts = call.task = call.holds = None
+    call.error = call.trace = call.facts = call.task = call.holds = call.scope = None
     call.policy = call.step.policy if runtime.plan is None else runtime.policy_of(call.step)
     call.started = run.time()
     call.load = runtime.running
     runtime.running += 1
+    if owner is not asker and call.fan_in is None and asker.id is not None:
+        note(call, asked_by=asker.id)  # handed on and awaited elsewhere than where it was made
     deadline = DEADLINE.get()
     if deadline is not None and call.started >= deadline:
         _skip(call, DeadlinePassed(f"{call.name} was not started: the deadline had passed"))
@@ -136,7 +148,6 @@ def launch(call: Call[Any], context: Context | None = None) -> None:
     """Start the task of a call whose inputs are there, in `context` or a copy of this one."""
     run = call.run
     step = call.step
-    run.calls += 1
     call.status = "starting"
     call.bare = step.inline and (run.plain or step.pattern is not None)
     call.task = Task(run_call(call), loop=run.runtime.loop, name=step.name, context=context)
@@ -214,7 +225,10 @@ class Binding:
 
     def _go_on(self) -> None:
         call = self.call
-        note(call, edges=tuple(each.id for each in self.inputs if each.id is not None))
+        run = call.run
+        call.facts = {
+            "edges": tuple([e.id for e in self.inputs if e.id is not None and e.run is run])
+        }
         if self.failure is not None:
             call.error, call.trace = self.failure
             excuse(call)
@@ -224,17 +238,13 @@ class Binding:
             finish(call, "skipped")
         else:
             call.inputs = None
-            call.args = tuple(_value(arg) for arg in call.args)
-            call.kwargs = {name: _value(arg) for name, arg in call.kwargs.items()}
+            kinds = set(map(type, self.inputs))
+            call.args = tuple([arg.result if type(arg) in kinds else arg for arg in call.args])
             launch(call, self.context)
 
     def __repr__(self) -> str:
         """Name the bound call."""
         return f"<Binding of {self.call!r}, {self.open} open>"
-
-
-def _value(argument: Any) -> Any:  # noqa: ANN401 - whatever the user's step takes
-    return argument.result if hasattr(argument, "plan_name") else argument
 
 
 def failure_of(call: Call[Any]) -> tuple[BaseException, Any]:

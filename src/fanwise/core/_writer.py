@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, TextIO
 from fanwise.core._record import CHUNK, line_of, view_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from fanwise.core._run import Run
 
 PERIOD = 0.2
@@ -25,12 +23,11 @@ PERIOD = 0.2
 class RecordWriter:
     """Writes the rows of runs to one file, as JSON lines."""
 
-    def __init__(self, path: Path, keep: int | None = None) -> None:
+    def __init__(self, path: str, keep: int | None = None) -> None:
         """Open `path` anew (mode 0600); raise `OSError` at once where that fails.
 
         `keep` is how many rows of a run stay in memory once they are written (`None`: all).
         """
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path = path
         self.keep = keep
         self.error: OSError | None = None
@@ -99,4 +96,4 @@ class RecordWriter:
 
     def __repr__(self) -> str:
         """Name the file."""
-        return f"<RecordWriter {str(self.path)!r}>"
+        return f"<RecordWriter {self.path!r}>"

@@ -19,6 +19,8 @@ R = TypeVar("R")
 
 
 @overload
+def bind(some_step: Callable[[], Call[R]], /) -> Call[R]: ...
+@overload
 def bind(some_step: Callable[[A], Call[R]], a: A | Call[A], /) -> Call[R]: ...
 @overload
 def bind(some_step: Callable[[A, B], Call[R]], a: A | Call[A], b: B | Call[B], /) -> Call[R]: ...
@@ -32,8 +34,16 @@ def bind(
     a: A | Call[A], b: B | Call[B], c: C | Call[C], d: D | Call[D], /,
 ) -> Call[R]: ...  # fmt: skip
 @overload
-def bind(some_step: Callable[..., Call[R]], /, *arguments: Any) -> Call[R]: ...
-def bind(some_step: Callable[..., Call[Any]], /, *arguments: Any) -> Call[Any]:
+def bind(
+    some_step: Callable[[A, B, C, D, E], Call[R]],
+    a: A | Call[A], b: B | Call[B], c: C | Call[C], d: D | Call[D], e: E | Call[E], /,
+) -> Call[R]: ...  # fmt: skip
+@overload
+def bind(
+    some_step: Callable[..., Call[R]],
+    a: object, b: object, c: object, d: object, e: object, f: object, /, *more: object,
+) -> Call[R]: ...  # fmt: skip
+def bind(some_step: Callable[..., Call[Any]], /, *arguments: object) -> Call[Any]:
     """Give a call of `some_step` whose arguments may be calls.
 
     Each input starts when the bound call is asked for, and the bound call the moment the last of
@@ -47,7 +57,7 @@ def bind(some_step: Callable[..., Call[Any]], /, *arguments: Any) -> Call[Any]:
         )
         raise TypeError(msg)
     call = some_step(*arguments)
-    inputs = tuple({id(each): each for each in arguments if isinstance(each, Call)}.values())
+    inputs = tuple(dict.fromkeys([each for each in arguments if isinstance(each, Call)]))
     if inputs and call.inputs is None and call.status == "new":
         call.inputs = inputs
     frame = _getframe(1)

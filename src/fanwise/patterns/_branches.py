@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from fanwise.core import Call, Policy, Step
+from fanwise.core import Call, Policy, Step, excuse
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
 PLAIN = Policy()
 
@@ -46,6 +47,17 @@ def refuse_twice(calls: Sequence[Call[Any]], pattern: str) -> None:
                 f"{index + 1}: a call runs once; make a second call for a second run"
             )
             raise ValueError(msg)
+
+
+@contextmanager
+def excused_on_error(calls: Sequence[Call[Any]]) -> Iterator[None]:
+    """Excuse calls whose pattern is refused: one mistake is reported once."""
+    try:
+        yield
+    except Exception:
+        for call in calls:
+            excuse(call)
+        raise
 
 
 def planned(call: Call[Any], given: Mapping[str, Any]) -> dict[str, Any]:

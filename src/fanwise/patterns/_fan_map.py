@@ -55,7 +55,7 @@ FAN_MAP = pattern_step(_fan_map, "fan_map")
 
 
 class MapCall(Call[FanIn[R_co]], Generic[R_co]):
-    """The call of a `fan_map`: awaited it gives a `FanIn`, `.stream()` gives outcomes one by one."""
+    """The call of a `fan_map`: awaited it gives a `FanIn`, `.stream()` outcomes one by one."""
 
     __slots__ = ()
 
@@ -147,6 +147,11 @@ def fan_map(
 @overload
 def fan_map(
     step: Callable[[T], Awaitable[R]], items: Iterable[T] | AsyncIterable[T], *, at_once: int,
+    need: Share = ..., enough: Share | None = ..., within: float | None = ...,
+) -> MapCall[R]: ...  # fmt: skip
+@overload
+def fan_map(
+    step: Callable[[T], R], items: Iterable[T] | AsyncIterable[T], *, at_once: int,
     need: Share = ..., enough: Share | None = ..., within: float | None = ...,
 ) -> MapCall[R]: ...  # fmt: skip
 def fan_map(

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from fanwise.core import DEADLINE, Call, FanIn, at_least, note, waiting_call
-from fanwise.patterns._branches import as_call, pattern_step, planned, refuse_twice
+from fanwise.patterns._branches import (
+    as_call,
+    excused_on_error,
+    pattern_step,
+    planned,
+    refuse_twice,
+)
 from fanwise.patterns._gathering import Gathering
 from fanwise.patterns._quorum import Share, check_quorum, count_of
 
@@ -118,8 +124,9 @@ def fan_out(
     nobody else waits for are cancelled and awaited.
     """
     branches = tuple(as_call(call, "fan_out") for call in (*calls, *named.values()))
-    refuse_twice(branches, "fan_out")
     schedule = {"need": need, "enough": enough, "within": within, "at_once": at_once}
-    check_schedule(schedule, len(branches))
+    with excused_on_error(branches):
+        refuse_twice(branches, "fan_out")
+        check_schedule(schedule, len(branches))
     names = (*(None for _ in calls), *named) if named else ()
     return Call(FAN_OUT, (branches, names, schedule), {})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from fanwise.core import (
     LIVE,
@@ -24,13 +24,22 @@ from fanwise.core import (
     note,
     waiting_call,
 )
-from fanwise.patterns._branches import as_call, pattern_step, planned, refuse_twice
+from fanwise.patterns._branches import (
+    as_call,
+    excused_on_error,
+    pattern_step,
+    planned,
+    refuse_twice,
+)
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 T = TypeVar("T")
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
 
 
 class Race:
@@ -125,7 +134,7 @@ class Race:
         ending = Ending()
         for index, call in enumerate(self.calls):
             status = call.status
-            if (index in self.refused and index not in self.rejected) or status == "new":
+            if index >= self.next or (index in self.refused and index not in self.rejected):
                 excuse(call)
                 statuses[index] = "skipped"
             elif status in LIVE:
@@ -145,7 +154,8 @@ class Race:
         gaps: dict[int, Outcome[Any]] = {}
         for index, status in statuses.items():
             call = self.calls[index]
-            gaps[index] = Outcome(call, status, call.name, index)  # type: ignore[arg-type]
+            known = None if status == "skipped" else call
+            gaps[index] = Outcome(known, status, call.name, index)  # type: ignore[arg-type]
             gaps[index].error = self._cause(index, call, status)
         return FanIn(self.calls, (), gaps)
 
@@ -154,7 +164,7 @@ class Race:
             return self.refused[index]
         if index in self.rejected:
             return ValueError(f"{call.name}: its result was not accepted")
-        if call.id is not None and call.error is not None:
+        if index < self.next and call.error is not None:
             return call.error
         if status == "skipped":
             return CallSkipped(f"{call.name} was not started")
@@ -199,7 +209,10 @@ def check_stagger(stagger: Sequence[float] | None, branches: int) -> None:
     if stagger is None:
         return
     if len(stagger) != branches:
-        msg = f"stagger has one offset a call, such as (0, 0.05, 0.2): got {stagger!r} for {branches} calls"
+        msg = (
+            f"stagger has one offset a call, such as (0, 0.05, 0.2): "
+            f"got {stagger!r} for {branches} calls"
+        )
         raise ValueError(msg)
     for offset in stagger:
         at_least("stagger", offset, 0)
@@ -208,11 +221,26 @@ def check_stagger(stagger: Sequence[float] | None, branches: int) -> None:
         raise ValueError(msg)
 
 
+@overload
+def first(
+    a: Call[A] | Awaitable[A], b: Call[B] | Awaitable[B], /, *,
+    stagger: Sequence[float] | None = ..., accept: Callable[[A | B], bool] | None = ...,
+) -> Call[A | B]: ...  # fmt: skip
+@overload
+def first(
+    a: Call[A] | Awaitable[A], b: Call[B] | Awaitable[B], c: Call[C] | Awaitable[C], /, *,
+    stagger: Sequence[float] | None = ..., accept: Callable[[A | B | C], bool] | None = ...,
+) -> Call[A | B | C]: ...  # fmt: skip
+@overload
 def first(
     *calls: Call[T] | Awaitable[T],
+    stagger: Sequence[float] | None = ..., accept: Callable[[T], bool] | None = ...,
+) -> Call[T]: ...  # fmt: skip
+def first(
+    *calls: Any,
     stagger: Sequence[float] | None = None,
-    accept: Callable[[T], bool] | None = None,
-) -> Call[T]:
+    accept: Callable[[Any], bool] | None = None,
+) -> Call[Any]:
     """Race calls: the first acceptable result, ties by position; the rest is cancelled and awaited.
 
     `stagger` gives each call's start in seconds from the start of the race (`None`: all at once);
@@ -223,12 +251,19 @@ def first(
     if not branches:
         msg = "first(...) takes at least one call, got none"
         raise ValueError(msg)
-    refuse_twice(branches, "first")
-    check_stagger(stagger, len(branches))
+    with excused_on_error(branches):
+        refuse_twice(branches, "first")
+        check_stagger(stagger, len(branches))
+        refuse_writes(branches)
+    return Call(FIRST, (branches, accept, {"stagger": stagger}), {})
+
+
+def refuse_writes(branches: Sequence[Call[Any]]) -> None:
+    """Raise where a branch is a write."""
     for branch in branches:
         if branch.step.writes:
-            for each in branches:
-                excuse(each)
-            msg = f"first(...) got {branch.name}, a write: its losers are cancelled, so it may not act"
+            msg = (
+                f"first(...) got {branch.name}, a write: the losers of a race are cancelled, "
+                "so that it may not act"
+            )
             raise WriteRefused(msg)
-    return Call(FIRST, (branches, accept, {"stagger": stagger}), {})

@@ -21,6 +21,7 @@ from fanwise.core import (
     FanwiseError,
     NotEnough,
     Outcome,
+    Status,
     TimedOut,
     ask,
     leave,
@@ -58,13 +59,14 @@ class Flow:
 
     __slots__ = ("at_once", "bad", "broken", "context", "decided", "enough", "exhausted",
                  "filling", "first_failure", "good", "job", "live", "loop", "need", "outcomes",
-                 "owner", "read", "reader", "reason", "room", "source", "timer", "total",
-                 "within")  # fmt: skip
+                 "owner", "prefix", "read", "reader", "reason", "room", "runtime", "source",
+                 "timer", "total", "within")  # fmt: skip
 
     def __init__(self, owner: Call[Any], job: Job, plan: Mapping[str, Any]) -> None:
         """Flow for the pattern call `owner` under the schedule `plan`."""
         self.owner: Call[Any] | None = owner
         self.job = job
+        self.prefix = getattr(job.step, "name", "item")
         self.at_once: int = plan["at_once"]
         self.need: Share = plan["need"]
         self.enough: Share | None = plan["enough"]
@@ -75,13 +77,14 @@ class Flow:
         self.good = self.bad = self.read = 0
         self.exhausted = self.filling = False
         self.reason = ""
-        self.broken: Exception | None = None
+        self.broken: BaseException | None = None
         self.first_failure: BaseException | None = None
         self.source: Iterator[Any] | None = None
         self.reader: asyncio.Task[None] | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.context = copy_context()
-        self.loop = owner.run.runtime.loop
+        self.runtime = owner.run.runtime
+        self.loop = self.runtime.loop
         self.decided: asyncio.Future[None] = self.loop.create_future()
         self.room: asyncio.Future[None] | None = None
 
@@ -106,13 +109,14 @@ class Flow:
 
     def has_room(self) -> bool:
         """Say whether another item may start: a place is free, not too much is left untaken."""
-        waiting = 0 if self.job.queue is None else len(self.job.queue)
         running = len(self.live)
-        return running < self.at_once and running + waiting < 2 * self.at_once
+        if self.job.queue is None:
+            return running < self.at_once
+        return running < self.at_once and running + len(self.job.queue) < 2 * self.at_once
 
     def open(self) -> bool:
         """Say whether items may still start."""
-        if self.owner.run.runtime.draining:  # type: ignore[union-attr]
+        if self.runtime.draining:
             self.exhausted = True
         return not self.reason and not self.exhausted
 
@@ -125,12 +129,13 @@ class Flow:
                 item = next(source)
             except StopIteration:
                 self._input_ended(None)
-            except Exception as error:  # noqa: BLE001 - the user's source: NotEnough names it
+            except (Exception, CancelledError) as error:  # noqa: BLE001 - NotEnough names it
                 self._input_ended(error)
             else:
                 self.start_item(item)
         self.filling = False
-        self._check_end()
+        if self.exhausted:
+            self._check_end()
 
     async def _read(self, source: AsyncIterator[Any]) -> None:
         """Start items of an async iterable, each when there is room for it."""
@@ -156,17 +161,22 @@ class Flow:
         """Make the call of an item, and start it."""
         index = self.read
         self.read += 1
-        call = self.job.step(item)
-        call.fan_in = self.owner.id  # type: ignore[union-attr]
+        try:
+            call = self.job.step(item)
+        except Exception as error:  # noqa: BLE001 - a wrong argument, a key: the item's own failure
+            self._keep(self._gap(None, "failed", index, error), item)
+            return
+        if call.status == "new":
+            call.fan_in = self.owner.id  # type: ignore[union-attr]
         self.live[call] = (index, item)
         try:
             if ask(call, self):
                 self._take(call)
         except FanwiseError as error:
             del self.live[call]
-            self._keep(self._gap(call, "skipped", index, error), item)
+            self._keep(self._gap(None, "skipped", index, error), item)
 
-    def _input_ended(self, error: Exception | None) -> None:
+    def _input_ended(self, error: BaseException | None) -> None:
         self.exhausted = True
         self.broken = error
         self.total = self.read
@@ -184,10 +194,10 @@ class Flow:
         """Start what may start now."""
         if self.room is not None and not self.room.done():
             self.room.set_result(None)
-        reading = self.source is not None and not self.filling and not self.exhausted
-        if reading and not self.reason:
+        if self.exhausted:
+            self._check_end()
+        elif self.source is not None and not self.filling and not self.reason:
             self.context.run(self.fill)  # not in the context of the item that ended
-        self._check_end()
 
     def _take(self, call: Call[Any]) -> None:
         index, item = self.live.pop(call)
@@ -199,8 +209,8 @@ class Flow:
 
     def _gap(
         self,
-        call: Call[Any],
-        status: Any,
+        call: Call[Any] | None,
+        status: Status,
         index: int,
         error: BaseException,
     ) -> Outcome[Any]:
@@ -217,7 +227,8 @@ class Flow:
             self._tell_stream()
         if outcome.status == "ok":
             self.good += 1
-            self._check_enough()
+            if self.enough is not None:
+                self._check_enough()
         else:
             self.bad += 1
             self.first_failure = self.first_failure or outcome.error
@@ -228,7 +239,7 @@ class Flow:
             self.job.arrived()
 
     def _name(self, index: int) -> str:
-        return f"{getattr(self.job.step, 'name', 'item')} {index + 1}"
+        return f"{self.prefix} {index + 1}"
 
     # Decisions
 
@@ -282,12 +293,12 @@ class Flow:
         for call, status, index, item in left:
             self._keep(self._gap(call, status, index, self._cause(call, status)), item)
 
-    def _gap_status(self, call: Call[Any]) -> str:
+    def _gap_status(self, call: Call[Any]) -> Status:
         if not call.attempts:
             return "skipped"
         return "timed_out" if self.reason == "within" else "cancelled"
 
-    def _cause(self, call: Call[Any], status: str) -> BaseException:
+    def _cause(self, call: Call[Any], status: Status) -> BaseException:
         if status == "timed_out":
             return TimedOut(
                 f"{call.name} still ran when the {self.within:g} s of its fan-in were over"

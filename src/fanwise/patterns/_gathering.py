@@ -143,10 +143,8 @@ class Gathering:
         if self.good < len(self.calls):
             for index, call in enumerate(self.calls):
                 status = call.status
-                if index in self.refused:
-                    statuses[index] = "skipped"
-                elif status == "new":
-                    excuse(call)
+                if index in self.refused or index >= self.next:
+                    excuse(call)  # never asked for, though others may have
                     statuses[index] = "skipped"
                 elif status in LIVE:
                     statuses[index] = self._gap(call)
@@ -168,7 +166,7 @@ class Gathering:
         found: dict[int, Outcome[Any]] = {}
         for index, status in statuses.items():
             call = self.calls[index]
-            known = None if index in self.refused else call
+            known = None if status == "skipped" else call
             outcome: Outcome[Any] = Outcome(known, status, call.name, index)  # type: ignore[arg-type]
             outcome.error = self._cause(index, call, status)
             found[index] = outcome
@@ -177,7 +175,8 @@ class Gathering:
     def _cause(self, index: int, call: Call[Any], status: str) -> BaseException:
         if index in self.refused:
             return self.refused[index]
-        if call.status not in LIVE and call.status == status and call.id is not None and call.error:
+        asked = index < self.next
+        if asked and call.status not in LIVE and call.status == status and call.error:
             return call.error
         if status == "timed_out":
             return TimedOut(
@@ -194,7 +193,9 @@ class Gathering:
         """Raise `NotEnough` where too few branches succeeded."""
         there = len(found.values())
         if there < self.need:
-            msg = f"{self.owner.name}: {there} of {len(self.calls)} branches succeeded, needed were {self.need}\n{found}"  # type: ignore[union-attr]
+            name = "fan_out" if self.owner is None else self.owner.name
+            needed = f"{there} of {len(self.calls)} branches succeeded, needed were {self.need}"
+            msg = f"{name}: {needed}\n{found}"
             raise NotEnough(msg, found) from self.first_failure
 
     def __repr__(self) -> str:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-from math import ceil
-
 Share = int | str
 
 
@@ -30,19 +27,20 @@ def count_of(name: str, value: Share, branches: int) -> int:
     if value == "all":
         return branches
     if isinstance(value, str):
-        return ceil(_share(name, value) * branches)
+        part, whole = _share(name, value)
+        return -(-part * branches // whole)
     return value
 
 
-def _share(name: str, text: str) -> Fraction:
-    try:
-        if not text.endswith("%"):
-            raise ValueError(text)  # noqa: TRY301 - one message for both ways to be wrong
-        share = Fraction(text[:-1].strip()) / 100
-    except (ValueError, ZeroDivisionError):
+def _share(name: str, text: str) -> tuple[int, int]:
+    """Give a share such as "12.5%" as an exact fraction: floats would round 7% of 100 up to 8."""
+    whole, _, decimals = text.removesuffix("%").strip().partition(".")
+    digits = whole + decimals
+    if not text.endswith("%") or not (digits.isascii() and digits.isdigit()):
         msg = f'{name} is a count, "all" or a share such as "80%", got {text!r}'
-        raise ValueError(msg) from None
-    if not 0 <= share <= 1:
+        raise ValueError(msg)
+    part, of = int(digits), 100 * 10 ** len(decimals)
+    if part > of:
         msg = f'{name} is a share from "0%" to "100%", got {text!r}'
         raise ValueError(msg)
-    return share
+    return part, of

@@ -33,7 +33,7 @@ from fanwise.core import (
     note,
     waiting_call,
 )
-from fanwise.patterns._branches import pattern_step, planned, refuse_twice
+from fanwise.patterns._branches import excused_on_error, pattern_step, planned, refuse_twice
 
 if TYPE_CHECKING:
     import asyncio
@@ -124,7 +124,12 @@ class Node:
             self.tree.context.copy().run(self._start, [member.value for member in there])
 
     def _start(self, values: list[Any]) -> None:
-        self.want(self.tree.step(values))
+        try:
+            call = self.tree.step(values)
+        except Exception as error:  # noqa: BLE001 - a key, a refused write: this place's failure
+            self.end("gap", error=error)
+        else:
+            self.want(call)
 
     def gaps(self) -> list[str]:
         """Name what is missing below, and this reduction itself where it failed."""
@@ -330,6 +335,15 @@ def tree_reduce(
     arity: int,
     key: Callable[[T], K],
 ) -> Call[dict[K, Reduced[T]]]: ...
+@overload
+def tree_reduce(
+    step: Callable[[list[T]], T], items: Iterable[T | Call[T]], *, arity: int
+) -> Call[Reduced[T]]: ...
+@overload
+def tree_reduce(
+    step: Callable[[list[T]], T], items: Iterable[T | Call[T]], *, arity: int,
+    key: Callable[[T], K],
+) -> Call[dict[K, Reduced[T]]]: ...  # fmt: skip
 def tree_reduce(
     step: Callable[[list[Any]], Any],
     items: Iterable[Any],
@@ -337,7 +351,7 @@ def tree_reduce(
     arity: int,
     key: Callable[[Any], Any] | None = None,
 ) -> Call[Any]:
-    """Merge values, or the values of calls, in groups of at most `arity` (from 2) until one is left.
+    """Merge values, or the values of calls, in groups of at most `arity` (from 2), to one.
 
     `step` takes one list and gives one value. Groups are fixed by position, balanced, and start
     when their own members are there. One item still gets its reduction; a lone member goes up
@@ -345,11 +359,13 @@ def tree_reduce(
     item's value, the result is a dict from key to `Reduced`. Raises `NotEnough` where nothing is
     left. Cancelled, it leaves its calls and awaits those that this cancels.
     """
-    check_arity(arity)
     members = list(items)
+    calls = [item for item in members if isinstance(item, Call)]
+    with excused_on_error(calls):
+        check_arity(arity)
+        refuse_twice(calls, "tree_reduce")
     if not members and key is None:
         msg = "items is empty: there is nothing to reduce"
         raise ValueError(msg)
-    refuse_twice([item for item in members if isinstance(item, Call)], "tree_reduce")
     reduce = cast("Callable[..., Call[Any]]", as_step(step))
     return Call(TREE_REDUCE, (reduce, members, key, {"arity": arity}), {})
