@@ -193,7 +193,9 @@ class Draw:
             if schedule["need"] == 1 and branches == 0:
                 schedule["need"] = 0
         if self.chance(0.3) and branches:
-            schedule["enough"] = self.random.randint(0, branches)
+            least = {"all": 0, "50%": (branches + 1) // 2}
+            need = schedule.get("need", "all")
+            schedule["enough"] = self.random.randint(least.get(need, need), branches)
         if (within := self.maybe(0.3, 6)) is not None:
             schedule["within"] = within
         if self.chance(0.3):

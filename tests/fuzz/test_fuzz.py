@@ -13,10 +13,10 @@ import pytest
 
 from fanwise.core import deadline
 from fanwise.core._attempts import Execution
-from fanwise.core._engine import finish
+from fanwise.core._engine import drop, finish
 from fanwise.core._limits import Width
 from fanwise.core._timers import TimerQueue
-from fanwise.core._watchers import Ending, drop
+from fanwise.core._watchers import Ending
 from fanwise.patterns._flow import Flow
 from fanwise.patterns._gathering import Gathering
 from tests.fuzz.programs import draw, text_of

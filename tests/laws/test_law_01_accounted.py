@@ -10,8 +10,8 @@ import pytest
 from hypothesis import strategies as st
 
 from fanwise.core import Call, FanIn, NotEnough, current, step
-from fanwise.core._engine import finish
-from fanwise.core._watchers import Ending, drop
+from fanwise.core._engine import drop, finish
+from fanwise.core._watchers import Ending
 from fanwise.patterns import fan_map, fan_out
 from tests.laws.proving import (
     ORDERS,

@@ -120,7 +120,7 @@ def test_law_2_rejects_a_fan_in_by_arrival():
 
 def test_law_2_rejects_a_map_by_arrival():
     def result(self):
-        return FanIn(outcomes=list(self.outcomes.values()))
+        return FanIn(outcomes=[self.landed._outcome(index) for index in self.landed.values])
 
     rejects(runs(mapped), **PROGRAM, mutant=changed((Flow, "result", result)))
 

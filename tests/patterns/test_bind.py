@@ -170,7 +170,9 @@ async def test_a_plain_function_is_refused_with_an_example():
     async def plain(a):
         return a
 
-    with pytest.raises(TypeError, match=r"bind takes a step and its arguments, such as bind\(merge"):
+    with pytest.raises(
+        TypeError, match=r"bind takes a step and its arguments, such as bind\(merge"
+    ):
         bind(plain, 1)
 
 

@@ -71,9 +71,7 @@ async def test_gaps_are_named_with_their_items():
     found = await fan_map(halve, [2, 3, 4], at_once=3, need=1)
     assert found.missing == ["halve 2"]
     assert found["halve 2"].item == 3
-    assert str(found) == (
-        "2 of 3 branches are there\n  halve 2: failed: ValueError: 3 is odd"
-    )
+    assert str(found) == ("2 of 3 branches are there\n  halve 2: failed: ValueError: 3 is odd")
 
 
 async def test_undecorated_functions_are_taken():
@@ -232,7 +230,9 @@ async def test_a_source_that_raises_ends_the_input_and_what_runs_is_finished():
         yield 1.0
         raise broken
 
-    with pytest.raises(NotEnough, match=r"the input broke after 2 items: OSError\('disk'\)") as caught:
+    with pytest.raises(
+        NotEnough, match=r"the input broke after 2 items: OSError\('disk'\)"
+    ) as caught:
         await fan_map(gives_after_its_value, items(), at_once=5)
     assert caught.value.__cause__ is broken
     assert caught.value.found.values() == [2.0, 1.0]
@@ -414,7 +414,7 @@ async def test_a_cancelled_stream_leaves_nothing():
     ("arguments", "kind", "text"),
     [
         ({"at_once": 0}, ValueError, "at_once is at least 1, got 0"),
-        ({"at_once": None}, TypeError, "at_once is a number, got None"),
+        ({"at_once": None}, TypeError, "at_once is a whole number, got None"),
         ({"at_once": 1, "need": "x"}, ValueError, "need is a count"),
         ({"at_once": 1, "within": -1}, ValueError, "within is at least 0, got -1"),
         ({}, TypeError, "at_once"),
@@ -459,7 +459,11 @@ async def test_cancelled_while_it_runs_what_was_read_is_let_go():
             fan_map(gives_after_its_value, [1.0, 9.0, 9.0], at_once=2), need=0, within=2.0
         )
         assert found.outcomes[0].status == "timed_out"
-        assert sorted(all_rows(runtime)["gives_after_its_value"]) == ["cancelled", "cancelled", "ok"]
+        assert sorted(all_rows(runtime)["gives_after_its_value"]) == [
+            "cancelled",
+            "cancelled",
+            "ok",
+        ]
 
 
 async def test_an_item_that_waits_for_a_limit_is_skipped_not_cancelled():

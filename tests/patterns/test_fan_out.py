@@ -92,7 +92,12 @@ async def test_the_value_of_a_gap_raises_its_error():
 
 async def test_the_text_gives_each_gap_a_line_with_its_cause():
     found = await fan_out(
-        gives(1), fails(ValueError("two\nlines")), fails(ValueError()), lost=hangs(), need=1, within=1
+        gives(1),
+        fails(ValueError("two\nlines")),
+        fails(ValueError()),
+        lost=hangs(),
+        need=1,
+        within=1,
     )
     assert str(found).splitlines() == [
         "1 of 4 branches are there",
@@ -167,9 +172,14 @@ async def test_enough_ends_the_wait_and_cancels_the_rest():
     assert "enough others were there" in str(found["hangs"].error)
 
 
-async def test_enough_below_need_raises_not_enough():
-    with pytest.raises(NotEnough, match="1 of 3 branches succeeded, needed were 2"):
-        await fan_out(gives(1), hangs(), hangs(), need=2, enough=1)
+async def test_enough_below_need_is_refused():
+    with pytest.raises(ValueError, match="enough=1 is below need=2"):
+        fan_out(gives(1), hangs(), hangs(), need=2, enough=1)
+
+
+async def test_enough_alone_says_what_is_needed_too():
+    found = await fan_out(gives(1), hangs(), hangs(), enough=1)
+    assert found.values() == [1]
 
 
 async def test_need_out_of_reach_ends_the_wait_at_once():
@@ -357,7 +367,9 @@ async def test_the_same_call_by_place_and_by_keyword_is_refused():
 
 async def test_a_fan_out_that_is_cancelled_lets_go_of_everything():
     async with no_orphans(), Runtime() as runtime:
-        run = runtime.start(fan_out(hangs(), lingers(1, 100.0, 0.5), fan_map(gives, [1], at_once=1)))
+        run = runtime.start(
+            fan_out(hangs(), lingers(1, 100.0, 0.5), fan_map(gives, [1], at_once=1))
+        )
         await asyncio.sleep(1)
         run.cancel()
         with pytest.raises(asyncio.CancelledError):

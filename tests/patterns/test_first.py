@@ -111,9 +111,7 @@ async def test_a_branch_brought_forward_does_not_bring_the_others_forward():
             raise error
         return name
 
-    race = first(
-        path("a", 1.0, OSError()), path("b", 9.0), path("c", 1.0), stagger=(0, 5.0, 6.0)
-    )
+    race = first(path("a", 1.0, OSError()), path("b", 9.0), path("c", 1.0), stagger=(0, 5.0, 6.0))
     assert await race == "c"
     assert begun == [(0.0, "a"), (1.0, "b"), (6.0, "c")]
 

@@ -60,9 +60,7 @@ async def test_a2_ends_at_a_fifth_of_a_second_beside_an_unrelated_slow_one():
 async def test_need_1_within_half_a_second_answers_then_with_a_value_and_two_gaps():
     broken = ConnectionError("refused")
     async with no_orphans(), Runtime() as runtime:
-        found = await fan_out(
-            fails(broken, 0.1), hangs(), gives("done", 0.2), need=1, within=0.5
-        )
+        found = await fan_out(fails(broken, 0.1), hangs(), gives("done", 0.2), need=1, within=0.5)
         assert now() == 0.5
         nothing_held(runtime)
     assert found.values() == ["done"]

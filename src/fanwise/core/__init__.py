@@ -30,8 +30,8 @@ from fanwise.core._errors import (
     WriteRefused,
 )
 from fanwise.core._limits import LimitStatistics
-from fanwise.core._outcomes import FanIn, Outcome, Status
-from fanwise.core._policies import Breaker, Effect, Hedge, Limit, Policy, Retry, at_least
+from fanwise.core._outcomes import FanIn, Landed, Outcome, Status
+from fanwise.core._policies import Breaker, Effect, Hedge, Limit, Policy, Retry, at_least, whole
 from fanwise.core._protocols import (
     Admission,
     Body,
@@ -55,6 +55,7 @@ from fanwise.core._run import Run
 from fanwise.core._runtime import Runtime, RuntimeStatistics, current_runtime, run
 from fanwise.core._scope import DEADLINE, READS_ONLY, waiting_call
 from fanwise.core._step import BoundStep, Decorator, Step, as_step, name_of, step
+from fanwise.core._timers import TimerQueue
 from fanwise.core._version import __version__
 from fanwise.core._watch import ask, leave
 from fanwise.core._watchers import LIVE, Ending, Watcher, excuse
@@ -63,11 +64,13 @@ __all__ = [
     "DEADLINE", "LIVE", "READS_ONLY", "Admission", "AttemptRow", "Body", "BoundStep", "Breaker",
     "BreakerOpen", "BreakerStatistics", "Cache", "Call", "CallDropped", "CallRow", "CallSkipped",
     "CircularWait", "Current", "DeadlinePassed", "Decorator", "Drawn", "Effect", "Ending", "FanIn",
-    "FanwiseError", "Header", "Hedge", "Hooks", "IdentityClash", "Journal", "Limit", "LimitError",
+    "FanwiseError", "Header", "Hedge", "Hooks", "IdentityClash", "Journal", "Landed", "Limit",
+    "LimitError",
     "LimitHeld", "LimitStatistics", "LimitUnknown", "MemoryJournal", "NotCanonical", "NotDone",
     "NotEnough", "Outcome", "Plan", "Policy", "Pool", "RecordDamaged", "Retry", "Run", "RunRecord",
     "Runtime", "RuntimeStatistics", "Status", "Step", "StepTimedOut", "StrayCancel", "TimedOut",
+    "TimerQueue",
     "Watcher", "WriteRefused", "__version__", "as_step", "ask", "at_least", "current",
     "current_runtime", "deadline", "digest_of", "excuse", "leave", "line_of", "name_of", "note",
-    "read_records", "run", "step", "waiting_call",
+    "read_records", "run", "step", "waiting_call", "whole",
 ]  # fmt: skip

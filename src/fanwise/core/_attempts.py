@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import CancelledError, current_task
+from contextlib import suppress
 from contextvars import copy_context
+from math import isinf
 from typing import TYPE_CHECKING, Any
 
 from fanwise.core._errors import NotDone, StepTimedOut, WriteRefused
@@ -34,13 +36,15 @@ def make_attempts(call: Call[Any], scope: Scope) -> Coroutine[Any, Any, Any]:
     """Run a call's body under its whole policy, and give its value."""
     if call.policy.effect == "write":
         refuse_write(call)
-    if call.run.plain or not call.run.runtime.hooks:
+    remembered = call.run.runtime.hooks and not call.step.owns_arguments
+    if call.run.plain or not remembered:
         return Execution(call, scope).value()
     return _remembered(call, scope)
 
 
 async def _remembered(call: Call[Any], scope: Scope) -> Any:  # noqa: ANN401 - the step's value
     """Give the value that journal or cache have, or make it and let them keep it."""
+    CURRENT.set(scope)
     hooks = call.run.runtime.hooks
     found = hooks.cache.get(call) if hooks.cache is not None else None
     if hooks.journal is not None:
@@ -120,7 +124,7 @@ class Execution:
                     return value
                 await self.back_off(delay)
         finally:
-            if self.own and self.kept is not None:
+            if self.own and self.kept:
                 self.kept.clear()  # the children refer to the attempts that made them
 
     async def attempt(  # noqa: C901, PLR0912 - the order of the policies, in one place, on the hot path
@@ -164,9 +168,9 @@ class Execution:
                 run.add_attempt(attempt, "ok", None)
             return value
         finally:
-            attempt.execution = attempt.context = None  # the context leads back here
+            attempt.execution = attempt.context = attempt.task = None  # they lead back here
             if outfit.hedges is not None:
-                outfit.hedges.disarm(attempt)
+                outfit.hedges.armed.pop(attempt, None)
             if holding:
                 self.give_slots(attempt)
             if breaker is not None:
@@ -244,7 +248,12 @@ class Execution:
     def give_later(self, width: Width, thread: Future[Any]) -> None:
         """Give a slot back when the thread has ended that could not be stopped."""
         loop = self.call.run.runtime.loop
-        thread.add_done_callback(lambda _: loop.call_soon_threadsafe(width.give))
+
+        def give(_: object) -> None:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits for a slot any more
+                loop.call_soon_threadsafe(width.give)
+
+        thread.add_done_callback(give)
 
     def has_room(self) -> bool:
         """Say whether a hedge may be sent: no stress at the breaker, a slot free at once."""
@@ -278,6 +287,8 @@ class Execution:
         delay = retry_after(error) + draw.uniform(0, longest)
         if self.deadline is not None and run.time() + delay >= self.deadline:
             return None
+        if isinf(delay):
+            return None  # a server that says so wants no retry
         run.retries += 1
         return delay
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -23,8 +24,10 @@ async def run_body(call: Call[Any], attempt: Scope | Attempt) -> Any:  # noqa: A
     if step.inline:
         return await step.function(*call.args, **call.kwargs)
     if run.runtime.threads is None:  # the virtual clock: time must not pass beside the loop
-        return step.function(*call.args, **call.kwargs)
-    return await _in_thread(call, attempt)
+        result = step.function(*call.args, **call.kwargs)
+    else:
+        result = await _in_thread(call, attempt)
+    return await result if inspect.iscoroutine(result) else result  # a lambda around a coroutine
 
 
 async def _in_thread(call: Call[Any], attempt: Scope | Attempt) -> Any:  # noqa: ANN401

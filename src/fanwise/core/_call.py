@@ -13,9 +13,8 @@ from sys import _getframe
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from fanwise.core import _watch
-from fanwise.core._run import note_reuse
 from fanwise.core._scope import CURRENT, Attempt
-from fanwise.core._watchers import Ending
+from fanwise.core._watchers import CALL_TYPES, Ending
 
 if TYPE_CHECKING:
     import asyncio
@@ -64,6 +63,7 @@ class Call(Generic[R_co]):
         "place",
         "policy",
         "result",
+        "row",
         "run",
         "scope",
         "started",
@@ -96,6 +96,7 @@ class Call(Generic[R_co]):
     owner: Scope
     policy: Policy
     result: R_co
+    row: tuple[Any, ...]
     run: Run
     scope: Scope | None
     code: CodeType
@@ -105,6 +106,10 @@ class Call(Generic[R_co]):
     task: asyncio.Task[None] | None
     trace: Any
     watchers: Any
+
+    def __init_subclass__(cls) -> None:
+        """Make the class known as one of calls."""
+        CALL_TYPES.add(cls)
 
     def __init__(
         self, step: Definition[R_co], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -175,8 +180,6 @@ class Call(Generic[R_co]):
                 if _watch.leave(self, waiter):
                     yield from Ending(self).wait().__await__()
                 raise
-        else:
-            note_reuse(self)
         if self.status == "ok":
             return self.result
         error, trace = _watch.failure_of(self)
@@ -194,6 +197,9 @@ class Call(Generic[R_co]):
     def __repr__(self) -> str:
         """Name and status."""
         return f"<Call {self.name} {self.status}>"
+
+
+CALL_TYPES.add(Call)
 
 
 def _warn_unawaited(call: Call[Any]) -> None:

@@ -59,7 +59,7 @@ def _encode_bytes(value: bytes, out: list[bytes]) -> None:
 
 
 def _encode_int(value: int, out: list[bytes]) -> None:
-    _atom(b"i", b"%d" % value, out)
+    _atom(b"i", b"%x" % value, out)  # decimal digits have a limit
 
 
 def _encode_float(value: float, out: list[bytes]) -> None:

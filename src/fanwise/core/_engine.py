@@ -14,7 +14,7 @@ from fanwise.core._errors import CallDropped, CallSkipped, StepTimedOut, StrayCa
 from fanwise.core._record import CHUNK, text_of
 from fanwise.core._scope import CURRENT, DEADLINE, Scope, scope_of
 from fanwise.core._timed import timed
-from fanwise.core._watchers import LIVE, Ending, drop, excuse
+from fanwise.core._watchers import LIVE, Ending, excuse
 
 if TYPE_CHECKING:
     from fanwise.core._call import Call
@@ -30,25 +30,24 @@ ENGINE = (os.path.join(HERE, "core"), os.path.join(HERE, "patterns"))
 async def run_call(call: Call[Any]) -> None:
     """Run `call` in its own task, and tell its watchers as the last act."""
     if call.status == "leaving":
-        excuse(call)
-        call.error = CallDropped(f"{call.name} was let go before it started")
-        finish(call, "skipped")
+        not_started(call)
         return
     call.status = "running"
     home = call.home
     scope = Scope(call, call.run, call.owner if home is None else home)
     call.scope = scope
-    CURRENT.set(scope)
     try:
         policy = call.policy
         if call.bare and policy.bare:
             call.attempts = 1
+            CURRENT.set(scope)
             call.result = await call.step.function(*call.args, **call.kwargs)
         elif call.bare and policy.only_timed:
             call.attempts = 1
             outfit = call.run.runtime.outfits.get(call.step)
             if outfit is None:
                 outfit = call.run.runtime.outfit(call.step, policy)
+            CURRENT.set(scope)
             scope.started = call.run.time()
             scope.task = call.task
             scope.debt = 0
@@ -104,6 +103,29 @@ def keep_user_frames(error: BaseException) -> BaseException:
     return error.with_traceback(kept)
 
 
+def drop(call: Call[Any]) -> None:
+    """Cancel a live call, once. It ends in its own time."""
+    if call.dropped:
+        return
+    call.dropped = True
+    if call.status == "waiting":
+        call.inputs.let_go()  # type: ignore[union-attr]
+    elif call.status == "starting":
+        call.status = "leaving"  # a task cancelled before its first step would never tell anybody
+        if call.task is not None and call.task.cancelling():  # as asyncio.run does at its end
+            not_started(call)
+    elif call.task is not None:
+        call.run.runtime.watch_stubborn(call)
+        call.task.cancel()
+
+
+def not_started(call: Call[Any]) -> None:
+    """End a call whose body never ran."""
+    excuse(call)
+    call.error = CallDropped(f"{call.name} was let go before it started")
+    finish(call, "skipped")
+
+
 async def end_children(call: Call[Any], scope: Scope) -> None:
     """Cancel and await the calls that still live under an ended one, and say so.
 
@@ -157,7 +179,7 @@ def finish(call: Call[Any], status: str) -> None:
     if owner.live is not None:
         owner.live.pop(call, None)
     runtime.running -= 1
-    row = (
+    call.row = row = (
         call.id,
         owner.id,
         call.fan_in,
@@ -204,6 +226,8 @@ def tell_all(watchers: list[Watcher], call: Call[Any]) -> None:
 def extras(call: Call[Any]) -> tuple[tuple[str, str, Any], ...]:
     """Give the facts of a call as atoms: never values."""
     facts = call.facts or {}
+    if len(facts) == 1 and "edges" in facts and call.label is None:
+        return (("edges", "", facts["edges"]),)  # a bound call and nothing else to say
     found: list[tuple[str, str, Any]] = []
     if call.label is not None and not call.step.pattern:
         found.append(("facts", "name", call.label))

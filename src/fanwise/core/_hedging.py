@@ -49,6 +49,9 @@ class Hedging:
         """Start a duplicate in a task of its own, and the time after which the next one follows."""
         execution = self.execution
         hedge = execution.policy.hedge
+        retry = execution.policy.retry
+        if retry is not None and execution.call.attempts >= retry.attempts:
+            return  # `attempts` counts hedges too
         queue = execution.outfit.hedges
         if self.winner is not None or not execution.has_room() or hedge is None or queue is None:
             return
@@ -120,6 +123,8 @@ class Hedging:
                 await asyncio.wait(running)
             except CancelledError:
                 cancelled = True
+        self.first.hedging = None  # they refer to each other
+        self.tasks.clear()
         if cancelled:
             raise CancelledError
 

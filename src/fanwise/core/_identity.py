@@ -11,9 +11,9 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from fanwise.core._canonical import digest_of
-from fanwise.core._errors import IdentityClash, NotCanonical, WriteRefused
+from fanwise.core._errors import IdentityClash, NotCanonical, NotDone, WriteRefused
 from fanwise.core._scope import Attempt
-from fanwise.core._watchers import excuse
+from fanwise.core._watchers import CALL_TYPES, excuse
 
 if TYPE_CHECKING:
     from fanwise.core._call import Call
@@ -41,37 +41,44 @@ def identified(call: Call[Any], here: Scope | Attempt) -> Call[Any]:
     if kept is None:
         return call
     before = kept.get(call.key)
-    if before is None or (before.dropped or before.status not in WORTH_KEEPING):
-        if before is not None and _may_have_happened(before):
-            here.counts[base] -= 1  # type: ignore[index] # a second try is refused as this one is
-            excuse(call)
-            msg = (
-                f"{call.name} is a write that an earlier attempt began and that ended "
-                f"{before.status}: it may have happened. keyed=True says that its target "
-                "honours the key"
-            )
-            raise WriteRefused(msg)
+    if before is None or _may_run_again(before):
         kept[call.key] = call
         return call
     excuse(call)
+    if before.id is not None and (before.facts or {}).get("ambiguous"):
+        here.counts[base] -= 1  # type: ignore[index] # a second try is refused as this one is
+        msg = (
+            f"{call.name} is a write that an earlier attempt began and that ended "
+            f"{before.status}: it may have happened. keyed=True says that its target "
+            "honours the key"
+        )
+        raise WriteRefused(msg)
     return before
 
 
 WORTH_KEEPING = frozenset({"new", "waiting", "starting", "running", "ok"})
 
 
-def _may_have_happened(before: Call[Any]) -> bool:
-    """Say whether a write of an earlier attempt began, and nobody knows how it ended."""
+def _may_run_again(before: Call[Any]) -> bool:
+    """Say whether an equal call may run: this one was let go or failed, and is no write that began.
+
+    A write that failed gives its failure again, unless that was `NotDone` or its target honours
+    its key.
+    """
+    if not before.dropped and before.status in WORTH_KEEPING:
+        return False
     policy = before.step.policy
     if policy.effect == "read" or policy.keyed or not before.attempts:
-        return False
-    return before.status != "failed" or bool((before.facts or {}).get("ambiguous"))
+        return True
+    return isinstance(before.error, NotDone)
 
 
 def key_of(call: Call[Any]) -> bytes:
     """Give the key of a call, computed now where nothing asked for it when the call was made."""
     if call.key is None:
-        call.key = digest_of(_parent_key(call.home), _digest(call), call.number)
+        outside = call.home is None and call.id is not None  # made before its run was there
+        parent = call.run.id.encode() if outside else _parent_key(call.home)
+        call.key = digest_of(parent, _digest(call), call.number)
     return call.key
 
 
@@ -91,7 +98,7 @@ def _digest(call: Call[Any]) -> bytes:
 
 
 def _argument(step: str, name: str, value: object) -> bytes:
-    if hasattr(value, "plan_name"):  # a bound call counts by its own key
+    if type(value) in CALL_TYPES:  # a bound call counts by its own key
         return key_of(value)  # type: ignore[arg-type]
     try:
         return digest_of(value)
@@ -117,7 +124,8 @@ def _occurrence(call: Call[Any], here: Scope | Attempt, base: bytes) -> int:
     here.counts = counts
     number = counts.get(base, 0)
     counts[base] = number + 1
-    if here.run.digests:
+    by_pattern = here.call is not None and here.call.step.pattern  # which numbers by position
+    if here.run.digests and not by_pattern:
         task = id(asyncio.current_task())
         if counts.setdefault((base, "task"), task) != task:
             excuse(call)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
+from fanwise.core._record import ATTEMPTS, ENDED, STARTED
 from fanwise.core._watchers import LIVE
 
 if TYPE_CHECKING:
@@ -52,15 +53,15 @@ class Outcome(Generic[T_co]):
         self.usage = EMPTY
         self.ambiguous = False
         self.result: Any = None
-        if call is None or not call.attempts:
-            self.attempts = 0
+        self.attempts = 0
+        if call is None or call.id is None:
             return
-        self.attempts = call.attempts
-        self.started = call.started
-        if call.status not in LIVE:
-            self.ended = call.ended
         if status == "ok":
             self.result = call.result
+        if call.attempts or status == "ok":  # "ok" without an attempt: taken from a journal
+            self.attempts = call.attempts
+            self.started = call.started
+            self.ended = None if call.status in LIVE else call.ended
         facts = call.facts
         if facts is not None:
             self.ambiguous = "ambiguous" in facts
@@ -83,10 +84,80 @@ class Outcome(Generic[T_co]):
         return f"<{self.name}: {self.status}{_because(self)}>"
 
 
+class Landed:
+    """Items that ended, by position: plain successes in columns, an `Outcome` for the rest.
+
+    Ten thousand successes leave nothing behind that the collector has to visit; their outcomes
+    are made when somebody looks at them.
+    """
+
+    __slots__ = ("cut", "given", "kept", "prefix", "rows", "values")
+
+    def __init__(self, prefix: str) -> None:
+        """Name the items `prefix` and their position."""
+        self.prefix = prefix
+        self.cut = False  # whether input was left that nobody read
+        self.values: dict[int, Any] = {}
+        self.given: dict[int, object] = {}
+        self.rows: dict[int, tuple[Any, ...]] = {}
+        self.kept: dict[int, Outcome[Any]] = {}
+
+    def name(self, index: int) -> str:
+        """Give the name of an item."""
+        return f"{self.prefix} {index + 1}"
+
+    def land(self, index: int, item: object, call: Call[Any]) -> None:
+        """Take a success that has nothing else to say."""
+        self.values[index] = call.result
+        self.given[index] = item
+        self.rows[index] = call.row
+
+    def keep(self, outcome: Outcome[Any]) -> None:
+        """Take anything else."""
+        self.kept[outcome.index] = outcome
+        if outcome.status == "ok":
+            self.values[outcome.index] = outcome.result
+
+    @property
+    def gaps(self) -> int:
+        """How many did not succeed."""
+        return sum(outcome.status != "ok" for outcome in self.kept.values())
+
+    def successes(self) -> list[Any]:
+        """Give the values of the successes, in the order of the input."""
+        return [self.values[index] for index in sorted(self.values)]
+
+    def outcomes(self) -> list[Outcome[Any]]:
+        """Give the outcomes, in the order of the input."""
+        return [self._outcome(index) for index in sorted({*self.values, *self.kept})]
+
+    def _outcome(self, index: int) -> Outcome[Any]:
+        if index in self.kept:
+            return self.kept[index]
+        outcome: Outcome[Any] = Outcome(None, "ok", self.name(index), index)
+        outcome.result = self.values[index]
+        outcome.item = self.given[index]
+        view = self.rows[index]
+        outcome.started, outcome.ended, outcome.attempts = (
+            view[STARTED],
+            view[ENDED],
+            view[ATTEMPTS],
+        )
+        return outcome
+
+    def __len__(self) -> int:
+        """Count the items."""
+        return len(self.rows) + len(self.kept)
+
+    def __repr__(self) -> str:
+        """Count."""
+        return f"<Landed {len(self)}, {self.gaps} gaps>"
+
+
 class FanIn(Generic[T_co]):
     """What became of the branches of a fan-out, in the order given, never that of arrival."""
 
-    __slots__ = ("_by_name", "_calls", "_gaps", "_names", "_outcomes")
+    __slots__ = ("_by_name", "_calls", "_gaps", "_landed", "_names", "_outcomes")
 
     def __init__(
         self,
@@ -100,11 +171,21 @@ class FanIn(Generic[T_co]):
         self._names = names
         self._gaps = gaps
         self._outcomes = outcomes
+        self._landed: Landed | None = None
         self._by_name: dict[str, Outcome[T_co]] | None = None
+
+    @classmethod
+    def of(cls, landed: Landed) -> FanIn[T_co]:
+        """Give the fan-in of items, whose outcomes are made when somebody asks."""
+        found = cls()
+        found._landed = landed
+        return found
 
     @property
     def outcomes(self) -> Sequence[Outcome[T_co]]:
         """The outcome of each branch, in the order given."""
+        if self._outcomes is None and self._landed is not None:
+            self._outcomes = self._landed.outcomes()
         if self._outcomes is None:
             names = branch_names(self._calls, self._names)
             self._outcomes = [
@@ -137,6 +218,8 @@ class FanIn(Generic[T_co]):
 
     def values(self) -> list[T_co]:
         """Give the values of the branches that succeeded, in order."""
+        if self._landed is not None:
+            return self._landed.successes()
         if self._outcomes is not None:
             return [o.result for o in self._outcomes if o.status == "ok"]
         if not self._gaps:
@@ -150,11 +233,15 @@ class FanIn(Generic[T_co]):
 
     @property
     def complete(self) -> bool:
-        """Whether every branch succeeded."""
+        """Whether every branch succeeded, and no input was left unread."""
+        if self._landed is not None:
+            return self._landed.gaps == 0 and not self._landed.cut
         return not self._gaps and all(o.status == "ok" for o in self._outcomes or ())
 
     def __len__(self) -> int:
         """Count the branches."""
+        if self._landed is not None:
+            return len(self._landed)
         return len(self._calls if self._outcomes is None else self._outcomes)
 
     def __iter__(self) -> Iterator[Outcome[T_co]]:
@@ -184,10 +271,21 @@ def _because(outcome: Outcome[Any]) -> str:
 
 def branch_names(calls: Sequence[Call[Any]], given: Sequence[str | None]) -> list[str]:
     """Give each branch its name: its keyword, else `.named`, else its step, numbered from 2 on."""
+    plain = [
+        (given[index] if given else None) or call.label or call.plan_name
+        for index, call in enumerate(calls)
+    ]
+    taken = set(plain)
     counts: dict[str, int] = {}
     names = []
-    for index, call in enumerate(calls):
-        name = (given[index] if given else None) or call.label or call.plan_name
+    for name in plain:
         counts[name] = count = counts.get(name, 0) + 1
-        names.append(name if count == 1 else f"{name} {count}")
+        numbered = name
+        while count > 1 and numbered in taken:  # never a name that another bears by right
+            numbered = f"{name} {count}"
+            count += 1
+        if counts[name] > 1:
+            counts[name] = count - 1
+            taken.add(numbered)
+        names.append(numbered)
     return names

@@ -30,9 +30,22 @@ class Retry:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
-        at_least("Retry(attempts=)", self.attempts, 1)
+        self._check_on()
+        whole("Retry(attempts=)", self.attempts, 1)
         at_least("Retry(shortest=)", self.shortest, 0)
         at_least("Retry(longest=)", self.longest, self.shortest)
+
+    def _check_on(self) -> None:
+        on: Any = self.on
+        types = isinstance(on, tuple) and all(
+            isinstance(kind, type) and issubclass(kind, Exception) for kind in on
+        )
+        if not types and (isinstance(on, (type, tuple)) or not callable(on)):
+            msg = (
+                "Retry(on=) is a tuple of exception types, such as on=(KeyError,), or a function "
+                f"of the error, got {on!r}"
+            )
+            raise TypeError(msg)
 
 
 @dataclass(frozen=True)
@@ -49,7 +62,7 @@ class Hedge:
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
         at_least("Hedge(after=)", self.after, 0)
-        at_least("Hedge(more=)", self.more, 1)
+        whole("Hedge(more=)", self.more, 1)
 
 
 @dataclass(frozen=True)
@@ -72,7 +85,7 @@ class Breaker:
             msg = f"Breaker(share=) is a share of attempts, above 0 and at most 1, got {self.share}"
             raise ValueError(msg)
         above_zero("Breaker(window=)", self.window)
-        at_least("Breaker(minimum=)", self.minimum, 1)
+        whole("Breaker(minimum=)", self.minimum, 1)
         at_least("Breaker(pause=)", self.pause, 0)
 
 
@@ -85,7 +98,7 @@ class Limit:
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
         if self.at_once is not None:
-            at_least("Limit(at_once=)", self.at_once, 1)
+            whole("Limit(at_once=)", self.at_once, 1)
 
 
 class Policy:
@@ -139,6 +152,13 @@ class Policy:
         _one_of("hedge", self.hedge, Hedge)
         _one_of("breaker", self.breaker, Breaker)
         _one_of("limit", self.limit, str)
+        _one_of("role", self.role, str)
+        if self.key is not None and not callable(self.key):
+            msg = f"key is a function of the arguments, such as key=lambda q: q, got {self.key!r}"
+            raise TypeError(msg)
+        if not isinstance(self.version, (int, str)):
+            msg = f"version is a number or a str, got {self.version!r}"
+            raise TypeError(msg)
         if self.effect not in ("read", "write"):
             msg = f'effect is "read" or "write", got {self.effect!r}'
             raise ValueError(msg)
@@ -169,6 +189,14 @@ def at_least(name: str, value: float, least: float) -> None:
     if not value >= least:
         msg = f"{name} is at least {least}, got {value}"
         raise ValueError(msg)
+
+
+def whole(name: str, value: float, least: int) -> None:
+    """Raise, naming the argument, where `value` is not a whole number of at least `least`."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        msg = f"{name} is a whole number, got {value!r}"
+        raise TypeError(msg)
+    at_least(name, value, least)
 
 
 def above_zero(name: str, value: float) -> None:

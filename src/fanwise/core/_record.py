@@ -8,13 +8,14 @@ code nothing. Views with names (`CallRow`) and JSON lines are made when somebody
 from __future__ import annotations
 
 import json
+from threading import Lock
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fanwise.core._errors import RecordDamaged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
 FORMAT = 1
 CHUNK = 1024
@@ -22,6 +23,7 @@ ATTEMPT = "attempt"
 LONGEST_ERROR = 300  # characters
 
 Row = tuple[Any, ...]
+STARTED, ENDED, ATTEMPTS = 7, 8, 10  # places in a call's row
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -84,54 +86,48 @@ class RunRecord(NamedTuple):
 
 
 class Rows:
-    """The rows of a live run: an open chunk and the sealed ones."""
+    """The rows of a live run: an open chunk and the sealed ones. The lock is taken once a chunk."""
 
-    __slots__ = ("dropped", "open", "sealed", "written")
+    __slots__ = ("dropped", "lock", "open", "sealed")
 
     def __init__(self) -> None:
         """Start empty."""
         self.open: list[Row] = []
         self.sealed: list[tuple[Row, ...]] = []
         self.dropped = 0  # sealed chunks that only a file holds now
-        self.written = 0  # rows that a file holds
+        self.lock = Lock()
 
     def seal(self) -> None:
-        """Close the open chunk. The chunk is listed before the open one is replaced (see since)."""
-        self.sealed.append(tuple(self.open))
-        self.open = []
+        """Close the open chunk."""
+        with self.lock:
+            self.sealed.append(tuple(self.open))
+            self.open = []
 
     def since(self, chunk: int, offset: int) -> tuple[list[Row], int, int]:
-        """Give the rows after a position, and the new position; safe from another thread.
-
-        The open chunk is taken first: if it was sealed meanwhile, the sealed list holds it.
-        """
-        open_rows = self.open
-        sealed = self.sealed[chunk - self.dropped :]
-        if sealed:
-            rows = [row for part in sealed for row in part][offset:]
-            return rows, chunk + len(sealed), 0
-        rows = open_rows[offset:]
-        return rows, chunk, offset + len(rows)
-
-    @staticmethod
-    def position(chunk: int, offset: int) -> int:
-        """Give the number of rows before a position."""
-        return chunk * CHUNK + offset
+        """Give the rows after a position, and the new position; safe from another thread."""
+        with self.lock:
+            sealed = self.sealed[chunk - self.dropped :]
+            if sealed:
+                rows = [row for part in sealed for row in part][offset:]
+                return rows, chunk + len(sealed), 0
+            rows = self.open[offset:]
+            return rows, chunk, offset + len(rows)
 
     def drop(self, chunks: int) -> None:
         """Forget the oldest sealed chunks, which are on disk."""
-        del self.sealed[:chunks]
-        self.dropped += chunks
+        with self.lock:
+            del self.sealed[:chunks]
+            self.dropped += chunks
+
+    def snapshot(self) -> tuple[int, list[Row]]:
+        """Give how many rows only a file holds, and the others, oldest first."""
+        with self.lock:
+            sealed, rows, dropped = list(self.sealed), list(self.open), self.dropped
+        return dropped * CHUNK, [*(row for part in sealed for row in part), *rows]
 
     def __len__(self) -> int:
-        """Count all rows in memory."""
+        """Count the rows in memory."""
         return sum(map(len, self.sealed)) + len(self.open)
-
-    def __iter__(self) -> Iterator[Row]:
-        """Go through all rows in memory, oldest first."""
-        for chunk in self.sealed:
-            yield from chunk
-        yield from tuple(self.open)
 
 
 def view_of(row: Row, epoch: float) -> CallRow | AttemptRow:

@@ -131,6 +131,8 @@ class Run:
         """End the run: its record is complete."""
         self.over = True
         self.main = None
+        self.root.live = None
+        self.root.run = None  # type: ignore[assignment] # nothing starts under a run that is over
         self.runtime.forget(self)
 
     def random(self, here: Scope | Attempt, purpose: str) -> random.Random:
@@ -140,8 +142,8 @@ class Run:
 
     def record(self) -> RunRecord:
         """Give the run's record so far; it is complete when the run is over."""
-        rows = [view_of(row, self.epoch) for row in self.rows]
-        spilled = self.rows.dropped * CHUNK
+        spilled, held = self.rows.snapshot()
+        rows = [view_of(row, self.epoch) for row in held]
         if spilled:
             with open(self.runtime.writer_of(self).path, encoding="utf-8") as lines:
                 rows = read_rows(lines, self.id)[:spilled] + rows

@@ -17,6 +17,7 @@ from fanwise.core._record import CHUNK
 from fanwise.core._run import Run
 from fanwise.core._scope import CURRENT
 from fanwise.core._shared import Shared
+from fanwise.core._watchers import CALL_TYPES
 from fanwise.core._writer import RecordWriter
 
 if TYPE_CHECKING:
@@ -152,7 +153,9 @@ class Runtime(Shared):
         `run_id` names the run in its record. `body` is the rehearsal hook, asked at every attempt.
         Cancelled, it cancels the call and awaits its end.
         """
-        return await self._in(self._open(call, run_id, seed, body), call)
+        running = self._in(self._open(call, run_id, seed, body), call)
+        del call  # this frame stands in the traceback of its error
+        return await running
 
     def start(
         self,
@@ -172,7 +175,7 @@ class Runtime(Shared):
     def _open(
         self, call: Call[Any], run_id: str | None, seed: int | None, body: Body | None
     ) -> Run:
-        if not hasattr(call, "plan_name"):
+        if type(call) not in CALL_TYPES:
             msg = f"a run is of a call, such as runtime.run(answer(question)), got {call!r}"
             raise TypeError(msg)
         if not self.entered:
@@ -199,6 +202,7 @@ class Runtime(Shared):
             CURRENT.reset(token)
             if not run.over:
                 run.close()
+            del run, call  # as above
 
     def drain(self) -> None:
         """Start nothing more: what runs goes on, fan-ins close with the rest `skipped`."""

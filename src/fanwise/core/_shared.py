@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from asyncio import BaseEventLoop
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
@@ -81,6 +82,8 @@ class Shared:
         self._timeouts: dict[float, TimerQueue] = {}
         self._hedges: dict[float, TimerQueue] = {}
         self._stubborn: TimerQueue | None = None
+        self.acts: deque[Callable[[], None]] = deque()  # see fanwise.core._watch.drive
+        self.driving = False
         self._policies: dict[Definition[Any], Policy] = {}
         self._schedules: dict[str, Mapping[str, Any]] = {}
         self._executor: ThreadPoolExecutor | None = None
@@ -176,6 +179,8 @@ class Shared:
         """Forget it: it has ended."""
         if self._stubborn is not None:
             self._stubborn.disarm(call)
+            if not self._stubborn.armed:
+                self._stubborn.close()  # nothing of ours is left on the loop
 
     def policy_of(self, step: Definition[Any]) -> Policy:
         """Give a step's policy under the plan, which is asked once."""

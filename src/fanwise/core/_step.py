@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from functools import update_wrapper
+from sys import _getframe
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -48,7 +49,9 @@ class Definition(Generic[R_co]):
         self.name = name
         self.policy = policy
         self.pattern = pattern
-        self.inline = inspect.iscoroutinefunction(function)
+        self.inline = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+            getattr(function, "__call__", None)  # noqa: B004 - an object whose call is a coroutine
+        )
         self.writes = policy.effect == "write"
         self.owns_arguments = False  # True where it was made around one awaitable
         self.parameters = _positional(function)
@@ -132,7 +135,11 @@ class BoundStep(Generic[P, R_co]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Call[R_co]:
         """Describe the method applied to arguments."""
-        return self.step(self.instance, *args, **kwargs)
+        call = self.step(self.instance, *args, **kwargs)
+        if call.status == "new":
+            frame = _getframe(1)
+            call.code, call.place = frame.f_code, frame.f_lasti
+        return call
 
     def __repr__(self) -> str:
         """Name step and instance."""
@@ -188,6 +195,10 @@ def step(
             raise TypeError(msg)
         if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
             msg = f"a step returns one value, and {name_of(function)} is a generator"
+            raise TypeError(msg)
+        given: object = name
+        if given is not None and not (isinstance(given, str) and given):
+            msg = f'name is a str that is not empty, such as name="search", got {name!r}'
             raise TypeError(msg)
         return Step(function, name or name_of(function), Policy(**policy))
 

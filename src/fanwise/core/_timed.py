@@ -54,7 +54,7 @@ async def timed(  # noqa: C901, PLR0912 - every way in which time can run out, i
             raise
         cause = error
     finally:
-        queue.disarm(attempt)
+        queue.armed.pop(attempt, None)
         attempt.task = None  # its context leads back here
     if task is not None and task.uncancel() > attempt.debt:
         raise CancelledError  # somebody else wants an end too, on the same instant

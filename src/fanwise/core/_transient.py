@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from fanwise.core._errors import BreakerOpen, FanwiseError, LimitError, NotDone, TimedOut
@@ -56,16 +57,15 @@ def http_status(error: BaseException) -> int | None:
 def retry_after(error: BaseException) -> float:
     """Give the seconds that the sender asks to wait (`Retry-After`, both forms), or 0."""
     given = getattr(error, "retry_after", None)
-    if isinstance(given, (int, float)):
-        return max(0.0, float(given))
     headers = getattr(getattr(error, "response", error), "headers", None)
-    value = _header(headers, "retry-after")
+    value = given if isinstance(given, (int, float)) else _header(headers, "retry-after")
     if value is None:
         return 0.0
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
     except ValueError:
-        return _until(value)
+        return _until(str(value))
+    return 0.0 if isnan(seconds) else max(0.0, seconds)
 
 
 def _header(headers: Any, name: str) -> str | None:  # noqa: ANN401 - any mapping of any library

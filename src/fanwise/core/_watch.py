@@ -6,7 +6,7 @@ from asyncio import Task
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
-from fanwise.core._engine import finish, note, run_call
+from fanwise.core._engine import drop, finish, note, run_call
 from fanwise.core._errors import (
     CallDropped,
     CallSkipped,
@@ -15,12 +15,13 @@ from fanwise.core._errors import (
     FanwiseError,
     LimitHeld,
 )
+from fanwise.core._run import note_reuse
 from fanwise.core._runtime import current_run
 from fanwise.core._scope import CURRENT, DEADLINE, Attempt, Scope
 from fanwise.core._watchers import (
+    CALL_TYPES,
     LIVE,
     add_watcher,
-    drop,
     excuse,
     is_below,
     waiting_for,
@@ -29,9 +30,11 @@ from fanwise.core._watchers import (
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
     from contextvars import Context
 
     from fanwise.core._call import Call
+    from fanwise.core._runtime import Runtime
     from fanwise.core._watchers import Watcher
 
 
@@ -77,11 +80,12 @@ def ask(call: Call[Any], watcher: Watcher, asker: Scope | Attempt | None = None)
             owner.run.runtime.width(owner.holds).nested = True
         return False
     if status not in LIVE:
+        note_reuse(call)
         return True
     if call.dropped:
         msg = f"{call.name} was cancelled when its last watcher left; a call runs once"
         raise CallDropped(msg)
-    if watcher.owner is not None:
+    if watcher.owner is not None and status != "starting":  # which waits for nobody yet
         _refuse_circles(watcher.owner, call)
     add_watcher(call, watcher)
     return False
@@ -141,7 +145,7 @@ def begin(call: Call[Any], asker: Scope) -> None:
     if call.inputs is None:
         launch(call)
     else:
-        Binding(call, call.inputs).start()  # type: ignore[arg-type]
+        drive(runtime, Binding(call, call.inputs).start)  # type: ignore[arg-type]
 
 
 def launch(call: Call[Any], context: Context | None = None) -> None:
@@ -159,49 +163,58 @@ def _skip(call: Call[Any], error: Exception) -> None:
     finish(call, "skipped")
 
 
+def drive(runtime: Runtime, act: Callable[[], None]) -> None:
+    """Do `act`, and what that leads to, one after the other: a long chain needs no deep stack."""
+    if runtime.driving:
+        runtime.acts.append(act)
+        return
+    runtime.driving = True
+    try:
+        act()
+        while runtime.acts:
+            runtime.acts.popleft()()
+    finally:
+        runtime.driving = False
+
+
 class Binding:
     """Watches the inputs of a bound call, and starts it when the last of them is there."""
 
-    __slots__ = ("call", "context", "failure", "inputs", "letting_go", "open")
+    __slots__ = ("context", "failure", "inputs", "letting_go", "open", "owner")
 
     def __init__(self, call: Call[Any], inputs: tuple[Call[Any], ...]) -> None:
-        """Take the place of the inputs of `call`."""
-        self.call = call
+        """Take the place of the inputs of `call`, which waits for them from now on."""
+        self.owner: Call[Any] = call
         self.inputs = inputs
-        self.open = 0
+        self.open = len(inputs) + 1
         self.failure: tuple[BaseException, Any] | None = None
         self.letting_go = False
         self.context = copy_context()  # the asker's: the last input's own must not leak
-
-    @property
-    def owner(self) -> Call[Any] | None:
-        """The bound call: it waits."""
-        return self.call
+        call.inputs = self
+        call.status = "waiting"
 
     def start(self) -> None:
         """Ask for every input."""
-        self.call.inputs = self
-        self.call.status = "waiting"
-        self.open = len(self.inputs) + 1
+        asker = self.owner.owner
         for each in self.inputs:
             if self.letting_go:
                 excuse(each)
-                self._count_down()
-            elif self._asked(each):
-                self.call_ended(each)
+                self.open -= 1
+                continue
+            try:
+                ended = ask(each, self, asker)
+            except FanwiseError as error:
+                self.failure = error, None
+                self.let_go()
+                self.open -= 1
+            else:
+                if ended:
+                    self.call_ended(each)
         self._count_down()
-
-    def _asked(self, call: Call[Any]) -> bool:
-        try:
-            return ask(call, self, self.call.owner)
-        except FanwiseError as error:
-            self.failure = error, None
-            self.let_go()
-            return True
 
     def call_ended(self, call: Call[Any]) -> None:
         """Count an input that has ended; one that failed ends the wait."""
-        if not self.letting_go and call.status != "ok":
+        if call.status != "ok" and not self.letting_go:
             self.failure = failure_of(call)
             self.let_go()
         self._count_down()
@@ -220,31 +233,33 @@ class Binding:
 
     def _count_down(self) -> None:
         self.open -= 1
-        if self.open == 0:
-            self._go_on()
-
-    def _go_on(self) -> None:
-        call = self.call
-        run = call.run
-        call.facts = {
-            "edges": tuple([e.id for e in self.inputs if e.id is not None and e.run is run])
-        }
-        if self.failure is not None:
-            call.error, call.trace = self.failure
-            excuse(call)
-            finish(call, "skipped")
-        elif self.letting_go:
-            call.error = CallDropped(f"{call.name} was let go before it started")
-            finish(call, "skipped")
+        if self.open:
+            return
+        if self.letting_go:
+            drive(self.owner.run.runtime, self._skip)
         else:
-            call.inputs = None
-            kinds = set(map(type, self.inputs))
-            call.args = tuple([arg.result if type(arg) in kinds else arg for arg in call.args])
-            launch(call, self.context)
+            self._launch()
+
+    def _launch(self) -> None:
+        call = self.owner
+        run = call.run
+        call.facts = {"edges": tuple([each.id for each in self.inputs if each.run is run])}
+        call.inputs = None
+        call.args = tuple([arg.result if type(arg) in CALL_TYPES else arg for arg in call.args])
+        launch(call, self.context)
+
+    def _skip(self) -> None:
+        call = self.owner
+        asked = [each.id for each in self.inputs if each.id is not None and each.run is call.run]
+        call.facts = {"edges": tuple(asked)}
+        dropped = CallSkipped(f"{call.name} was let go before it started")
+        call.error, call.trace = self.failure or (dropped, None)
+        excuse(call)
+        finish(call, "skipped")
 
     def __repr__(self) -> str:
         """Name the bound call."""
-        return f"<Binding of {self.call!r}, {self.open} open>"
+        return f"<Binding of {self.owner!r}, {self.open} open>"
 
 
 def failure_of(call: Call[Any]) -> tuple[BaseException, Any]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fanwise.core._call import Call
     from fanwise.core._scope import Attempt, Scope
 
+CALL_TYPES: set[type] = set()  # Call and what derives from it, for layers that Call stands on
 LIVE = frozenset({"waiting", "starting", "running", "leaving"})
 
 
@@ -37,20 +38,6 @@ def add_watcher(call: Call[Any], watcher: Watcher) -> None:
         present.append(watcher)
     else:
         call.watchers = [present, watcher]
-
-
-def drop(call: Call[Any]) -> None:
-    """Cancel a live call, once. It ends in its own time."""
-    if call.dropped:
-        return
-    call.dropped = True
-    if call.status == "waiting":
-        call.inputs.let_go()  # type: ignore[union-attr]
-    elif call.status == "starting":
-        call.status = "leaving"  # a task cancelled before its first step would never tell anybody
-    elif call.task is not None:
-        call.run.runtime.watch_stubborn(call)
-        call.task.cancel()
 
 
 class Ending:
@@ -126,11 +113,13 @@ def is_below(call: Call[Any], ancestor: Call[Any]) -> bool:
 
 def excuse(call: Call[Any]) -> None:
     """Say that a call, and those that it was given, are not started on purpose: nobody warns."""
-    call.excused = True
-    for part in (*call.args, *call.kwargs.values()):
-        for each in part if isinstance(part, (list, tuple)) else (part,):
-            if hasattr(each, "plan_name"):
-                if each.status == "new" and not each.excused:
-                    excuse(each)
-            elif call.step.owns_arguments and iscoroutine(each):
-                each.close()
+    excused = [call]
+    for each in excused:
+        each.excused = True
+        for part in (*each.args, *each.kwargs.values()):
+            for inner in part if isinstance(part, (list, tuple)) else (part,):
+                if type(inner) in CALL_TYPES:
+                    if inner.status == "new" and not inner.excused:
+                        excused.append(inner)
+                elif each.step.owns_arguments and iscoroutine(inner):
+                    inner.close()

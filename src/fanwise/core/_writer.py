@@ -88,8 +88,8 @@ class RecordWriter:
             moved = self._cursors[run] != (chunk, offset)
             self._cursors[run] = (chunk, offset)
             self._file.writelines(line_of(view_of(row, run.epoch), name) + "\n" for row in rows)
-        run.rows.written = run.rows.position(*self._cursors[run])
         if self.keep is not None:
+            self._file.flush()  # what is dropped from memory is to be found in the file
             spare = len(run.rows.sealed) - self.keep // CHUNK
             unwritten = run.rows.dropped + len(run.rows.sealed) - self._cursors[run][0]
             run.rows.drop(max(0, min(spare, len(run.rows.sealed) - unwritten)))

@@ -57,9 +57,9 @@ def bind(some_step: Callable[..., Call[Any]], /, *arguments: object) -> Call[Any
         )
         raise TypeError(msg)
     call = some_step(*arguments)
-    inputs = tuple(dict.fromkeys([each for each in arguments if isinstance(each, Call)]))
+    inputs = [each for each in arguments if isinstance(each, Call)]
     if inputs and call.inputs is None and call.status == "new":
-        call.inputs = inputs
+        call.inputs = tuple(dict.fromkeys(inputs)) if len(inputs) > 1 else (inputs[0],)
     frame = _getframe(1)
     call.code, call.place = frame.f_code, frame.f_lasti
     return call

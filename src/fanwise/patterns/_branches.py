@@ -14,6 +14,21 @@ if TYPE_CHECKING:
 PLAIN = Policy()
 
 
+def as_calls(branches: Sequence[Any], pattern: str) -> tuple[Call[Any], ...]:
+    """Give a call for each branch; raise for what is none, and where the same stands twice."""
+    try:
+        refuse_twice(branches, pattern)
+        return tuple([as_call(branch, pattern) for branch in branches])
+    except (TypeError, ValueError):
+        for branch in branches:
+            for each in branch if isinstance(branch, (list, tuple)) else (branch,):
+                if isinstance(each, Call):
+                    excuse(each)
+                elif inspect.iscoroutine(each):
+                    each.close()
+        raise
+
+
 def as_call(branch: Call[Any] | Awaitable[Any], argument: str) -> Call[Any]:
     """Give a call: itself, or one that awaits a plain awaitable."""
     if isinstance(branch, Call):
@@ -36,14 +51,15 @@ async def _await(awaitable: Awaitable[Any]) -> Any:  # noqa: ANN401 - the value 
     return await awaitable
 
 
-def refuse_twice(calls: Sequence[Call[Any]], pattern: str) -> None:
+def refuse_twice(calls: Sequence[Any], pattern: str) -> None:
     """Raise where the same call stands twice."""
     seen: dict[int, int] = {}
     for index, call in enumerate(calls):
         before = seen.setdefault(id(call), index)
         if before != index:
+            name = call.name if isinstance(call, Call) else repr(call)
             msg = (
-                f"{pattern} got the same call of {call.name} as branches {before + 1} and "
+                f"{pattern} got the same call of {name} as branches {before + 1} and "
                 f"{index + 1}: a call runs once; make a second call for a second run"
             )
             raise ValueError(msg)

@@ -15,10 +15,10 @@ from fanwise.core import (
     Outcome,
     as_step,
     ask,
-    at_least,
     leave,
     note,
     waiting_call,
+    whole,
 )
 from fanwise.patterns._branches import pattern_step, planned
 from fanwise.patterns._fan_out import check_schedule, effective_within
@@ -173,7 +173,7 @@ def fan_map(
     if not isinstance(items, (Iterable, AsyncIterable)):
         msg = f"items is an iterable or async iterable, got {items!r}"
         raise TypeError(msg)
-    at_least("at_once", at_once, 1)
+    whole("at_once", at_once, 1)
     schedule = {"need": need, "enough": enough, "within": within, "at_once": at_once}
     length = len(items) if isinstance(items, Sized) else None
     check_schedule(schedule, length)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from fanwise.core import DEADLINE, Call, FanIn, at_least, note, waiting_call
+from fanwise.core import DEADLINE, Call, FanIn, at_least, note, waiting_call, whole
 from fanwise.patterns._branches import (
-    as_call,
+    as_calls,
     excused_on_error,
     pattern_step,
     planned,
-    refuse_twice,
 )
 from fanwise.patterns._gathering import Gathering
-from fanwise.patterns._quorum import Share, check_quorum, count_of
+from fanwise.patterns._quorum import Share, check_pair, check_quorum, count_of, needed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping
@@ -37,7 +36,7 @@ async def _fan_out(
     gathering = Gathering(
         call,
         calls,
-        count_of("need", plan["need"], len(calls)),
+        needed(plan["need"], enough, len(calls)),
         None if enough is None else count_of("enough", enough, len(calls)),
     )
     if calls:
@@ -69,10 +68,12 @@ def check_schedule(schedule: Mapping[str, Any], branches: int | None) -> None:
     """Raise, naming the argument, where a fan-in's schedule cannot be meant."""
     check_quorum("need", schedule["need"], branches)
     check_quorum("enough", schedule["enough"], branches)
+    if branches is not None:
+        check_pair(schedule["need"], schedule["enough"], branches)
     if schedule["within"] is not None:
         at_least("within", schedule["within"], 0)
     if schedule["at_once"] is not None:
-        at_least("at_once", schedule["at_once"], 1)
+        whole("at_once", schedule["at_once"], 1)
 
 
 @overload
@@ -117,16 +118,16 @@ def fan_out(
     """Run several calls at once and gather their outcomes, in the order given.
 
     `need` is the fewest successes that make the fan-in usable, `enough` the number at which it
-    stops waiting: counts, or shares such as "80%" (rounded up). `within` bounds all of it, in
+    stops waiting (and then, unless `need` says otherwise, the fewest): counts, or shares such as
+    "80%" (rounded up). `within` bounds all of it, in
     seconds; `at_once` how many run at the same time (`None`: all). Keyword calls give names.
     As soon as `need` is out of reach, or `enough` is there, the rest is cancelled and awaited.
     Awaiting it raises `NotEnough` below `need`; cancelled, it leaves its branches, and those that
     nobody else waits for are cancelled and awaited.
     """
-    branches = tuple(as_call(call, "fan_out") for call in (*calls, *named.values()))
+    branches = as_calls((*calls, *named.values()), "fan_out")
     schedule = {"need": need, "enough": enough, "within": within, "at_once": at_once}
     with excused_on_error(branches):
-        refuse_twice(branches, "fan_out")
         check_schedule(schedule, len(branches))
     names = (*(None for _ in calls), *named) if named else ()
     return Call(FAN_OUT, (branches, names, schedule), {})

@@ -25,11 +25,10 @@ from fanwise.core import (
     waiting_call,
 )
 from fanwise.patterns._branches import (
-    as_call,
+    as_calls,
     excused_on_error,
     pattern_step,
     planned,
-    refuse_twice,
 )
 
 if TYPE_CHECKING:
@@ -45,8 +44,8 @@ C = TypeVar("C")
 class Race:
     """The watcher behind `first`."""
 
-    __slots__ = ("accept", "calls", "context", "future", "next", "owner", "refused", "rejected",
-                 "running", "timers", "winner")  # fmt: skip
+    __slots__ = ("accept", "calls", "context", "first_failure", "future", "next", "owner",
+                 "refused", "rejected", "running", "timers", "winner")  # fmt: skip
 
     def __init__(
         self,
@@ -60,6 +59,7 @@ class Race:
         self.accept = accept
         self.next = self.running = 0
         self.winner: int | None = None
+        self.first_failure: BaseException | None = None
         self.rejected: set[int] = set()
         self.refused: dict[int, BaseException] = {}
         self.timers: list[asyncio.TimerHandle] = []
@@ -96,6 +96,7 @@ class Race:
                 self._count(call)
         except FanwiseError as error:
             self.refused[index] = error
+            self.first_failure = self.first_failure or error
             self.running -= 1
 
     def _start_if_idle(self) -> None:
@@ -114,6 +115,7 @@ class Race:
     def _count(self, call: Call[Any]) -> None:
         self.running -= 1
         if call.status != "ok":
+            self.first_failure = self.first_failure or call.error
             return
         index = next(i for i, each in enumerate(self.calls) if each is call)
         try:
@@ -123,6 +125,7 @@ class Race:
             accepted = False
         if not accepted:
             self.rejected.add(index)
+            self.first_failure = self.first_failure or self._cause(index, call, "failed")
         elif self.winner is None or index < self.winner:
             self.winner = index  # ties go by position
 
@@ -157,6 +160,8 @@ class Race:
             known = None if status == "skipped" else call
             gaps[index] = Outcome(known, status, call.name, index)  # type: ignore[arg-type]
             gaps[index].error = self._cause(index, call, status)
+            if index in self.rejected:
+                gaps[index].late = call.result  # refused, and yet paid for
         return FanIn(self.calls, (), gaps)
 
     def _cause(self, index: int, call: Call[Any], status: str) -> BaseException:
@@ -196,9 +201,8 @@ async def _first(
         note(call, winner=winner)
         return calls[winner].result
     found = race.found(statuses)
-    causes = [outcome.error for outcome in found.outcomes if outcome.error is not None]
     msg = f"{call.name}: none of {len(calls)} gave an acceptable result\n{found}"
-    raise NotEnough(msg, found) from causes[0]
+    raise NotEnough(msg, found) from race.first_failure
 
 
 FIRST = pattern_step(_first, "first")
@@ -208,6 +212,9 @@ def check_stagger(stagger: Sequence[float] | None, branches: int) -> None:
     """Raise where the offsets are not one a call, rising from 0."""
     if stagger is None:
         return
+    if not isinstance(stagger, (tuple, list)):
+        msg = f"stagger has one offset a call, such as (0, 0.05, 0.2), got {stagger!r}"
+        raise TypeError(msg)
     if len(stagger) != branches:
         msg = (
             f"stagger has one offset a call, such as (0, 0.05, 0.2): "
@@ -247,12 +254,11 @@ def first(
     when all that run have failed the next starts at once. `accept` says whether a value will do.
     Raises `NotEnough` where none does. Writes are refused with `WriteRefused`, below a branch too.
     """
-    branches = tuple(as_call(call, "first") for call in calls)
+    branches = as_calls(calls, "first")
     if not branches:
         msg = "first(...) takes at least one call, got none"
         raise ValueError(msg)
     with excused_on_error(branches):
-        refuse_twice(branches, "first")
         check_stagger(stagger, len(branches))
         refuse_writes(branches)
     return Call(FIRST, (branches, accept, {"stagger": stagger}), {})

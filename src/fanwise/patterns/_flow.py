@@ -8,7 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import CancelledError
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sized
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    Sized,
+)
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +27,7 @@ from fanwise.core import (
     Ending,
     FanIn,
     FanwiseError,
+    Landed,
     NotEnough,
     Outcome,
     Status,
@@ -26,7 +35,7 @@ from fanwise.core import (
     ask,
     leave,
 )
-from fanwise.patterns._quorum import Share, count_of
+from fanwise.patterns._quorum import Share, count_of, needed
 
 if TYPE_CHECKING:
     from collections import deque
@@ -57,25 +66,24 @@ class Job:
 class Flow:
     """Items on their way through a step, for one `fan_map`."""
 
-    __slots__ = ("at_once", "bad", "broken", "context", "decided", "enough", "exhausted",
-                 "filling", "first_failure", "good", "job", "live", "loop", "need", "outcomes",
-                 "owner", "prefix", "read", "reader", "reason", "room", "runtime", "source",
+    __slots__ = ("at_once", "bad", "broken", "context", "decided", "ended", "enough", "exhausted",
+                 "filling", "first_failure", "good", "job", "landed", "live", "loop", "need",
+                 "owner", "read", "reader", "reason", "room", "runtime", "source",
                  "timer", "total", "within")  # fmt: skip
 
     def __init__(self, owner: Call[Any], job: Job, plan: Mapping[str, Any]) -> None:
         """Flow for the pattern call `owner` under the schedule `plan`."""
         self.owner: Call[Any] | None = owner
         self.job = job
-        self.prefix = getattr(job.step, "name", "item")
         self.at_once: int = plan["at_once"]
         self.need: Share = plan["need"]
         self.enough: Share | None = plan["enough"]
         self.within: float | None = None
         self.total = len(job.items) if isinstance(job.items, Sized) else None
-        self.outcomes: dict[int, Outcome[Any]] = {}
+        self.landed = Landed(getattr(job.step, "name", "item"))
         self.live: dict[Call[Any], tuple[int, Any]] = {}
         self.good = self.bad = self.read = 0
-        self.exhausted = self.filling = False
+        self.exhausted = self.filling = self.ended = False
         self.reason = ""
         self.broken: BaseException | None = None
         self.first_failure: BaseException | None = None
@@ -123,8 +131,11 @@ class Flow:
     def fill(self) -> None:
         """Start items of a plain iterable, while there is room and no decision."""
         self.filling = True
-        source = self.source
-        while source is not None and self.has_room() and self.open():
+        source, live, at_once = self.source, self.live, self.at_once
+        bounded = self.job.queue is not None
+        while source is not None and len(live) < at_once and self.open():
+            if bounded and not self.has_room():
+                break
             try:
                 item = next(source)
             except StopIteration:
@@ -139,23 +150,35 @@ class Flow:
 
     async def _read(self, source: AsyncIterator[Any]) -> None:
         """Start items of an async iterable, each when there is room for it."""
-        error: Exception | None = None
+        error: BaseException | None = None
         try:
             while self.open():
                 while not self.has_room():
                     self.room = self.loop.create_future()
                     await self.room
-                self.start_item(await anext(source))
+                self._came(await anext(source))
         except StopAsyncIteration:
             pass
-        except Exception as failure:  # noqa: BLE001 - the user's source: NotEnough names it
+        except (Exception, CancelledError) as failure:  # noqa: BLE001 - NotEnough names it
             error = failure
-        finally:
-            close = getattr(source, "aclose", None)
-            if close is not None:
-                await close()
-        self._input_ended(error)
-        self._check_end()
+        try:
+            if isinstance(source, AsyncGenerator):
+                await source.aclose()
+        except (Exception, CancelledError) as failure:  # noqa: BLE001 - as above
+            error = error or failure
+        if not self.reason:  # else the fan-in is closed, and has stopped this reading itself
+            self._input_ended(error)
+            self._check_end()
+
+    def _came(self, item: object) -> None:
+        """Start an item, unless the fan-in was closed while the source went on."""
+        if not self.reason:
+            self.start_item(item)
+            return
+        index = self.read
+        self.read += 1
+        error = CallSkipped(f"{self.landed.name(index)} was not started: {self.reason}")
+        self._keep(self._gap(None, "skipped", index, error), item)
 
     def start_item(self, item: object) -> None:
         """Make the call of an item, and start it."""
@@ -178,6 +201,7 @@ class Flow:
 
     def _input_ended(self, error: BaseException | None) -> None:
         self.exhausted = True
+        self.ended = error is None
         self.broken = error
         self.total = self.read
         self._check_enough()
@@ -201,8 +225,14 @@ class Flow:
 
     def _take(self, call: Call[Any]) -> None:
         index, item = self.live.pop(call)
+        if call.status == "ok" and call.facts is None and self.job.queue is None:
+            self.landed.land(index, item, call)
+            self.good += 1
+            if self.enough is not None:
+                self._check_enough()
+            return
         status: Any = call.status
-        outcome: Outcome[Any] = Outcome(call, status, self._name(index), index)
+        outcome: Outcome[Any] = Outcome(call, status, self.landed.name(index), index)
         if status != "ok":
             outcome.error = call.error or CallDropped(f"{outcome.name} was cancelled")
         self._keep(outcome, item)
@@ -214,14 +244,14 @@ class Flow:
         index: int,
         error: BaseException,
     ) -> Outcome[Any]:
-        outcome: Outcome[Any] = Outcome(call, status, self._name(index), index)
+        outcome: Outcome[Any] = Outcome(call, status, self.landed.name(index), index)
         outcome.error = error
         return outcome
 
     def _keep(self, outcome: Outcome[Any], item: object) -> None:
         outcome.item = item
         if self.job.queue is None:
-            self.outcomes[outcome.index] = outcome
+            self.landed.keep(outcome)
         else:
             self.job.queue.append(outcome)
             self._tell_stream()
@@ -238,9 +268,6 @@ class Flow:
         if self.job.arrived is not None:
             self.job.arrived()
 
-    def _name(self, index: int) -> str:
-        return f"{self.prefix} {index + 1}"
-
     # Decisions
 
     def _check_enough(self) -> None:
@@ -250,12 +277,12 @@ class Flow:
             self.decide("enough")
 
     def _check_reach(self) -> None:
-        if self.need == "all":
+        if self.need == "all" and self.enough is None:
             out_of_reach = self.bad > 0
         elif self.total is None:
             return
         else:
-            out_of_reach = self.total - self.bad < count_of("need", self.need, self.total)
+            out_of_reach = self.total - self.bad < needed(self.need, self.enough, self.total)
         if out_of_reach:
             self.decide("out of reach")
 
@@ -273,6 +300,7 @@ class Flow:
     async def let_go(self) -> None:
         """Stop reading, leave what runs, and await the ends; the rest become gaps."""
         self.reason = self.reason or "cancelled"
+        self.landed.cut = not self.ended and self.read != self.total
         if self.timer is not None:
             self.timer.cancel()
         reading = self.reader is not None and not self.reader.done()
@@ -308,17 +336,22 @@ class Flow:
 
     def result(self) -> FanIn[Any]:
         """Give the fan-in, in input order; raise `NotEnough` below `need` or for a broken input."""
-        found: FanIn[Any] = FanIn(outcomes=[self.outcomes[i] for i in sorted(self.outcomes)])
+        found: FanIn[Any] = FanIn.of(self.landed)
         name = self.owner.name  # type: ignore[union-attr]
         if self.broken is not None:
             msg = f"{name}: the input broke after {self.read} items: {self.broken!r}"
             raise NotEnough(msg, found) from self.broken
         total = self.read if self.total is None else self.total
-        need = count_of("need", self.need, total)
-        if self.good < need:
+        need = needed(self.need, self.enough, total)
+        if self.good < need or (need and self._unread()):
             msg = f"{name}: {self.good} of {total} items succeeded, needed were {need}\n{found}"
             raise NotEnough(msg, found) from self.first_failure
         return found
+
+    def _unread(self) -> bool:
+        """Say whether a share of an input was asked for that nobody has read to its end."""
+        cut = self.landed.cut and self.total is None and self.reason != "enough"
+        return cut and isinstance(self.need, str)
 
     def __repr__(self) -> str:
         """Count."""

@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 class Gathering:
     """Branches on their way to a fan-in."""
 
-    __slots__ = ("bad", "calls", "context", "enough", "filling", "first_failure", "future", "good",
-                 "need", "next", "owner", "reason", "refused", "running", "timer", "width",
-                 "within")  # fmt: skip
+    __slots__ = ("bad", "calls", "context", "enough", "filling", "first_failure", "future",
+                 "good", "left", "need", "next", "owner", "reason", "refused", "running", "timer",
+                 "width", "within")  # fmt: skip
 
     def __init__(
         self, owner: Call[Any], calls: Sequence[Call[Any]], need: int, enough: int | None
@@ -54,6 +54,7 @@ class Gathering:
         self.filling = False
         self.first_failure: BaseException | None = None
         self.refused: dict[int, BaseException] = {}
+        self.left: set[int] = set()
         self.timer: asyncio.TimerHandle | None = None
         self.context = copy_context()
         self.future: asyncio.Future[None] = owner.run.runtime.loop.create_future()
@@ -148,6 +149,7 @@ class Gathering:
                     statuses[index] = "skipped"
                 elif status in LIVE:
                     statuses[index] = self._gap(call)
+                    self.left.add(index)
                     if leave(call, self):
                         ending.add(call)
                 elif status != "ok":
@@ -175,7 +177,7 @@ class Gathering:
     def _cause(self, index: int, call: Call[Any], status: str) -> BaseException:
         if index in self.refused:
             return self.refused[index]
-        asked = index < self.next
+        asked = index < self.next and index not in self.left
         if asked and call.status not in LIVE and call.status == status and call.error:
             return call.error
         if status == "timed_out":

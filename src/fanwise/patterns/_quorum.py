@@ -7,7 +7,7 @@ Share = int | str
 
 def check_quorum(name: str, value: Share | None, branches: int | None = None) -> None:
     """Raise, naming the argument, where `value` is no count, no share such as "80%", not "all"."""
-    if value is None or value == "all":
+    if value == "all" or (value is None and name == "enough"):
         return
     if isinstance(value, str):
         _share(name, value)
@@ -30,6 +30,22 @@ def count_of(name: str, value: Share, branches: int) -> int:
         part, whole = _share(name, value)
         return -(-part * branches // whole)
     return value
+
+
+def needed(need: Share, enough: Share | None, branches: int) -> int:
+    """Give how many must succeed: with `enough` and no other `need`, as many as are enough."""
+    if need == "all" and enough is not None:
+        return count_of("enough", enough, branches)
+    return count_of("need", need, branches)
+
+
+def check_pair(need: Share, enough: Share | None, branches: int) -> None:
+    """Raise where a fan-in would stop waiting before it is usable."""
+    if enough is None or need == "all":
+        return
+    if count_of("need", need, branches) > count_of("enough", enough, branches):
+        msg = f"enough={enough!r} is below need={need!r}: it would stop waiting before it is usable"
+        raise ValueError(msg)
 
 
 def _share(name: str, text: str) -> tuple[int, int]:

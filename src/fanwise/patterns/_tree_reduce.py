@@ -11,6 +11,7 @@ order of completion).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextvars import copy_context
 from dataclasses import dataclass
 from math import ceil
@@ -27,17 +28,17 @@ from fanwise.core import (
     Outcome,
     as_step,
     ask,
-    at_least,
     excuse,
     leave,
     note,
     waiting_call,
+    whole,
 )
 from fanwise.patterns._branches import excused_on_error, pattern_step, planned, refuse_twice
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -210,8 +211,19 @@ class Tree:
                 ending.add(call)
             elif call is None and node in self.items and isinstance(node.value, Call):
                 excuse(node.value)
-        if ending.open:
-            await ending.wait()
+        try:
+            if ending.open:
+                await ending.wait()
+        finally:
+            self._cut()
+
+    def _cut(self) -> None:
+        """Let go of the nodes, which refer to each other."""
+        for node in set(self.nodes()):
+            node.members = []
+            node.up = None
+        self.roots.clear()
+        self.items.clear()
 
 
 def balanced(members: Sequence[Node], arity: int) -> Iterator[list[Node]]:
@@ -249,7 +261,7 @@ async def _one(tree: Tree, items: list[Any]) -> Reduced[Any]:
     tree.open = 1
     _fill(tree, items)
     await tree.future
-    return _result(tree, root, ())
+    return _result(tree, root)
 
 
 async def _by_key(
@@ -258,7 +270,8 @@ async def _by_key(
     """Wait for all items, whose keys nobody knows before, then grow a tree for each key."""
     tree.open = len(items)
     _fill(tree, items)
-    await tree.future
+    if items:
+        await tree.future
     groups: dict[Any, list[Node]] = {}
     for node in tree.items:
         if node.status == "ok":
@@ -273,7 +286,11 @@ async def _by_key(
     if groups:
         await tree.future
     # A lost item might have belonged to any key: none of them is complete.
-    return {k: _result(tree, root, lost) for k, root in roots.items()}
+    found = {k: _reduced(tree, root, lost) for k, root in roots.items() if root.status == "ok"}
+    failed = [k for k in roots if k not in found]
+    if failed:
+        raise _nothing_under(tree, failed, roots, found) from roots[failed[0]].error
+    return found
 
 
 def _fill(tree: Tree, items: list[Any]) -> None:
@@ -284,14 +301,31 @@ def _fill(tree: Tree, items: list[Any]) -> None:
             node.end("ok", item)
 
 
-def _result(tree: Tree, root: Node, lost: tuple[str, ...]) -> Reduced[Any]:
-    missing = (*lost, *root.gaps())
+def _result(tree: Tree, root: Node) -> Reduced[Any]:
     if root.status != "ok":
-        names = ", ".join(missing[:5])
+        names = ", ".join(root.gaps()[:5])
         msg = f"{tree.owner.name}: nothing is left of {len(tree.items)} items; missing: {names}"
         raise NotEnough(msg, FanIn(outcomes=_outcomes(tree))) from root.error
+    return _reduced(tree, root, ())
+
+
+def _reduced(tree: Tree, root: Node, lost: tuple[str, ...]) -> Reduced[Any]:
+    missing = (*lost, *root.gaps())
     note(tree.owner, gaps=len(missing), depth=tree.depth)
     return Reduced(root.value, not missing, missing, tree.depth)
+
+
+def _nothing_under(
+    tree: Tree, failed: list[Any], roots: dict[Any, Node], found: dict[Any, Reduced[Any]]
+) -> NotEnough:
+    """Make the error of keys with nothing left; the reductions of the others are in `.found`."""
+    outcomes = []
+    for index, (k, root) in enumerate(roots.items()):
+        outcome: Outcome[Any] = Outcome(None, "ok" if k in found else "failed", str(k), index)
+        outcome.result, outcome.error = root.value, root.error
+        outcomes.append(outcome)
+    names = ", ".join(map(repr, failed[:5]))
+    return NotEnough(f"{tree.owner.name}: nothing is left under {names}", FanIn(outcomes=outcomes))
 
 
 def _outcomes(tree: Tree) -> list[Outcome[Any]]:
@@ -312,11 +346,7 @@ def _step_name(tree: Tree) -> str:
 
 def check_arity(arity: int) -> None:
     """Raise where groups could not shrink."""
-    at_least("arity", arity, 2)
-    at_least("arity", arity, 2)
-    if not isinstance(arity, int):
-        msg = f"arity is a whole number of at least 2, got {arity!r}"
-        raise TypeError(msg)
+    whole("arity", arity, 2)
 
 
 def _name(item: Any, index: int) -> str:  # noqa: ANN401 - a call or a value
@@ -359,6 +389,9 @@ def tree_reduce(
     item's value, the result is a dict from key to `Reduced`. Raises `NotEnough` where nothing is
     left. Cancelled, it leaves its calls and awaits those that this cancels.
     """
+    if not isinstance(items, Iterable):
+        msg = f"items is an iterable of values or calls, got {items!r}"
+        raise TypeError(msg)
     members = list(items)
     calls = [item for item in members if isinstance(item, Call)]
     with excused_on_error(calls):

@@ -18,6 +18,8 @@ import itertools
 import math
 from typing import TYPE_CHECKING, Any, TypeVarTuple
 
+from fanwise.core import TimerQueue
+
 if TYPE_CHECKING:
     import selectors
     from collections import deque
@@ -112,12 +114,22 @@ class TimerLoop(asyncio.SelectorEventLoop):
 
 
 def timers_of(loop: asyncio.AbstractEventLoop) -> list[asyncio.TimerHandle]:
-    """List the timers that a loop still holds; none for a loop that is not asyncio's own."""
+    """List the timers that a loop still holds; none for a loop that is not asyncio's own.
+
+    The engine's queues of timeouts keep one timer each, also when nothing is armed: those are
+    idle, as threads of a pool are, and left out.
+    """
     if isinstance(loop, TimerLoop):
-        return loop.pending_timers()
-    # asyncio gives no public view of the timers that are set.
-    scheduled: Iterable[asyncio.TimerHandle] = getattr(loop, "_scheduled", ())
-    return [timer for timer in scheduled if not timer.cancelled()]
+        scheduled: Iterable[asyncio.TimerHandle] = loop.pending_timers()
+    else:  # asyncio gives no public view of the timers that are set
+        scheduled = getattr(loop, "_scheduled", ())
+    return [timer for timer in scheduled if not timer.cancelled() and not _is_idle(timer)]
+
+
+def _is_idle(timer: asyncio.TimerHandle) -> bool:
+    # A handle keeps its callback to itself.
+    queue = getattr(getattr(timer, "_callback", None), "__self__", None)
+    return isinstance(queue, TimerQueue) and not queue.armed
 
 
 def generators_of(loop: asyncio.AbstractEventLoop) -> list[AsyncGeneratorType[Any, Any]]:
