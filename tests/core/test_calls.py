@@ -1,6 +1,7 @@
 """A call: it runs once, whoever asks; who leaves, who waits in a circle, what is left in memory."""
 
 import asyncio
+import contextlib
 import gc
 import subprocess
 import sys
@@ -510,7 +511,7 @@ async def test_a_method_never_awaited_warns_with_the_line_of_its_user():
 @pytest.mark.parametrize("pattern", ["fan_out", "fan_map", "first", "tree_reduce", "bind"])
 async def test_a_pattern_never_awaited_warns_with_the_line_of_its_user(pattern):
     make = {
-        "fan_out": lambda: fan_out(),
+        "fan_out": fan_out,
         "fan_map": lambda: fan_map(gives, [], at_once=1),
         "first": lambda: first(done),
         "tree_reduce": lambda: tree_reduce(gives, [1], arity=2),
@@ -569,26 +570,20 @@ class Failures:
     """Each kind of failure, as a coroutine function of nothing."""
 
     async def step_awaited(self):
-        try:
+        with contextlib.suppress(OSError):
             await fails()
-        except OSError:
-            pass
 
     async def nested_steps(self):
         @step
         async def outer():
             await fails()
 
-        try:
+        with contextlib.suppress(OSError):
             await outer()
-        except OSError:
-            pass
 
     async def fan_out_fails(self):
-        try:
+        with contextlib.suppress(NotEnough):
             await fan_out(fails(), gives(1), hangs())
-        except NotEnough:
-            pass
 
     async def gaps_kept(self):
         found = await fan_out(fails(), gives(1), need=0)
@@ -599,10 +594,8 @@ class Failures:
         async def slow():
             await asyncio.sleep(9)
 
-        try:
+        with contextlib.suppress(TimeoutError):
             await slow()
-        except TimeoutError:
-            pass
 
     async def fan_in_times_out(self):
         await fan_out(hangs(), need=0, within=1.0)
@@ -628,10 +621,8 @@ class Failures:
             await asyncio.sleep(2)
             raise ConnectionError
 
-        try:
+        with contextlib.suppress(ConnectionError):
             await slow()
-        except ConnectionError:
-            pass
 
     async def retries(self):
         @step(retry=Retry(attempts=2, shortest=0.1, longest=0.1))
@@ -639,36 +630,28 @@ class Failures:
             await fan_out(gives(1), fails(), need=1)
             raise ConnectionError
 
-        try:
+        with contextlib.suppress(ConnectionError):
             await flaky()
-        except ConnectionError:
-            pass
 
     async def bound(self):
-        try:
+        with contextlib.suppress(OSError):
             await bind(gives, bind(gives, fails(), 0.0), 0.0)
-        except OSError:
-            pass
 
     async def bound_in_fan_out(self):
         shared = fails(0.5)
         await fan_out(bind(gives, shared), bind(gives, shared), shared, need=0)
 
     async def race(self):
-        try:
+        with contextlib.suppress(NotEnough):
             await first(fails(), fails())
-        except NotEnough:
-            pass
         await first(gives(1), hangs())
 
     async def tree(self):
         async def merge(_):
             raise OSError
 
-        try:
+        with contextlib.suppress(NotEnough):
             await tree_reduce(merge, [gives(1), fails()], arity=2)
-        except NotEnough:
-            pass
 
     async def tree_succeeds(self):
         async def merge(values):
@@ -694,10 +677,8 @@ class Failures:
         async def work(n):
             raise OSError(str(n))
 
-        try:
+        with contextlib.suppress(NotEnough):
             await fan_map(work, range(3), at_once=2)
-        except NotEnough:
-            pass
 
     async def stream_breaks(self):
         async with fan_map(gives, [1, 2, 3], at_once=2).stream() as outcomes:
@@ -713,10 +694,8 @@ class Failures:
         async def outer():
             await inner()
 
-        try:
+        with contextlib.suppress(LimitHeld):
             await outer()
-        except LimitHeld:
-            pass
 
 
 KINDS = [name for name in vars(Failures) if not name.startswith("_")]
@@ -784,10 +763,8 @@ async def test_a_failed_call_is_freed_with_its_last_reference():
 
     call = fails()
     gone = weakref.ref(call)
-    try:
+    with contextlib.suppress(OSError):
         await call
-    except OSError:
-        pass
     del call
     await asyncio.sleep(0)
     assert gone() is None

@@ -87,7 +87,7 @@ async def test_rows_are_written_while_a_run_goes_on(tmp_path):
     async with Runtime(record=path) as runtime:
         background = runtime.start(waits(), run_id="r")
         async with asyncio.timeout(10):
-            while '"gives"' not in path.read_text("utf-8"):  # noqa: ASYNC240
+            while '"gives"' not in path.read_text("utf-8"):
                 await asyncio.sleep(0.02)
         (record,) = records(path)
         assert [row.step for row in record.calls] == ["gives"]
@@ -177,6 +177,7 @@ async def test_beyond_the_bound_rows_move_from_memory_to_the_file(tmp_path, monk
     assert sorted(row.call for row in record.calls) == list(range(40_001))
 
 
+@pytest.mark.timeout(5)
 async def test_without_a_path_they_move_to_a_file_of_their_own(tmp_path, monkeypatch):
     monkeypatch.setattr(_runtime, "KEPT_ROWS", 4 * 1024)
     monkeypatch.chdir(tmp_path)
@@ -191,6 +192,7 @@ async def test_without_a_path_they_move_to_a_file_of_their_own(tmp_path, monkeyp
     assert os.listdir(tmp_path / ".fanwise" / "runs") == ["big.jsonl"]
 
 
+@pytest.mark.timeout(5)
 async def test_where_spilling_fails_the_run_goes_on(tmp_path, monkeypatch, caplog):
     """The directory cannot be made: rows stay in memory, or are said to be lost."""
     monkeypatch.setattr(_runtime, "KEPT_ROWS", 2 * 1024)
@@ -201,6 +203,7 @@ async def test_where_spilling_fails_the_run_goes_on(tmp_path, monkeypatch, caplo
         assert len(found.values()) == 5000
 
 
+@pytest.mark.timeout(5)
 async def test_a_run_id_with_a_slash_stays_in_its_directory(tmp_path, monkeypatch):
     monkeypatch.setattr(_runtime, "KEPT_ROWS", 1024)
     inside = tmp_path / "inside"
@@ -214,7 +217,7 @@ async def test_a_run_id_with_a_slash_stays_in_its_directory(tmp_path, monkeypatc
 
 async def eventually(condition):
     async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - the writer's thread tells nobody
+        while not condition():
             await asyncio.sleep(0.02)
 
 

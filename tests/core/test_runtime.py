@@ -254,9 +254,7 @@ def test_run_of_what_is_no_call_is_refused():
 
 async def test_drain_lets_what_runs_finish_and_skips_the_rest():
     async with no_orphans(), Runtime() as runtime:
-        background = runtime.start(
-            fan_out(*(gives(n, 1.0) for n in range(4)), at_once=2, need=0)
-        )
+        background = runtime.start(fan_out(*(gives(n, 1.0) for n in range(4)), at_once=2, need=0))
         await asyncio.sleep(0.5)
         runtime.drain()
         found = await background.wait()
@@ -387,7 +385,7 @@ async def test_a_plan_puts_a_fan_out_in_a_row_and_the_program_is_untouched():
 
 async def test_a_plan_changes_a_timeout():
     async with Runtime(plan={"slow": {"timeout": 0.5}}):
-        with pytest.raises(NotEnough, match="slow took longer than its timeout of 0.5 s"):
+        with pytest.raises(NotEnough, match=r"slow took longer than its timeout of 0\.5 s"):
             await program()
 
 

@@ -35,7 +35,7 @@ class Gate:
 async def until(condition):
     """Give the loop turns until something is so."""
     async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - what is waited for has no event
+        while not condition():
             await asyncio.sleep(0.001)
 
 

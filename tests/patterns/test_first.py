@@ -270,7 +270,7 @@ async def test_a_number_for_stagger_is_refused_with_an_example():
 async def test_a_race_of_nothing_and_of_a_list_are_refused():
     with pytest.raises(ValueError, match=r"first\(\.\.\.\) takes at least one call, got none"):
         first()
-    with pytest.raises(TypeError, match="first takes calls or awaitables, got .*unpack it"):
+    with pytest.raises(TypeError, match=r"first takes calls or awaitables, got .*unpack it"):
         first([])
 
 

@@ -314,7 +314,7 @@ def test_a_slot_is_granted_while_its_waiter_is_cancelled(order, seed, first_to_a
         loop = asyncio.get_running_loop()
         async with no_orphans(), Runtime(limits={"db": Limit(at_once=1)}) as runtime:
             if first_to_act == "cancel":
-                loop.call_at(1.0, lambda: second.cancel())
+                loop.call_at(1.0, lambda: second.cancel())  # noqa: PLW0108 - made later
             first = asyncio.create_task(runtime.run(work("first", 1.0)))
             await asyncio.sleep(0.25)
             second = asyncio.create_task(runtime.run(work("second", 1.0)))

@@ -218,13 +218,12 @@ async def test_one_key_that_fails_does_not_lose_the_others():
             raise OSError("no")
         return "".join(parts)
 
-    items = ["bad", "good", "good"]
-    try:
-        found = await tree_reduce(merge, items, arity=2, key=str)
-    except NotEnough as error:
-        assert "goodgood" in [outcome.result for outcome in error.found]
-    else:
-        assert found["good"].value == "goodgood"
+    with pytest.raises(NotEnough) as caught:
+        await tree_reduce(merge, ["bad", "good", "good"], arity=2, key=str)
+    bad, good = caught.value.found
+    assert (bad.name, bad.status, str(bad.error)) == ("bad", "failed", "no")
+    assert (good.name, good.value) == ("good", "goodgood")
+    assert caught.value.__cause__ is bad.error
 
 
 # Leaving

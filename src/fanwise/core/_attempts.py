@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from fanwise.core._breaker import BreakerState
     from fanwise.core._call import Call
     from fanwise.core._limits import Width
+    from fanwise.core._policies import Policy
     from fanwise.core._scope import Scope
+    from fanwise.core._shared import Outfit
 
 RETRY_SHARE = 0.2
 RETRIES_ALWAYS = 10
@@ -87,6 +89,13 @@ class Execution:
     """One call under its policy: what its attempts share."""
 
     __slots__ = ("call", "deadline", "kept", "outfit", "own", "policy", "scope")
+
+    call: Call[Any]
+    deadline: float | None
+    outfit: Outfit
+    own: bool
+    policy: Policy
+    scope: Scope
 
     def __init__(self, call: Call[Any], scope: Scope) -> None:
         """Take what the runtime keeps for the step."""
@@ -275,7 +284,8 @@ class Execution:
     def delay_after(self, error: Exception) -> float | None:
         """Give the seconds to wait before the next attempt, or `None` where there is none."""
         call, retry, run = self.call, self.policy.retry, self.call.run
-        if retry is None or call.attempts >= retry.attempts or call.dropped:
+        over = call.dropped or run.runtime.draining
+        if retry is None or call.attempts >= retry.attempts or over:
             return None
         if not self.may_repeat(error) or not is_retried(error, retry):
             return None
@@ -285,10 +295,9 @@ class Execution:
         longest = min(retry.longest, retry.shortest * 2 ** (call.attempts - 1))
         draw = run.random(self.scope, f"backoff@{call.attempts}")
         delay = retry_after(error) + draw.uniform(0, longest)
-        if self.deadline is not None and run.time() + delay >= self.deadline:
+        too_late = self.deadline is not None and run.time() + delay >= self.deadline
+        if too_late or isinf(delay):  # a server that says "inf" wants no retry
             return None
-        if isinf(delay):
-            return None  # a server that says so wants no retry
         run.retries += 1
         return delay
 

@@ -9,6 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fanwise.core._call import Call
     from fanwise.core._scope import Attempt, Scope
 
@@ -37,7 +39,7 @@ async def _in_thread(call: Call[Any], attempt: Scope | Attempt) -> Any:  # noqa:
     """
     runtime = call.run.runtime
     work = partial(call.step.function, *call.args, **call.kwargs)
-    future = runtime.executor().submit(copy_context().run, work)
+    future = runtime.executor().submit(copy_context().run, _plainly, work)
     try:
         return await asyncio.wrap_future(future, loop=runtime.loop)
     except asyncio.CancelledError:
@@ -45,3 +47,12 @@ async def _in_thread(call: Call[Any], attempt: Scope | Attempt) -> Any:  # noqa:
             attempt.abandoned = future  # type: ignore[union-attr] # threads make attempts
             runtime.abandon(future)
         raise
+
+
+def _plainly(work: Callable[[], Any]) -> Any:  # noqa: ANN401 - the step's value
+    """Run a function; a future cannot carry `StopIteration`, which a coroutine would wrap too."""
+    try:
+        return work()
+    except StopIteration as error:
+        msg = "the function raised StopIteration"
+        raise RuntimeError(msg) from error

@@ -31,6 +31,12 @@ class BreakerState:
 
     __slots__ = ("counts", "name", "opened", "policy", "probing", "span", "until")
 
+    name: str
+    opened: int
+    policy: Breaker
+    probing: bool
+    span: float
+
     def __init__(self, name: str, policy: Breaker) -> None:
         """Start closed and empty."""
         self.name = name

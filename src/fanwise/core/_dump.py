@@ -6,6 +6,8 @@ else has taken the signal. It works while the event loop is blocked.
 
 from __future__ import annotations
 
+import asyncio
+import os.path
 import signal
 import sys
 import threading
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from fanwise.core._runtime import Runtime
     from fanwise.core._scope import Scope
 
+NOT_THE_USERS = (os.path.dirname(asyncio.__file__), os.path.dirname(__file__))
 LISTENING: dict[Runtime, None] = {}
 
 
@@ -61,13 +64,15 @@ def _line(call: Call[Any], now: float, waits: dict[Call[Any], list[str]]) -> str
 
 
 def _place(call: Call[Any]) -> str:
-    """Give the innermost line at which the call's own code stands."""
+    """Give the innermost line at which the user's own code stands."""
     inner: Any = call.task.get_coro() if call.task is not None else None
-    frame = None
+    place = ""
     while inner is not None and hasattr(inner, "cr_await"):
-        frame = inner.cr_frame or frame
+        frame = inner.cr_frame
+        if frame is not None and not frame.f_code.co_filename.startswith(NOT_THE_USERS):
+            place = f" at {frame.f_code.co_filename}:{frame.f_lineno}"
         inner = inner.cr_await
-    return "" if frame is None else f" at {frame.f_code.co_filename}:{frame.f_lineno}"
+    return place
 
 
 def listen(runtime: Runtime) -> None:

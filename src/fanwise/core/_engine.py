@@ -195,20 +195,21 @@ def finish(call: Call[Any], status: str) -> None:
         None if error is None else text_of(error),
         None if call.facts is None and call.label is None else extras(call),
     )
-    rows = run.rows.open
-    rows.append(row)
-    if len(rows) >= CHUNK or runtime.listeners:
-        run.after_row(row)
+    run.rows.open.append(row)
     if call.dropped:
         runtime.unwatch_stubborn(call)
     watchers = call.watchers
     call.watchers = None
-    if run.main is call:
-        run.close()
-    if watchers.__class__ is list:
-        tell_all(watchers, call)
-    elif watchers is not None:
-        watchers.call_ended(call)
+    try:
+        if watchers.__class__ is list:
+            tell_all(watchers, call)
+        elif watchers is not None:
+            watchers.call_ended(call)
+    finally:
+        if len(run.rows.open) >= CHUNK or runtime.listeners:
+            run.after_row(row)
+        if run.main is call:
+            run.close()
 
 
 def tell_all(watchers: list[Watcher], call: Call[Any]) -> None:

@@ -41,6 +41,8 @@ class NotEnough(FanwiseError):
     first.
     """
 
+    found: FanIn[Any]
+
     def __init__(self, message: str, found: FanIn[Any]) -> None:
         """Keep what finished beside the message."""
         super().__init__(message)
@@ -65,6 +67,8 @@ class CircularWait(FanwiseError):
 
 class BreakerOpen(FanwiseError):
     """The step failed too often lately; `retry_in` is the wait until the next probe, in seconds."""
+
+    retry_in: float
 
     def __init__(self, message: str, retry_in: float) -> None:
         """Keep the wait beside the message."""
@@ -110,6 +114,8 @@ class TimedOut(FanwiseError, TimeoutError):
 
 class StepTimedOut(TimedOut):
     """One attempt took longer than the step's `timeout`; `call` is the call's id in the record."""
+
+    call: int | None
 
     def __init__(self, message: str, call: int | None = None) -> None:
         """Keep whose attempt it was beside the message."""

@@ -33,6 +33,13 @@ class Hedging:
 
     __slots__ = ("closed", "debt", "execution", "failed", "first", "task", "tasks", "winner")
 
+    closed: bool
+    debt: int
+    execution: Execution
+    failed: bool
+    first: Attempt
+    task: asyncio.Task[Any]
+
     def __init__(self, first: Attempt, execution: Execution) -> None:
         """Stand beside `first`."""
         task = execution.call.task

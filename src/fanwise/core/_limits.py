@@ -25,6 +25,12 @@ class Width:
 
     __slots__ = ("at_once", "granted", "name", "nested", "used", "waiting")
 
+    at_once: int | None
+    granted: int
+    name: str
+    nested: bool
+    used: int
+
     def __init__(self, name: str, limit: Limit) -> None:
         """Make a limit with all its slots free."""
         self.name = name

@@ -93,6 +93,9 @@ class Landed:
 
     __slots__ = ("cut", "given", "kept", "prefix", "rows", "values")
 
+    cut: bool
+    prefix: str
+
     def __init__(self, prefix: str) -> None:
         """Name the items `prefix` and their position."""
         self.prefix = prefix

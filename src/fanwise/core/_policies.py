@@ -123,6 +123,10 @@ class Policy:
         "timeout", "retry", "hedge", "limit", "breaker", "effect", "keyed", "key", "version", "role"
     )  # fmt: skip
 
+    bare: bool
+    keeps: bool
+    only_timed: bool
+
     def __init__(self, **given: Any) -> None:  # noqa: ANN401 - one check per name below
         """Take the arguments of `@step`; raise `TypeError` or `ValueError` naming a wrong one."""
         unknown = given.keys() - set(self.FIELDS)

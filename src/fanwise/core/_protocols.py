@@ -86,6 +86,10 @@ class Hooks:
 
     __slots__ = ("admission", "cache", "journal")
 
+    admission: Admission | None
+    cache: Cache | None
+    journal: Journal | None
+
     def __init__(
         self,
         journal: Journal | None = None,

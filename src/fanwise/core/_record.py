@@ -90,6 +90,9 @@ class Rows:
 
     __slots__ = ("dropped", "lock", "open", "sealed")
 
+    dropped: int
+    lock: Lock
+
     def __init__(self) -> None:
         """Start empty."""
         self.open: list[Row] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from hashlib import blake2b
@@ -21,7 +22,7 @@ from fanwise.core._scope import CURRENT, Attempt, Scope, path_of
 from fanwise.core._version import __version__
 
 if TYPE_CHECKING:
-    import asyncio
+    from collections.abc import Callable
 
     from fanwise.core._call import Call
     from fanwise.core._protocols import Body
@@ -35,6 +36,22 @@ class Run:
     __slots__ = ("__weakref__", "anchor", "body", "digests", "epoch", "id", "main",
                  "next_id", "over", "plain", "retries", "root", "rows", "runtime", "seed", "task",
                  "time", "unawaited")  # fmt: skip
+
+    anchor: int
+    body: Body | None
+    digests: bool
+    epoch: float
+    id: str
+    next_id: int
+    over: bool
+    plain: bool
+    retries: int
+    root: Scope
+    rows: Rows
+    runtime: Runtime
+    seed: int
+    time: Callable[[], float]
+    unawaited: int
 
     def __init__(
         self,
@@ -150,11 +167,15 @@ class Run:
         return record_of(self.header, rows)
 
     async def wait(self) -> Any:  # noqa: ANN401 - the value of the run's call
-        """Wait for the end of a started run, and give its value or raise its error."""
+        """Wait for the end of a started run, and give its value or raise its error.
+
+        Cancelled, it stops waiting; the run goes on (`run.cancel()` ends it).
+        """
         if self.task is None:
             msg = "this run was not started with runtime.start(...): await its call instead"
             raise RuntimeError(msg)
-        return await self.task
+        await asyncio.wait([self.task])
+        return self.task.result()
 
     def cancel(self) -> None:
         """Cancel a started run."""

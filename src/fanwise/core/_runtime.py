@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import time
 import weakref
 from collections import deque
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
+from fanwise.core._canonical import digest_of
 from fanwise.core._dump import listen, unlisten
 from fanwise.core._errors import CallSkipped
 from fanwise.core._record import CHUNK
@@ -62,6 +64,15 @@ class Runtime(Shared):
     randomness repeatable (`None`: drawn anew). Leaving the block cancels what still runs, waits
     for it and for functions in threads, and closes the record.
     """
+
+    count: int
+    draining: bool
+    entered: bool
+    held: int
+    id: str
+    listeners: list[Callable[[CallRow | AttemptRow], None]]
+    record_path: str | None
+    seed: int
 
     def __init__(
         self,
@@ -233,9 +244,8 @@ class Runtime(Shared):
         if self.writer is not None:
             self.writer.keep = KEPT_ROWS
         elif run not in self._spills:
-            os.makedirs(SPILL_FOLDER, mode=0o700, exist_ok=True)
-            path = os.path.join(SPILL_FOLDER, f"{run.id}.jsonl")
-            self._spills[run] = RecordWriter(path, keep=KEPT_ROWS)
+            path = os.path.join(SPILL_FOLDER, f"{file_name(run.id)}.jsonl")
+            self._spills[run] = RecordWriter(path, keep=KEPT_ROWS, spill=True)
             self._spills[run].follow(run)
 
     def writer_of(self, run: Run) -> RecordWriter:
@@ -266,6 +276,14 @@ class Runtime(Shared):
     def __repr__(self) -> str:
         """Show id and load."""
         return f"<Runtime {self.id}, {len(self.live)} runs, {self.running} calls running>"
+
+
+def file_name(run_id: str) -> str:
+    """Give a name for a file that stays in its folder, whatever the caller's id is."""
+    plain = re.sub(r"[^\w.-]", "_", run_id)[:100]
+    return (
+        plain if plain == run_id and plain.strip(".") else f"{plain}-{digest_of(run_id).hex()[:8]}"
+    )
 
 
 def current_runtime() -> Runtime:

@@ -48,6 +48,12 @@ class Scope:
     timed_out: bool
     digests: bool
     kept: dict[bytes, Call[Any]] | None
+    call: Call[Any] | None
+    id: int | None
+    number: int
+    parent: Scope | Attempt | None
+    run: Run
+    step_name: str
 
     def __init__(self, call: Call[Any] | None, run: Run, parent: Scope | Attempt | None) -> None:
         """Open the scope of `call`, or of a whole run where there is none."""
@@ -87,6 +93,9 @@ class Attempt:
     started: float
     task: asyncio.Task[Any] | None
     timed_out: bool
+    hedge: bool
+    number: int
+    scope: Scope
 
     def __init__(self, scope: Scope, kept: dict[bytes, Call[Any]] | None) -> None:
         """Prepare an attempt; `kept` holds what is below all attempts, by identity."""

@@ -7,6 +7,7 @@ import os
 import time
 from asyncio import BaseEventLoop
 from collections import deque
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from fanwise.core._watchers import is_below, waiting_for
 if TYPE_CHECKING:
     import asyncio
     import concurrent.futures
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from fanwise.core._call import Call
     from fanwise.core._policies import Breaker
@@ -41,6 +42,12 @@ class Outfit:
     """What one step uses of a runtime, looked up once."""
 
     __slots__ = ("breaker", "hedges", "only", "timeouts", "widths")
+
+    breaker: BreakerState | None
+    hedges: TimerQueue | None
+    only: Width | None
+    timeouts: TimerQueue | None
+    widths: tuple[tuple[Width, str], ...]
 
     def __init__(
         self,
@@ -65,9 +72,16 @@ class Shared:
     """The state behind policies, which hold none themselves."""
 
     loop: asyncio.AbstractEventLoop
+    definitions: Mapping[str, Limit] | None
+    hooks: Hooks
+    plan: Plan | None
+    running: int
+    untimed: bool
+    driving: bool
 
     def __init__(self, limits: Mapping[str, Limit] | None, plan: Plan | None) -> None:
         """Take definitions; nothing is made before a call asks for it."""
+        check_limits(limits)
         self.definitions = limits
         self.plan = plan
         self.hooks = Hooks()
@@ -108,8 +122,10 @@ class Shared:
     def _definition(self, name: str) -> Limit:
         if self.definitions is None:
             return Limit()
+        if name in self.definitions:
+            return self.definitions[name]
         for pattern, limit in self.definitions.items():
-            if pattern == name or fnmatchcase(name, pattern):
+            if fnmatchcase(name, pattern):
                 return limit
         known = ", ".join(map(repr, self.definitions)) or "none"
         msg = (
@@ -222,6 +238,20 @@ class Shared:
             queue.close()
         if self._executor is not None:
             self._executor.shutdown(wait=True)
+
+
+def check_limits(limits: object) -> None:
+    """Raise where `limits` does not map names to limits."""
+    if limits is None:
+        return
+    example = 'limits maps names to Limit, such as limits={"search": Limit(at_once=8)}'
+    if not isinstance(limits, Mapping):
+        msg = f"{example}, got {limits!r}"
+        raise TypeError(msg)
+    for name, limit in limits.items():
+        if not isinstance(name, str) or not isinstance(limit, Limit):
+            msg = f"{example}, got {limit!r} for {name!r}"
+            raise TypeError(msg)
 
 
 def _name_stubborn(call: Call[Any]) -> None:

@@ -41,6 +41,15 @@ UNSET: Any = object()
 class Definition(Generic[R_co]):
     """What a step is: a function, a name, a policy; `pattern` where it is the body of a pattern."""
 
+    function: Callable[..., Any]
+    inline: bool
+    name: str
+    owns_arguments: bool
+    parameters: tuple[str, ...]
+    pattern: str | None
+    policy: Policy
+    writes: bool
+
     def __init__(
         self, function: Callable[..., Any], name: str, policy: Policy, pattern: str | None = None
     ) -> None:
@@ -114,7 +123,10 @@ class BoundStep(Generic[P, R_co]):
 
     __slots__ = ("instance", "step")
 
-    def __init__(self, of: Step[..., R_co], instance: object) -> None:
+    instance: object
+    step: Definition[R_co]
+
+    def __init__(self, of: Definition[R_co], instance: object) -> None:
         """Bind `of` to `instance`."""
         self.step = of
         self.instance = instance
@@ -131,11 +143,12 @@ class BoundStep(Generic[P, R_co]):
 
     def using(self, **changes: Any) -> BoundStep[P, R_co]:  # noqa: ANN401 - as Step.using
         """Give the same method under another policy."""
-        return BoundStep(self.step.using(**changes), self.instance)
+        plain = cast("Step[..., R_co]", self.step)
+        return BoundStep(plain.using(**changes), self.instance)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Call[R_co]:
         """Describe the method applied to arguments."""
-        call = self.step(self.instance, *args, **kwargs)
+        call = cast("Step[..., R_co]", self.step)(self.instance, *args, **kwargs)
         if call.status == "new":
             frame = _getframe(1)
             call.code, call.place = frame.f_code, frame.f_lasti

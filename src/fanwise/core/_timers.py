@@ -21,6 +21,11 @@ class TimerQueue:
 
     __slots__ = ("action", "armed", "handle", "length", "loop", "time")
 
+    action: Callable[[Any], None]
+    length: float
+    loop: asyncio.AbstractEventLoop
+    time: Callable[[], float]
+
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,

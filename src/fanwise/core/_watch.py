@@ -43,6 +43,9 @@ class Waiter:
 
     __slots__ = ("future", "owner")
 
+    future: asyncio.Future[None]
+    owner: Call[Any] | None
+
     def __init__(self, owner: Call[Any] | None, future: asyncio.Future[None]) -> None:
         """Wait for `future` in the body of `owner`."""
         self.owner = owner
@@ -126,18 +129,15 @@ def begin(call: Call[Any], asker: Scope) -> None:
     call.run = run
     call.id = run.next_id = run.next_id + 1
     call.error = call.trace = call.facts = call.task = call.holds = call.scope = None
-    call.policy = call.step.policy if runtime.plan is None else runtime.policy_of(call.step)
+    call.policy = call.step.policy
     call.started = run.time()
     call.load = runtime.running
     runtime.running += 1
     if owner is not asker and call.fan_in is None and asker.id is not None:
         note(call, asked_by=asker.id)  # handed on and awaited elsewhere than where it was made
     deadline = DEADLINE.get()
-    if deadline is not None and call.started >= deadline:
-        _skip(call, DeadlinePassed(f"{call.name} was not started: the deadline had passed"))
-        return
-    if runtime.draining and not call.step.pattern:
-        _skip(call, CallSkipped(f"{call.name} was not started: the runtime drains"))
+    odd = deadline is not None or runtime.draining or runtime.plan is not None
+    if odd and _refused(call, runtime, deadline):
         return
     if owner.live is None:
         owner.live = {}
@@ -148,6 +148,27 @@ def begin(call: Call[Any], asker: Scope) -> None:
         drive(runtime, Binding(call, call.inputs).start)  # type: ignore[arg-type]
 
 
+def _refused(call: Call[Any], runtime: Runtime, deadline: float | None) -> bool:
+    """Apply the plan to a call, and end the call where it may not start."""
+    status = "skipped"
+    error: Exception | None = None
+    if runtime.plan is not None:
+        try:
+            call.policy = runtime.policy_of(call.step)
+        except (TypeError, ValueError) as wrong:  # a wrong plan: nobody else may fail of it
+            status, error = "failed", wrong
+    if error is None and deadline is not None and call.started >= deadline:
+        error = DeadlinePassed(f"{call.name} was not started: the deadline had passed")
+    if error is None and runtime.draining and not call.step.pattern:
+        error = CallSkipped(f"{call.name} was not started: the runtime drains")
+    if error is None:
+        return False
+    excuse(call)
+    call.error = error
+    finish(call, status)
+    return True
+
+
 def launch(call: Call[Any], context: Context | None = None) -> None:
     """Start the task of a call whose inputs are there, in `context` or a copy of this one."""
     run = call.run
@@ -155,12 +176,6 @@ def launch(call: Call[Any], context: Context | None = None) -> None:
     call.status = "starting"
     call.bare = step.inline and (run.plain or step.pattern is not None)
     call.task = Task(run_call(call), loop=run.runtime.loop, name=step.name, context=context)
-
-
-def _skip(call: Call[Any], error: Exception) -> None:
-    excuse(call)
-    call.error = error
-    finish(call, "skipped")
 
 
 def drive(runtime: Runtime, act: Callable[[], None]) -> None:
@@ -181,6 +196,11 @@ class Binding:
     """Watches the inputs of a bound call, and starts it when the last of them is there."""
 
     __slots__ = ("context", "failure", "inputs", "letting_go", "open", "owner")
+
+    context: Context
+    inputs: tuple[Call[Any], ...]
+    letting_go: bool
+    open: int
 
     def __init__(self, call: Call[Any], inputs: tuple[Call[Any], ...]) -> None:
         """Take the place of the inputs of `call`, which waits for them from now on."""

@@ -45,6 +45,9 @@ class Ending:
 
     __slots__ = ("future", "open", "owner")
 
+    open: int
+    owner: Call[Any] | None
+
     def __init__(self, *calls: Call[Any]) -> None:
         """Watch the ends of `calls`, whose last watchers have left."""
         self.owner: Call[Any] | None = None

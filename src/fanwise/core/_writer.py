@@ -23,16 +23,16 @@ PERIOD = 0.2
 class RecordWriter:
     """Writes the rows of runs to one file, as JSON lines."""
 
-    def __init__(self, path: str, keep: int | None = None) -> None:
+    def __init__(self, path: str, keep: int | None = None, *, spill: bool = False) -> None:
         """Open `path` anew (mode 0600); raise `OSError` at once where that fails.
 
-        `keep` is how many rows of a run stay in memory once they are written (`None`: all).
+        `keep` is how many rows of a run stay in memory once they are written (`None`: all). A
+        `spill` is opened by the thread, with its folder, and its failure only ends the writing.
         """
         self.path = path
         self.keep = keep
         self.error: OSError | None = None
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        self._file: TextIO = os.fdopen(descriptor, "w", encoding="utf-8")
+        self._file: TextIO | None = None if spill else _opened(path)
         self._incoming: deque[Run] = deque()
         self._cursors: dict[Run, tuple[int, int]] = {}
         self._latest: Run | None = None
@@ -52,44 +52,43 @@ class RecordWriter:
         self._thread.join()
 
     def _work(self) -> None:
-        closing = False
-        while not closing:
-            self._wake.wait(PERIOD)
-            closing = self._closing
-            try:
-                self._write_new()
-            except OSError as error:
-                self.error = error
-                closing = True
         try:
-            self._file.close()
+            if self._file is None:
+                os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
+                self._file = _opened(self.path)
+            with self._file as file:
+                closing = False
+                while not closing:
+                    self._wake.wait(PERIOD)
+                    closing = self._closing
+                    self._write_new(file)
         except OSError as error:
-            self.error = self.error or error
+            self.error = error
 
-    def _write_new(self) -> None:
+    def _write_new(self, file: TextIO) -> None:
         while self._incoming:
             run = self._incoming.popleft()
             self._cursors[run] = (0, 0)
             self._latest = run
-            self._file.write(line_of(run.header) + "\n")
-            self._write_rows(run)
+            file.write(line_of(run.header) + "\n")
+            self._write_rows(run, file)
         for run in list(self._cursors):
             over = run.over  # asked before its rows are taken: none follows
-            self._write_rows(run)
+            self._write_rows(run, file)
             if over:
                 del self._cursors[run]
-        self._file.flush()
+        file.flush()
 
-    def _write_rows(self, run: Run) -> None:
+    def _write_rows(self, run: Run, file: TextIO) -> None:
         name = None if run is self._latest else run.id
         moved = True
         while moved:
             rows, chunk, offset = run.rows.since(*self._cursors[run])
             moved = self._cursors[run] != (chunk, offset)
             self._cursors[run] = (chunk, offset)
-            self._file.writelines(line_of(view_of(row, run.epoch), name) + "\n" for row in rows)
+            file.writelines(line_of(view_of(row, run.epoch), name) + "\n" for row in rows)
         if self.keep is not None:
-            self._file.flush()  # what is dropped from memory is to be found in the file
+            file.flush()  # what is dropped from memory is to be found in the file
             spare = len(run.rows.sealed) - self.keep // CHUNK
             unwritten = run.rows.dropped + len(run.rows.sealed) - self._cursors[run][0]
             run.rows.drop(max(0, min(spare, len(run.rows.sealed) - unwritten)))
@@ -97,3 +96,8 @@ class RecordWriter:
     def __repr__(self) -> str:
         """Name the file."""
         return f"<RecordWriter {self.path!r}>"
+
+
+def _opened(path: str) -> TextIO:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    return os.fdopen(descriptor, "w", encoding="utf-8")

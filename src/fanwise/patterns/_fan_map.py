@@ -78,6 +78,8 @@ class MapStream(Generic[R_co]):
 
     __slots__ = ("_arrival", "_call", "_queue", "owner")
 
+    owner: Call[Any] | None
+
     def __init__(self, call: MapCall[R_co]) -> None:
         """Stream the outcomes of `call`."""
         self._call = call

@@ -29,8 +29,9 @@ async def _fan_out(
 ) -> FanIn[Any]:
     call = waiting_call()
     assert call is not None  # noqa: S101 - the body of a pattern's call
-    plan = planned(call, schedule)
-    check_schedule(plan, len(calls))
+    with excused_on_error(calls):
+        plan = planned(call, schedule)
+        check_schedule(plan, len(calls))
     within = effective_within(call, plan["within"])
     enough = plan["enough"]
     gathering = Gathering(

@@ -187,8 +187,9 @@ async def _first(
 ) -> Any:  # noqa: ANN401 - the winner's value
     call = waiting_call()
     assert call is not None  # noqa: S101 - the body of a pattern's call
-    stagger = planned(call, schedule)["stagger"]
-    check_stagger(stagger, len(calls))
+    with excused_on_error(calls):
+        stagger = planned(call, schedule)["stagger"]
+        check_stagger(stagger, len(calls))
     READS_ONLY.set(call.name)
     race = Race(call, calls, accept)
     try:

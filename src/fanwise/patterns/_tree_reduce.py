@@ -242,8 +242,9 @@ async def _tree_reduce(
 ) -> Any:  # noqa: ANN401 - a Reduced, or a dict of them
     call = waiting_call()
     assert call is not None  # noqa: S101 - the body of a pattern's call
-    arity = planned(call, schedule)["arity"]
-    check_arity(arity)
+    with excused_on_error([item for item in items if isinstance(item, Call)]):
+        arity = planned(call, schedule)["arity"]
+        check_arity(arity)
     tree = Tree(call, step, arity)
     tree.items = [Node(tree, _name(item, index)) for index, item in enumerate(items)]
     try:

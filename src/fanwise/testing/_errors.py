@@ -42,6 +42,8 @@ class OrphansLeft(AssertionError):
     `orphans` holds one `Orphan` for each thing left, in the order of the report.
     """
 
+    orphans: tuple[Orphan, ...]
+
     def __init__(self, orphans: Iterable[Orphan]) -> None:
         self.orphans = tuple(orphans)
         lines = "".join(f"\n  - {orphan}" for orphan in self.orphans)
