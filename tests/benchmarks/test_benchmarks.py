@@ -1,7 +1,6 @@
 """Every benchmark runs, and none can print PASS without having measured what it names."""
 
 import asyncio
-import dataclasses
 import json
 
 import pytest
@@ -149,13 +148,13 @@ def index_of(record, name):
 def test_a_call_that_is_not_whole_is_refused(whole, change):
     place = index_of(whole, "noop")
     calls = list(whole.calls)
-    calls[place] = dataclasses.replace(calls[place], **change)
+    calls[place] = calls[place]._replace(**change)
     with pytest.raises(RecordIncomplete):
-        check_record(dataclasses.replace(whole, calls=tuple(calls)), CALLS)
+        check_record(whole._replace(calls=tuple(calls)), CALLS)
 
 
 def test_a_missing_call_is_refused(whole):
     place = index_of(whole, "noop")
     calls = whole.calls[:place] + whole.calls[place + 1 :]
     with pytest.raises(RecordIncomplete, match="4 calls of noop ran, the record has 3"):
-        check_record(dataclasses.replace(whole, calls=calls), CALLS)
+        check_record(whole._replace(calls=calls), CALLS)

@@ -576,6 +576,27 @@ async def test_a_hedge_that_finds_no_slot_is_not_sent():
     assert now() == 5.0
 
 
+async def test_a_hedge_whose_slot_is_taken_on_its_very_instant_does_not_wait_for_one():
+    """At 3 s the retry takes the second slot, between the hedge's timer and the hedge's first turn."""
+    tries = []
+
+    @step(limit="two", retry=PLAIN)
+    async def retried():
+        tries.append(now())
+        if len(tries) == 1:
+            raise HttpError(429, retry_after="3")
+        await asyncio.sleep(1.0)
+
+    racing = Racing(5.0, 0.5, hedge=Hedge(after=2.0), limit="two")
+    async with Runtime(limits={"two": Limit(at_once=2)}) as runtime:
+        other = runtime.start(retried())
+        await asyncio.sleep(1.0)
+        await runtime.run(racing.step())
+        await other.wait()
+    assert tries == [0.0, 3.0]
+    assert racing.begun == [(1.0, 1)]
+
+
 async def test_waiting_for_a_limit_sends_no_hedge():
     racing = Racing(5.0, 1.0, 1.0, hedge=Hedge(after=2.0), limit="two")
     blocking = Racing(4.0, limit="two")

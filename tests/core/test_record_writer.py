@@ -183,9 +183,9 @@ async def test_without_a_path_they_move_to_a_file_of_their_own(tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     async with Runtime() as runtime:
         await runtime.run(fan_map(gives, range(20_000), at_once=50, need=0), run_id="big")
+        assert len(runtime.runs[0].record().calls) == 20_001
         await runtime.run(gives(1), run_id="small")
         spilled = tmp_path / ".fanwise" / "runs" / "big.jsonl"
-        assert len(runtime.runs[0].record().calls) == 20_001
     assert (tmp_path / ".fanwise").stat().st_mode & 0o777 == 0o700
     (record,) = records(spilled)
     assert len(record.calls) == 20_001

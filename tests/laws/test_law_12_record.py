@@ -215,7 +215,7 @@ def test_law_12_holds_while_rows_move(small_memory, monkeypatch):
 
 @pytest.mark.blocking_ok
 def test_law_12_rejects_rows_dropped_before_they_are_written(small_memory):
-    def careless(self, run):
+    def careless(self, run, file):
         run.rows.drop(len(run.rows.sealed))
 
     with (

@@ -31,7 +31,17 @@ from fanwise.core._errors import (
 )
 from fanwise.core._limits import LimitStatistics
 from fanwise.core._outcomes import FanIn, Landed, Outcome, Status
-from fanwise.core._policies import Breaker, Effect, Hedge, Limit, Policy, Retry, at_least, whole
+from fanwise.core._policies import (
+    Breaker,
+    Effect,
+    Hedge,
+    Limit,
+    Policy,
+    Retry,
+    at_least,
+    plain_function,
+    whole,
+)
 from fanwise.core._protocols import (
     Admission,
     Body,
@@ -72,5 +82,6 @@ __all__ = [
     "TimerQueue",
     "Watcher", "WriteRefused", "__version__", "as_step", "ask", "at_least", "current",
     "current_runtime", "deadline", "digest_of", "excuse", "leave", "line_of", "name_of", "note",
+    "plain_function",
     "read_records", "run", "step", "waiting_call", "whole",
 ]  # fmt: skip

@@ -35,7 +35,10 @@ class deadline:  # noqa: N801 - reads as a statement: `with deadline(2.0):`
 
     def __enter__(self) -> None:
         """Set the deadline, and the timer where no outer one comes first."""
-        task = asyncio.current_task()
+        try:
+            task = asyncio.current_task()
+        except RuntimeError:
+            task = None
         if task is None:
             msg = "deadline(...) bounds a block inside a coroutine: there is no running task here"
             raise RuntimeError(msg)

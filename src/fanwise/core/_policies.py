@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -37,6 +38,7 @@ class Retry:
 
     def _check_on(self) -> None:
         on: Any = self.on
+        plain_function("Retry(on=)", on)
         types = isinstance(on, tuple) and all(
             isinstance(kind, type) and issubclass(kind, Exception) for kind in on
         )
@@ -193,6 +195,13 @@ def at_least(name: str, value: float, least: float) -> None:
     if not value >= least:
         msg = f"{name} is at least {least}, got {value}"
         raise ValueError(msg)
+
+
+def plain_function(name: str, function: object) -> None:
+    """Raise, naming the argument, where `function` is async: its answer would always be true."""
+    if inspect.iscoroutinefunction(function):
+        msg = f"{name} is a plain function, and {function!r} is async: put it into a step instead"
+        raise TypeError(msg)
 
 
 def whole(name: str, value: float, least: int) -> None:

@@ -19,7 +19,7 @@ from fanwise.core._record import CHUNK
 from fanwise.core._run import Run
 from fanwise.core._scope import CURRENT
 from fanwise.core._shared import Shared
-from fanwise.core._watchers import CALL_TYPES
+from fanwise.core._watchers import CALL_TYPES, excuse
 from fanwise.core._writer import RecordWriter
 
 if TYPE_CHECKING:
@@ -104,6 +104,9 @@ class Runtime(Shared):
 
     async def __aenter__(self) -> Self:
         """Start, on the running loop; raise `OSError` where the record cannot be written."""
+        if self.entered:
+            msg = f"{self!r} is open already: one `async with` a runtime"
+            raise RuntimeError(msg)
         self._start(asyncio.get_running_loop())
         if self.record_path is not None:
             self.writer = await self._off_loop(RecordWriter, self.record_path)
@@ -308,6 +311,12 @@ def current_run(call: Call[Any]) -> Run:
 
 def run(call: Call[T], *, runtime: Runtime | None = None) -> T:
     """Run a call from a script: a loop, a runtime, the call, and an orderly end of all three."""
+    if asyncio._get_running_loop() is not None:  # noqa: SLF001 - the public one raises
+        excuse(call)
+        msg = (
+            "run(...) is for scripts: in a running loop, await runtime.run(call) or the call itself"
+        )
+        raise RuntimeError(msg)
 
     async def main() -> T:
         async with Runtime() if runtime is None else runtime as entered:

@@ -54,7 +54,9 @@ class RecordWriter:
     def _work(self) -> None:
         try:
             if self._file is None:
-                os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
+                folder = os.path.dirname(self.path)
+                for each in (os.path.dirname(folder), folder):  # the mode is the last one's only
+                    os.makedirs(each, mode=0o700, exist_ok=True)
                 self._file = _opened(self.path)
             with self._file as file:
                 closing = False

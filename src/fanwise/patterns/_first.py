@@ -22,6 +22,7 @@ from fanwise.core import (
     excuse,
     leave,
     note,
+    plain_function,
     waiting_call,
 )
 from fanwise.patterns._branches import (
@@ -262,6 +263,7 @@ def first(
     with excused_on_error(branches):
         check_stagger(stagger, len(branches))
         refuse_writes(branches)
+        plain_function("accept", accept)
     return Call(FIRST, (branches, accept, {"stagger": stagger}), {})
 
 

@@ -31,6 +31,7 @@ from fanwise.core import (
     excuse,
     leave,
     note,
+    plain_function,
     waiting_call,
     whole,
 )
@@ -398,6 +399,7 @@ def tree_reduce(
     with excused_on_error(calls):
         check_arity(arity)
         refuse_twice(calls, "tree_reduce")
+        plain_function("key", key)
     if not members and key is None:
         msg = "items is empty: there is nothing to reduce"
         raise ValueError(msg)
