@@ -5,6 +5,7 @@ drawn anew and printed.
 """
 
 import asyncio
+import logging
 import os
 import random
 import time
@@ -21,7 +22,7 @@ from fanwise.patterns._flow import Flow
 from fanwise.patterns._gathering import Gathering
 from tests.fuzz.programs import draw, text_of
 from tests.fuzz.runs import repeat, run_seed, shrunk
-from tests.fuzz.world import cheap_collections, silence
+from tests.fuzz.world import cheap_collections
 from tests.laws.proving import changed, replaced
 
 RUNS = int(os.environ.get("FANWISE_FUZZ_RUNS", "2000"))
@@ -29,8 +30,8 @@ PATIENCE = 15.0  # seconds: a slow machine runs fewer programs, and says so
 
 
 @pytest.fixture(autouse=True)
-def quiet(never_blocks):
-    silence()
+def quiet(never_blocks, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("fanwise"), "level", logging.CRITICAL)
 
 
 def run_many(first, number):

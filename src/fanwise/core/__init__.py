@@ -6,6 +6,7 @@ Standard library only. The layers above import from here; users import from `fan
 from fanwise.core._breaker import BreakerStatistics
 from fanwise.core._call import Call
 from fanwise.core._canonical import digest_of
+from fanwise.core._contents import Record
 from fanwise.core._current import Current, current
 from fanwise.core._deadline import deadline
 from fanwise.core._engine import note
@@ -73,15 +74,13 @@ from fanwise.core._watchers import LIVE, Ending, Watcher, excuse
 __all__ = [
     "DEADLINE", "LIVE", "READS_ONLY", "Admission", "AttemptRow", "Body", "BoundStep", "Breaker",
     "BreakerOpen", "BreakerStatistics", "Cache", "Call", "CallDropped", "CallRow", "CallSkipped",
-    "CircularWait", "Current", "DeadlinePassed", "Decorator", "Drawn", "Effect", "Ending", "FanIn",
-    "FanwiseError", "Header", "Hedge", "Hooks", "IdentityClash", "Journal", "Landed", "Limit",
-    "LimitError",
-    "LimitHeld", "LimitStatistics", "LimitUnknown", "MemoryJournal", "NotCanonical", "NotDone",
-    "NotEnough", "Outcome", "Plan", "Policy", "Pool", "RecordDamaged", "Retry", "Run", "RunRecord",
-    "Runtime", "RuntimeStatistics", "Status", "Step", "StepTimedOut", "StrayCancel", "TimedOut",
-    "TimerQueue",
-    "Watcher", "WriteRefused", "__version__", "as_step", "ask", "at_least", "current",
-    "current_runtime", "deadline", "digest_of", "excuse", "leave", "line_of", "name_of", "note",
-    "plain_function",
+    "CircularWait", "Current", "DeadlinePassed", "Decorator", "Drawn", "Effect", "Ending",
+    "FanIn", "FanwiseError", "Header", "Hedge", "Hooks", "IdentityClash", "Journal", "Landed",
+    "Limit", "LimitError", "LimitHeld", "LimitStatistics", "LimitUnknown", "MemoryJournal",
+    "NotCanonical", "NotDone", "NotEnough", "Outcome", "Plan", "Policy", "Pool", "Record",
+    "RecordDamaged", "Retry", "Run", "RunRecord", "Runtime", "RuntimeStatistics", "Status",
+    "Step", "StepTimedOut", "StrayCancel", "TimedOut", "TimerQueue", "Watcher", "WriteRefused",
+    "__version__", "as_step", "ask", "at_least", "current", "current_runtime", "deadline",
+    "digest_of", "excuse", "leave", "line_of", "name_of", "note", "plain_function",
     "read_records", "run", "step", "waiting_call", "whole",
 ]  # fmt: skip

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from fanwise.core._attempts import make_attempts
+from fanwise.core._contents import contents_of
 from fanwise.core._errors import CallDropped, CallSkipped, StepTimedOut, StrayCancel
 from fanwise.core._record import CHUNK, text_of
 from fanwise.core._scope import CURRENT, DEADLINE, Scope, scope_of
@@ -172,6 +173,8 @@ def finish(call: Call[Any], status: str) -> None:
     step = call.step
     error = call.error
     call.ended = now = run.time()
+    if runtime.contents is not None and step.pattern is None:
+        note(call, **contents_of(call, status, runtime.contents))
     call.status = status
     call.task = call.inputs = call.scope = None
     call.args = ()

@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 from fanwise.core._canonical import digest_of
+from fanwise.core._contents import Record
 from fanwise.core._dump import listen, unlisten
 from fanwise.core._errors import CallSkipped
 from fanwise.core._record import CHUNK
@@ -47,10 +48,14 @@ OPEN: weakref.WeakSet[Runtime] = weakref.WeakSet()
 
 
 class RuntimeStatistics(NamedTuple):
-    """A runtime at one instant: calls running, live runs, limits and breakers in use."""
+    """A runtime at one instant: calls running, live runs, limits and breakers in use.
+
+    `abandoned` counts functions in threads that go on though nobody waits for them.
+    """
 
     running: int
     runs: int
+    abandoned: int
     limits: tuple[LimitStatistics, ...]
     breakers: tuple[BreakerStatistics, ...]
 
@@ -58,11 +63,11 @@ class RuntimeStatistics(NamedTuple):
 class Runtime(Shared):
     """Where calls run: `async with Runtime(...) as runtime: await runtime.run(call)`.
 
-    `record` is a path to which the rows of every run are written; `limits` maps names, or patterns
-    such as "anthropic/*", to `Limit`; `plan` maps names of steps and patterns to what it overrides;
-    `listeners` are called with each row as it is made, on the loop; `seed` makes the engine's own
-    randomness repeatable (`None`: drawn anew). Leaving the block cancels what still runs, waits
-    for it and for functions in threads, and closes the record.
+    `record` is a path, or a `Record`, to which the rows of every run are written; `limits` maps
+    names, or patterns such as "anthropic/*", to `Limit`; `plan` maps names of steps and patterns to
+    what it overrides; `listeners` are called with each row as it is made, on the loop; `seed` makes
+    the engine's own randomness repeatable (`None`: drawn anew, or a virtual loop's). Leaving the
+    block cancels what still runs, waits for it and for functions in threads, and closes the record.
     """
 
     count: int
@@ -71,13 +76,15 @@ class Runtime(Shared):
     held: int
     id: str
     listeners: list[Callable[[CallRow | AttemptRow], None]]
+    contents: Record | None
     record_path: str | None
     seed: int
+    seeded: bool
 
     def __init__(
         self,
         *,
-        record: str | os.PathLike[str] | None = None,
+        record: str | os.PathLike[str] | Record | None = None,
         limits: Mapping[str, Limit] | None = None,
         plan: Plan | None = None,
         listeners: Iterable[Callable[[CallRow | AttemptRow], None]] = (),
@@ -86,6 +93,7 @@ class Runtime(Shared):
         """Describe a runtime; it starts when its block is entered."""
         super().__init__({} if limits is None else limits, plan)
         self.seed = int.from_bytes(os.urandom(4)) if seed is None else seed
+        self.seeded = seed is not None
         self.listeners = list(listeners)
         self.draining = False
         self.id = f"{time.strftime('%Y%m%dT%H%M%S')}-{os.urandom(3).hex()}"
@@ -95,7 +103,9 @@ class Runtime(Shared):
         self.count = 0
         self.entered = False
         self._started: set[asyncio.Task[Any]] = set()
-        self.record_path = None if record is None else os.fspath(record)
+        written = record if isinstance(record, Record) or record is None else Record(record)
+        self.record_path = None if written is None else os.fspath(written.path)
+        self.contents = None if written is None or written.contents == "none" else written
         self.writer: RecordWriter | None = None
         self._spills: dict[Run, RecordWriter] = {}
         self._token: Token[Runtime | None] | None = None
@@ -116,6 +126,8 @@ class Runtime(Shared):
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
         self.use_loop(loop)
+        if not self.seeded:  # a virtual loop has a seed, so that its programs are repeatable
+            self.seed = getattr(loop, "seed", self.seed)
         self.entered = True
         OPEN.add(self)
 
@@ -234,6 +246,7 @@ class Runtime(Shared):
         return RuntimeStatistics(
             self.running,
             len(self.live),
+            len(self.abandoned),
             tuple(width.statistics() for width in self.widths.values()),
             tuple(state.statistics(self.time()) for state in self.breakers.values()),
         )

@@ -1,0 +1,7 @@
+"""The record of runs: where it is written, and what reading it gives (format 1, docs/record.md)."""
+
+from fanwise.core import AttemptRow, CallRow, Header, Record, RunRecord, line_of, read_records
+
+__all__ = [
+    "AttemptRow", "CallRow", "Header", "Record", "RunRecord", "line_of", "read_records",
+]  # fmt: skip
