@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from asyncio import CancelledError, current_task
 from contextlib import suppress
-from contextvars import copy_context
 from math import isinf
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +87,7 @@ def add_wait(call: Call[Any], kind: str, seconds: float) -> None:
 class Execution:
     """One call under its policy: what its attempts share."""
 
-    __slots__ = ("call", "deadline", "kept", "outfit", "own", "policy", "scope")
+    __slots__ = ("call", "deadline", "outfit", "own", "policy", "scope")
 
     call: Call[Any]
     deadline: float | None
@@ -103,16 +102,18 @@ class Execution:
         self.scope = scope
         self.policy = policy = call.policy
         self.own = policy.keeps and scope.kept is None
-        self.kept: dict[bytes, Call[Any]] | None = {} if self.own else scope.kept
+        if self.own:
+            scope.kept = {}
         self.deadline = DEADLINE.get()
         runtime = call.run.runtime
         self.outfit = runtime.outfits.get(call.step) or runtime.outfit(call.step, policy)
 
     async def value(self) -> Any:  # noqa: ANN401, C901 - the loop of retries, with hedges' verdicts
         """Attempt until one succeeds or none may follow."""
+        policy = self.policy
         try:
             while True:
-                attempt = Attempt(self.scope, self.kept)
+                attempt = Attempt(self.scope, keeps=policy.keeps)
                 try:
                     value = await self.attempt(attempt)
                 except CancelledError:
@@ -133,8 +134,8 @@ class Execution:
                     return value
                 await self.back_off(delay)
         finally:
-            if self.own and self.kept:
-                self.kept.clear()  # the children refer to the attempts that made them
+            if self.own and self.scope.kept:
+                self.scope.kept.clear()  # the children refer to the attempts that made them
 
     async def attempt(  # noqa: C901, PLR0912 - the order of the policies, in one place, on the hot path
         self, attempt: Attempt
@@ -160,7 +161,6 @@ class Execution:
             attempt.task = task = current_task()
             attempt.debt = task.cancelling()  # type: ignore[union-attr]
             if outfit.hedges is not None and not attempt.hedge:
-                attempt.context = copy_context()
                 attempt.execution = self
                 outfit.hedges.arm(attempt, attempt.started)
             if run.plain:
@@ -177,7 +177,7 @@ class Execution:
                 run.add_attempt(attempt, "ok", None)
             return value
         finally:
-            attempt.execution = attempt.context = attempt.task = None  # they lead back here
+            attempt.execution = attempt.task = None  # they lead back here
             if outfit.hedges is not None:
                 outfit.hedges.armed.pop(attempt, None)
             if holding:

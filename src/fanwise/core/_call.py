@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from fanwise.core import _watch
 from fanwise.core._scope import CURRENT, Attempt
-from fanwise.core._watchers import CALL_TYPES, Ending
+from fanwise.core._watchers import CALL_TYPES, NO_KWARGS, Ending
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Generator
+    from contextvars import Context
     from types import CodeType
 
     from fanwise.core._policies import Policy
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from fanwise.core._step import Definition
 
 R_co = TypeVar("R_co", covariant=True)
-NO_KWARGS: dict[str, Any] = {}
 
 
 class Call(Generic[R_co]):
@@ -44,6 +44,7 @@ class Call(Generic[R_co]):
         "attempts",
         "bare",
         "code",
+        "context",
         "dropped",
         "ended",
         "error",
@@ -100,6 +101,7 @@ class Call(Generic[R_co]):
     run: Run
     scope: Scope | None
     code: CodeType
+    context: Context | None  # its task's own, where duplicates may need it
     place: int
     started: float
     status: str

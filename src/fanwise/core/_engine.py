@@ -15,7 +15,7 @@ from fanwise.core._errors import CallDropped, CallSkipped, StepTimedOut, StrayCa
 from fanwise.core._record import CHUNK, text_of
 from fanwise.core._scope import CURRENT, DEADLINE, Scope, scope_of
 from fanwise.core._timed import timed
-from fanwise.core._watchers import LIVE, Ending, excuse
+from fanwise.core._watchers import LIVE, NO_KWARGS, Ending, excuse
 
 if TYPE_CHECKING:
     from fanwise.core._call import Call
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("fanwise")
 
-NO_KWARGS: dict[str, Any] = {}
 HERE = os.path.dirname(os.path.dirname(__file__))
 ENGINE = (os.path.join(HERE, "core"), os.path.join(HERE, "patterns"))
 
@@ -176,7 +175,7 @@ def finish(call: Call[Any], status: str) -> None:
     if runtime.contents is not None and step.pattern is None:
         note(call, **contents_of(call, status, runtime.contents))
     call.status = status
-    call.task = call.inputs = call.scope = None
+    call.task = call.inputs = call.scope = call.context = None
     call.args = ()
     call.kwargs = NO_KWARGS
     if owner.live is not None:

@@ -62,14 +62,17 @@ class Hedging:
         queue = execution.outfit.hedges
         if self.winner is not None or not execution.has_room() or hedge is None or queue is None:
             return
-        attempt = Attempt(execution.scope, execution.kept)
+        context = execution.call.context
+        if context is None:
+            return  # the call has ended
+        attempt = Attempt(execution.scope, keeps=True)
         attempt.hedge = True
         self.tasks.append(
             asyncio.Task(
                 self._duplicate(attempt),
                 loop=execution.call.run.runtime.loop,
                 name=f"{execution.call.step.name} (hedge)",
-                context=self.first.context and self.first.context.copy(),
+                context=context.copy(),
             )
         )
         if len(self.tasks) < hedge.more:

@@ -39,7 +39,7 @@ def identified(call: Call[Any], here: Scope | Attempt) -> Call[Any]:
     call.key = digest_of(_parent_key(here), base, _occurrence(call, here, base))
     kept = here.kept
     if kept is None:
-        return call
+        return call  # only a journal asked for the key
     before = kept.get(call.key)
     if before is None or _may_run_again(before):
         kept[call.key] = call

@@ -109,10 +109,9 @@ class Landed:
         """Give the name of an item."""
         return f"{self.prefix} {index + 1}"
 
-    def land(self, index: int, item: object, call: Call[Any]) -> None:
-        """Take a success that has nothing else to say."""
+    def land(self, index: int, call: Call[Any]) -> None:
+        """Take a success that has nothing else to say; its item is among the `given`."""
         self.values[index] = call.result
-        self.given[index] = item
         self.rows[index] = call.row
 
     def keep(self, outcome: Outcome[Any]) -> None:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import asyncio
-    from contextvars import Context
 
     from fanwise.core._attempts import Execution
     from fanwise.core._call import Call
@@ -82,13 +81,11 @@ class Scope:
 class Attempt:
     """One attempt of a call: what it counts for itself, and what interrupts it."""
 
-    __slots__ = ("abandoned", "context", "counts", "debt", "digests", "execution", "hedge",
-                 "hedging", "kept", "number", "scope", "started", "task", "timed_out")  # fmt: skip
+    __slots__ = ("abandoned", "counts", "debt", "digests", "execution", "hedge",
+                 "hedging", "number", "scope", "started", "task", "timed_out")  # fmt: skip
 
-    context: Context | None  # a copy, for duplicates, while they may be sent
     debt: int
     digests: bool
-    kept: dict[bytes, Call[Any]] | None
     execution: Execution | None  # while a duplicate may still be sent
     started: float
     task: asyncio.Task[Any] | None
@@ -97,16 +94,20 @@ class Attempt:
     number: int
     scope: Scope
 
-    def __init__(self, scope: Scope, kept: dict[bytes, Call[Any]] | None) -> None:
-        """Prepare an attempt; `kept` holds what is below all attempts, by identity."""
+    def __init__(self, scope: Scope, *, keeps: bool) -> None:
+        """Prepare an attempt; it `keeps` its children where another may take them over."""
         self.scope = scope
         self.number = 0  # until it is admitted
         self.counts: dict[Any, int] | None = None
-        self.digests = scope.digests or kept is not None
-        self.kept = kept
+        self.digests = scope.digests or keeps
         self.hedge = False
         self.hedging: Hedging | None = None
         self.abandoned: Any = None  # the future of a thread that went on
+
+    @property
+    def kept(self) -> dict[bytes, Call[Any]] | None:
+        """What is below all attempts of the call, and of those above it, by identity."""
+        return self.scope.kept
 
     @property
     def call(self) -> Call[Any] | None:

@@ -115,20 +115,20 @@ def leave(call: Call[Any], watcher: Watcher) -> bool:
 
 def begin(call: Call[Any], asker: Scope) -> None:
     """Give a new call its place in a run, and start it or the calls that it is bound to."""
-    owner = asker
-    while owner.call is not None and owner.call.step.pattern:
-        owner = owner.call.owner  # a pattern looks after nothing that others may want too
-    if call.home is not None:
-        home = call.home
-        # A maker that has ended, or belongs to another run, looks after nothing any more.
-        if home.call is not None and home.run is asker.run:
-            owner = home if home.__class__ is Scope else home.scope  # type: ignore[union-attr]
+    home = call.home
+    # A maker that has ended, or belongs to another run, looks after nothing any more.
+    if home is not None and home.call is not None and home.run is asker.run:
+        owner = home if home.__class__ is Scope else home.scope  # type: ignore[union-attr]
+    else:
+        owner = asker
+        while owner.call is not None and owner.call.step.pattern:
+            owner = owner.call.owner  # a pattern looks after nothing that others may want too
     run = owner.run
     runtime = run.runtime
     call.owner = owner
     call.run = run
     call.id = run.next_id = run.next_id + 1
-    call.error = call.trace = call.facts = call.task = call.holds = call.scope = None
+    call.error = call.trace = call.facts = call.task = call.holds = call.scope = call.context = None
     call.policy = call.step.policy
     call.started = run.time()
     call.load = runtime.running
@@ -175,6 +175,8 @@ def launch(call: Call[Any], context: Context | None = None) -> None:
     step = call.step
     call.status = "starting"
     call.bare = step.inline and (run.plain or step.pattern is not None)
+    if call.policy.hedge is not None:  # a duplicate runs in a copy of it
+        call.context = context = copy_context() if context is None else context
     call.task = Task(run_call(call), loop=run.runtime.loop, name=step.name, context=context)
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fanwise.core._scope import Attempt, Scope
 
 CALL_TYPES: set[type] = set()  # Call and what derives from it, for layers that Call stands on
+NO_KWARGS: dict[str, Any] = {}
 LIVE = frozenset({"waiting", "starting", "running", "leaving"})
 
 

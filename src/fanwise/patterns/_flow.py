@@ -21,7 +21,10 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from fanwise.core import (
+    CURRENT,
     LIVE,
+    NO_KWARGS,
+    Call,
     CallDropped,
     CallSkipped,
     Ending,
@@ -31,6 +34,7 @@ from fanwise.core import (
     NotEnough,
     Outcome,
     Status,
+    Step,
     TimedOut,
     ask,
     leave,
@@ -40,8 +44,6 @@ from fanwise.patterns._quorum import Share, count_of, needed
 if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Mapping
-
-    from fanwise.core import Call
 
 Items = Iterable[Any] | AsyncIterable[Any]
 
@@ -67,9 +69,9 @@ class Flow:
     """Items on their way through a step, for one `fan_map`."""
 
     __slots__ = ("at_once", "bad", "broken", "context", "decided", "ended", "enough", "exhausted",
-                 "filling", "first_failure", "good", "job", "landed", "live", "loop", "need",
-                 "owner", "read", "reader", "reason", "room", "runtime", "source",
-                 "timer", "total", "within")  # fmt: skip
+                 "filling", "first_failure", "good", "job", "landed", "live", "loop", "make",
+                 "need", "owner", "read", "reader", "reason", "room", "runtime", "source", "timer",
+                 "total", "within")  # fmt: skip
 
     def __init__(self, owner: Call[Any], job: Job, plan: Mapping[str, Any]) -> None:
         """Flow for the pattern call `owner` under the schedule `plan`."""
@@ -81,7 +83,8 @@ class Flow:
         self.within: float | None = None
         self.total = len(job.items) if isinstance(job.items, Sized) else None
         self.landed = Landed(getattr(job.step, "name", "item"))
-        self.live: dict[Call[Any], tuple[int, Any]] = {}
+        self.live: dict[Call[Any], int] = {}
+        self.make = maker(job.step)
         self.good = self.bad = self.read = 0
         self.exhausted = self.filling = self.ended = False
         self.reason = ""
@@ -185,18 +188,19 @@ class Flow:
         index = self.read
         self.read += 1
         try:
-            call = self.job.step(item)
+            call = self.make(item)
         except Exception as error:  # noqa: BLE001 - a wrong argument, a key: the item's own failure
             self._keep(self._gap(None, "failed", index, error), item)
             return
         if call.status == "new":
             call.fan_in = self.owner.id  # type: ignore[union-attr]
-        self.live[call] = (index, item)
+        self.live[call] = index
+        self.landed.given[index] = item
         try:
             if ask(call, self):
                 self._take(call)
         except FanwiseError as error:
-            del self.live[call]
+            del self.live[call], self.landed.given[index]
             self._keep(self._gap(None, "skipped", index, error), item)
 
     def _input_ended(self, error: BaseException | None) -> None:
@@ -224,9 +228,9 @@ class Flow:
             self.context.run(self.fill)  # not in the context of the item that ended
 
     def _take(self, call: Call[Any]) -> None:
-        index, item = self.live.pop(call)
+        index = self.live.pop(call)
         if call.status == "ok" and call.facts is None and self.job.queue is None:
-            self.landed.land(index, item, call)
+            self.landed.land(index, call)
             self.good += 1
             if self.enough is not None:
                 self._check_enough()
@@ -235,7 +239,7 @@ class Flow:
         outcome: Outcome[Any] = Outcome(call, status, self.landed.name(index), index)
         if status != "ok":
             outcome.error = call.error or CallDropped(f"{outcome.name} was cancelled")
-        self._keep(outcome, item)
+        self._keep(outcome, self.landed.given.pop(index))
 
     def _gap(
         self,
@@ -308,9 +312,9 @@ class Flow:
             self.reader.cancel()  # type: ignore[union-attr]
         ending = Ending()
         left = []
-        for call, (index, item) in list(self.live.items()):
+        for call, index in list(self.live.items()):
             if call.status in LIVE:
-                left.append((call, self._gap_status(call), index, item))
+                left.append((call, self._gap_status(call), index))
                 if leave(call, self):
                     ending.add(call)
         self.live.clear()
@@ -318,8 +322,9 @@ class Flow:
             await ending.wait()
         if reading:
             await _ended(self.reader)  # type: ignore[arg-type]
-        for call, status, index, item in left:
-            self._keep(self._gap(call, status, index, self._cause(call, status)), item)
+        for call, status, index in left:
+            gap = self._gap(call, status, index, self._cause(call, status))
+            self._keep(gap, self.landed.given.pop(index))
 
     def _gap_status(self, call: Call[Any]) -> Status:
         if not call.attempts:
@@ -356,6 +361,14 @@ class Flow:
     def __repr__(self) -> str:
         """Count."""
         return f"<Flow {self.good} ok, {self.bad} failed, {len(self.live)} running>"
+
+
+def maker(step: Callable[..., Call[Any]]) -> Callable[[Any], Call[Any]]:
+    """Give what makes the call of an item: without the detour over `*args` where nothing asks."""
+    here = CURRENT.get()
+    if type(step) is not Step or step.writes or here is None or here.digests:
+        return step
+    return lambda item: Call(step, (item,), NO_KWARGS)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:
