@@ -21,9 +21,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from fanwise.core import (
-    CURRENT,
     LIVE,
-    NO_KWARGS,
     Call,
     CallDropped,
     CallSkipped,
@@ -34,7 +32,6 @@ from fanwise.core import (
     NotEnough,
     Outcome,
     Status,
-    Step,
     TimedOut,
     ask,
     leave,
@@ -69,7 +66,7 @@ class Flow:
     """Items on their way through a step, for one `fan_map`."""
 
     __slots__ = ("at_once", "bad", "broken", "context", "decided", "ended", "enough", "exhausted",
-                 "filling", "first_failure", "good", "job", "landed", "live", "loop", "make",
+                 "filling", "first_failure", "good", "job", "landed", "live", "loop",
                  "need", "owner", "read", "reader", "reason", "room", "runtime", "source", "timer",
                  "total", "within")  # fmt: skip
 
@@ -84,7 +81,6 @@ class Flow:
         self.total = len(job.items) if isinstance(job.items, Sized) else None
         self.landed = Landed(getattr(job.step, "name", "item"))
         self.live: dict[Call[Any], int] = {}
-        self.make = maker(job.step)
         self.good = self.bad = self.read = 0
         self.exhausted = self.filling = self.ended = False
         self.reason = ""
@@ -188,7 +184,7 @@ class Flow:
         index = self.read
         self.read += 1
         try:
-            call = self.make(item)
+            call = self.job.step(item)
         except Exception as error:  # noqa: BLE001 - a wrong argument, a key: the item's own failure
             self._keep(self._gap(None, "failed", index, error), item)
             return
@@ -361,14 +357,6 @@ class Flow:
     def __repr__(self) -> str:
         """Count."""
         return f"<Flow {self.good} ok, {self.bad} failed, {len(self.live)} running>"
-
-
-def maker(step: Callable[..., Call[Any]]) -> Callable[[Any], Call[Any]]:
-    """Give what makes the call of an item: without the detour over `*args` where nothing asks."""
-    here = CURRENT.get()
-    if type(step) is not Step or step.writes or here is None or here.digests:
-        return step
-    return lambda item: Call(step, (item,), NO_KWARGS)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:
