@@ -194,10 +194,12 @@ def test_odd_names_and_encodings_are_shown_as_escapes(pages):
 SLOW = """
 import asyncio, sys
 from fanwise.providers import Extractive
+answered = []  # which document comes first is the threads' affair
 class Slow(Extractive):
     async def ask(self, prompt, *, max_tokens=None):
         answer = await super().ask(prompt, max_tokens=max_tokens)
-        if len(prompt.passages) == 1 and "Tomatoes" not in prompt.passages[0].text:
+        answered.append(prompt)
+        if len(answered) == 2:
             print("slow", file=sys.stderr, flush=True)
             await asyncio.sleep({seconds})
         return answer
@@ -229,7 +231,7 @@ def test_the_first_interrupt_prints_what_is_there(pages):
     assert code == 130, err
     assert "stopping: no new work is started" in err
     assert "**Incomplete:" in out
-    assert "`a.md:" in out
+    assert re.search(r"`\S+:\d+-\d+`", out), "what was answered before is there"
     assert "told to stop" in out
     assert "Traceback" not in err
 

@@ -30,8 +30,12 @@ PATIENCE = 15.0  # seconds: a slow machine runs fewer programs, and says so
 
 
 @pytest.fixture(autouse=True)
-def quiet(never_blocks, monkeypatch):
-    monkeypatch.setattr(logging.getLogger("fanwise"), "level", logging.CRITICAL)
+def quiet(never_blocks):
+    logger = logging.getLogger("fanwise")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    yield
+    logger.setLevel(before)  # a logger remembers what is enabled: only setLevel clears that
 
 
 def run_many(first, number):
