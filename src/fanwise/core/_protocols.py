@@ -84,25 +84,28 @@ class Body(Protocol):
 class Hooks:
     """The engine's hooks for what other layers provide; none of them costs anything unset."""
 
-    __slots__ = ("admission", "cache", "journal")
+    __slots__ = ("admission", "cache", "journal", "pool")
 
     admission: Admission | None
     cache: Cache | None
     journal: Journal | None
+    pool: Pool | None
 
     def __init__(
         self,
         journal: Journal | None = None,
         cache: Cache | None = None,
         admission: Admission | None = None,
+        pool: Pool | None = None,
     ) -> None:
         """Take what there is."""
         self.journal = journal
         self.cache = cache
         self.admission = admission
+        self.pool = pool
 
     def __bool__(self) -> bool:
-        """Say whether any is set."""
+        """Say whether any is set that stands between a call and its body."""
         return any(hook is not None for hook in (self.journal, self.cache, self.admission))
 
     def __repr__(self) -> str:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from fanwise.core._call import Call
     from fanwise.core._policies import Breaker
-    from fanwise.core._protocols import Plan
+    from fanwise.core._protocols import Plan, Pool
     from fanwise.core._step import Definition
 
 log = logging.getLogger("fanwise")
@@ -220,8 +220,10 @@ class Shared:
             self._schedules[name] = found
         return found
 
-    def executor(self) -> ThreadPoolExecutor:
-        """Give the threads for plain functions: they are the runtime's own."""
+    def executor(self) -> Pool:
+        """Give the threads for plain functions: the runtime's own, where no pool was given."""
+        if self.hooks.pool is not None:
+            return self.hooks.pool
         if self._executor is None:
             self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="fanwise")
         return self._executor
