@@ -37,8 +37,7 @@ def make_attempts(call: Call[Any], scope: Scope) -> Coroutine[Any, Any, Any]:
     """Run a call's body under its whole policy, and give its value."""
     if call.policy.effect == "write":
         refuse_write(call)
-    remembered = call.run.runtime.hooks and not call.step.owns_arguments
-    if call.run.plain or not remembered:
+    if call.run.plain or call.step.owns_arguments or not call.run.runtime.hooks:
         return Execution(call, scope).value()
     return _remembered(call, scope)
 
@@ -151,14 +150,14 @@ class Execution:
         holding = False
         try:
             if outfit.widths:
-                if outfit.only is None or not outfit.only.take_idle():
+                if outfit.only is None or not outfit.only.take_plainly():
                     await self.take_slots(attempt)
                 holding = True
                 if not attempt.hedge:
                     call.holds = self.policy.limit
             call.attempts = attempt.number = call.attempts + 1
             CURRENT.set(attempt)
-            attempt.task = task = current_task()
+            attempt.task = task = current_task() if attempt.hedge else call.task
             attempt.debt = task.cancelling()  # type: ignore[union-attr]
             if outfit.hedges is not None and not attempt.hedge:
                 attempt.execution = self

@@ -44,11 +44,11 @@ class Width:
         """Say whether a slot is free and nobody waits for it."""
         return not self.waiting and (self.at_once is None or self.used < self.at_once)
 
-    def take_idle(self) -> bool:
-        """Take a slot if all are free: the usual case, where nobody can hold what he waits for."""
-        if self.used or self.waiting:
+    def take_plainly(self) -> bool:
+        """Take a slot where there is room and nobody ever held one while waiting for a call."""
+        if self.nested or self.waiting or (self.at_once is not None and self.used >= self.at_once):
             return False
-        self.used = 1
+        self.used += 1
         self.granted += 1
         return True
 
