@@ -5,6 +5,7 @@ reason where it is not, and fails where FANWISE_REQUIRE (names separated by comm
 must be there: CI cannot turn green by losing a server.
 """
 
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -78,3 +79,12 @@ def never_blocks(request: pytest.FixtureRequest, blockbuster: BlockBuster) -> It
     blockbuster.activate()
     yield
     blockbuster.deactivate()
+
+
+@pytest.fixture(autouse=True)
+def loud_again():
+    """Undo what a test did to the library's logger, for the next one reads it."""
+    logger = logging.getLogger("fanwise")
+    before = logger.level
+    yield
+    logger.setLevel(before)

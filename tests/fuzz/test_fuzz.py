@@ -5,7 +5,6 @@ drawn anew and printed.
 """
 
 import asyncio
-import logging
 import os
 import random
 import time
@@ -22,7 +21,7 @@ from fanwise.patterns._flow import Flow
 from fanwise.patterns._gathering import Gathering
 from tests.fuzz.programs import draw, text_of
 from tests.fuzz.runs import repeat, run_seed, shrunk
-from tests.fuzz.world import cheap_collections
+from tests.fuzz.world import cheap_collections, silence
 from tests.laws.proving import changed, replaced
 
 RUNS = int(os.environ.get("FANWISE_FUZZ_RUNS", "2000"))
@@ -31,11 +30,7 @@ PATIENCE = 15.0  # seconds: a slow machine runs fewer programs, and says so
 
 @pytest.fixture(autouse=True)
 def quiet(never_blocks):
-    logger = logging.getLogger("fanwise")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
-    yield
-    logger.setLevel(before)  # a logger remembers what is enabled: only setLevel clears that
+    silence()
 
 
 def run_many(first, number):
