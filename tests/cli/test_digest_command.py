@@ -218,11 +218,20 @@ def interrupted(pages, seconds, times):
     seen = ""
     while "slow" not in seen:
         seen += process.stderr.readline()
-    for _ in range(times):
+    process.send_signal(signal.SIGINT)
+    while "stopping" not in seen:  # the first was heard
+        seen += process.stderr.readline()
+    if times > 1:
         process.send_signal(signal.SIGINT)
-        time.sleep(0.3)
     out, err = process.communicate(timeout=15)
     return process.returncode, out, seen + err
+
+
+def test_a_record_that_cannot_be_written_is_one_line(pages):
+    done = fanwise("digest", pages, "--task", "Summarise", "--record", "no/such/folder.jsonl")
+    assert done.returncode == 2
+    assert "the record cannot be written" in done.stderr
+    assert "never awaited" not in done.stderr
 
 
 def test_the_first_interrupt_prints_what_is_there(pages):

@@ -16,6 +16,7 @@ from fanwise.cli._progress import Progress
 from fanwise.cli._streams import deliver, say
 from fanwise.cli._summary import Times, summary, times_of
 from fanwise.cli._summary import to_data as times_to_data
+from fanwise.core import excuse
 from fanwise.digest import Digest, digest, limits, to_data, to_markdown
 
 _AT_ONCE: Final = 8
@@ -88,6 +89,7 @@ def digest_command(
     try:
         found, times, interrupted = asyncio.run(_run(call, at_once, record))
     except OSError as error:
+        excuse(call)  # it was never started
         say(f"the record cannot be written: {error}")
         return Exit.WRONG_USE
     deliver(_json(found, times) if as_json else to_markdown(found))
