@@ -228,7 +228,9 @@ def interrupted(pages, seconds, times):
 
 
 def test_a_record_that_cannot_be_written_is_one_line(pages):
-    done = fanwise("digest", pages, "--task", "Summarise", "--record", "no/such/folder.jsonl")
+    done = fanwise(
+        "digest", pages, "--task", "Summarise", "--record", "no/such/folder.jsonl", cwd=pages
+    )
     assert done.returncode == 2
     assert "the record cannot be written" in done.stderr
     assert "never awaited" not in done.stderr
