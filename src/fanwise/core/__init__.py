@@ -64,11 +64,11 @@ from fanwise.core._record import (
 )
 from fanwise.core._run import Run
 from fanwise.core._runtime import Runtime, RuntimeStatistics, current_runtime, run
-from fanwise.core._scope import CURRENT, DEADLINE, READS_ONLY, waiting_call
+from fanwise.core._scope import CURRENT, DEADLINE, READS_ONLY, Scope, waiting_call
 from fanwise.core._step import BoundStep, Decorator, Step, as_step, name_of, step
 from fanwise.core._timers import TimerQueue
 from fanwise.core._version import __version__
-from fanwise.core._watch import ask, leave
+from fanwise.core._watch import ask, begin, leave
 from fanwise.core._watchers import LIVE, NO_KWARGS, Ending, Watcher, excuse
 
 __all__ = [
@@ -79,9 +79,9 @@ __all__ = [
     "FanIn", "FanwiseError", "Header", "Hedge", "Hooks", "IdentityClash", "Journal", "Landed",
     "Limit", "LimitError", "LimitHeld", "LimitStatistics", "LimitUnknown", "MemoryJournal",
     "NotCanonical", "NotDone", "NotEnough", "Outcome", "Plan", "Policy", "Pool", "Record",
-    "RecordDamaged", "Retry", "Run", "RunRecord", "Runtime", "RuntimeStatistics", "Status",
+    "RecordDamaged", "Retry", "Run", "RunRecord", "Runtime", "RuntimeStatistics", "Scope", "Status",
     "Step", "StepTimedOut", "StrayCancel", "TimedOut", "TimerQueue", "Watcher", "WriteRefused",
-    "__version__", "as_step", "ask", "at_least", "current", "current_runtime", "deadline",
+    "__version__", "as_step", "ask", "at_least", "begin", "current", "current_runtime", "deadline",
     "digest_of", "excuse", "leave", "line_of", "name_of", "note", "plain_function",
     "read_records", "run", "step", "waiting_call", "whole",
 ]  # fmt: skip

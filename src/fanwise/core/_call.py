@@ -138,6 +138,23 @@ class Call(Generic[R_co]):
         self.number = counts.get(name, 0)
         counts[name] = self.number + 1
 
+    @classmethod
+    def of_item(cls, step: Definition[R_co], item: object, home: Scope, number: int) -> Call[R_co]:
+        """Make the call of an item that a pattern starts at once: nobody can forget to await it."""
+        call = cls.__new__(cls)
+        call.step = step
+        call.args = (item,)
+        call.kwargs = NO_KWARGS
+        call.status = "new"
+        call.label = call.watchers = call.inputs = call.key = call.id = None
+        call.attempts = 0
+        call.dropped = False
+        call.excused = True
+        call.home = home
+        call.number = number
+        call.fan_in = home.id
+        return call
+
     @property
     def name(self) -> str:
         """The call's name for people: as given, or its step's, a pattern's with its place."""

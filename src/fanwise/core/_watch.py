@@ -113,8 +113,11 @@ def leave(call: Call[Any], watcher: Watcher) -> bool:
     return call.dropped and call.status in LIVE
 
 
-def begin(call: Call[Any], asker: Scope) -> None:
-    """Give a new call its place in a run, and start it or the calls that it is bound to."""
+def begin(call: Call[Any], asker: Scope, context: Context | None = None) -> None:
+    """Give a new call its place in a run, and start it or the calls that it is bound to.
+
+    Its task runs in a copy of `context`, or of the running one.
+    """
     home = call.home
     # A maker that has ended, or belongs to another run, looks after nothing any more.
     if home is not None and home.call is not None and home.run is asker.run:
@@ -135,7 +138,7 @@ def begin(call: Call[Any], asker: Scope) -> None:
     runtime.running += 1
     if owner is not asker and call.fan_in is None and asker.id is not None:
         note(call, asked_by=asker.id)  # handed on and awaited elsewhere than where it was made
-    deadline = DEADLINE.get()
+    deadline = DEADLINE.get() if context is None else context.get(DEADLINE)
     odd = deadline is not None or runtime.draining or runtime.plan is not None
     if odd and _refused(call, runtime, deadline):
         return
@@ -143,7 +146,7 @@ def begin(call: Call[Any], asker: Scope) -> None:
         owner.live = {}
     owner.live[call] = None
     if call.inputs is None:
-        launch(call)
+        launch(call, None if context is None else context.copy())
     else:
         drive(runtime, Binding(call, call.inputs).start)  # type: ignore[arg-type]
 

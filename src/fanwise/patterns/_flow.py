@@ -32,8 +32,10 @@ from fanwise.core import (
     NotEnough,
     Outcome,
     Status,
+    Step,
     TimedOut,
     ask,
+    begin,
     leave,
 )
 from fanwise.patterns._quorum import Share, count_of, needed
@@ -42,6 +44,10 @@ if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Mapping
 
+    from fanwise.core import Scope
+
+# Going through these runs nobody's code.
+BUILT_IN = {type(iter(range(0))), type(iter([])), type(iter(())), type(iter({})), type(iter(""))}
 Items = Iterable[Any] | AsyncIterable[Any]
 
 
@@ -66,9 +72,9 @@ class Flow:
     """Items on their way through a step, for one `fan_map`."""
 
     __slots__ = ("at_once", "bad", "broken", "context", "decided", "ended", "enough", "exhausted",
-                 "filling", "first_failure", "good", "job", "landed", "live", "loop",
-                 "need", "owner", "read", "reader", "reason", "room", "runtime", "source", "timer",
-                 "total", "within")  # fmt: skip
+                 "filling", "first_failure", "good", "job", "landed", "live", "loop", "need",
+                 "owner", "plain", "read", "reader", "reason", "room", "runtime", "scope",
+                 "source", "timer", "total", "within")  # fmt: skip
 
     def __init__(self, owner: Call[Any], job: Job, plan: Mapping[str, Any]) -> None:
         """Flow for the pattern call `owner` under the schedule `plan`."""
@@ -92,6 +98,8 @@ class Flow:
         self.context = copy_context()
         self.runtime = owner.run.runtime
         self.loop = self.runtime.loop
+        self.scope: Scope = owner.scope  # type: ignore[assignment] # of its body, which this is
+        self.plain: Step[Any, Any] | None = None  # see fill_plainly
         self.decided: asyncio.Future[None] = self.loop.create_future()
         self.room: asyncio.Future[None] | None = None
 
@@ -110,6 +118,10 @@ class Flow:
             )
         else:
             self.source = iter(items)
+            step = self.job.step
+            asks = self.job.queue is not None or self.scope.digests
+            if type(step) is Step and not (asks or step.writes) and type(self.source) in BUILT_IN:
+                self.plain = step
             self.fill()
 
     # Reading
@@ -212,7 +224,35 @@ class Flow:
     def call_ended(self, call: Call[Any]) -> None:
         """Take an item's outcome, and start the next in its place."""
         self._take(call)
-        self.go_on()
+        plain = self.plain
+        if plain is None or self.exhausted or self.reason or self.runtime.draining:
+            self.go_on()
+        elif not self.filling:
+            self.fill_plainly(plain)
+
+    def fill_plainly(self, step: Step[Any, Any]) -> None:
+        """Start items of a built-in iterable under a step that asks nothing when it is called.
+
+        Neither runs anybody's code here, so that no context has to be entered: that saves about a
+        tenth of the cost of an item.
+        """
+        live, given, scope = self.live, self.landed.given, self.scope
+        while len(live) < self.at_once and not self.reason:
+            item = next(self.source, self)  # type: ignore[arg-type]
+            if item is self:
+                self._input_ended(None)
+                self._check_end()
+                return
+            index = self.read
+            self.read = index + 1
+            call = Call.of_item(step, item, scope, index)
+            live[call] = index
+            given[index] = item
+            begin(call, scope, self.context)
+            if call.status in LIVE:
+                call.watchers = self
+            else:
+                self._take(call)
 
     def go_on(self) -> None:
         """Start what may start now."""
