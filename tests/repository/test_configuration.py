@@ -92,7 +92,7 @@ def test_no_path_of_one_machine():
 @pytest.mark.parametrize("text", ["see /home/me/x", "cd /" + "work/main", '"/opt/pypi/simple"'])
 def test_a_path_of_one_machine_is_found(text):
     assert machine_paths(text)
-    assert not machine_paths("../work/x ~/opt/x docs/root/x example.org/home/x")
+    assert not machine_paths("../work/x ~/opt/x docs/" + "root/x example.org/home/x")
 
 
 def test_ci_runs_the_one_definition_of_green():

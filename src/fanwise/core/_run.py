@@ -185,7 +185,8 @@ class Run:
     def __repr__(self) -> str:
         """Show id and progress."""
         state = "over" if self.over else "live"
-        return f"<Run {self.id} {state}, {self.calls} calls>"
+        forgotten = f", {self.unawaited} made and never awaited" if self.unawaited else ""
+        return f"<Run {self.id} {state}, {self.calls} calls{forgotten}>"
 
 
 def note_reuse(call: Call[Any]) -> None:
