@@ -158,3 +158,10 @@ def test_a_missing_call_is_refused(whole):
     calls = whole.calls[:place] + whole.calls[place + 1 :]
     with pytest.raises(RecordIncomplete, match="4 calls of noop ran, the record has 3"):
         check_record(whole._replace(calls=calls), CALLS)
+
+
+def test_what_nothing_of_its_kind_can_reach_is_no_miss_and_no_pass():
+    missed = Spread(4.0, 3.9, 4.1)
+    assert Figure("it", missed, 2.0, "by hand", bound=2.7).verdict == "BOUND"
+    assert Figure("it", missed, 2.0, "by hand", bound=1.9).verdict == "MISS"
+    assert Figure("it", Spread(1.9, 1.9, 1.9), 2.0, "by hand", bound=2.7).verdict == "PASS"

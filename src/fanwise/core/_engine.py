@@ -79,6 +79,7 @@ def settle(call: Call[Any], error: BaseException) -> str:
         stray = StrayCancel(f"{call.name} raised a CancelledError that nobody had sent")
         stray.__cause__ = keep_user_frames(error)
         call.error = stray
+        call.trace = None
         return "failed"
     call.error = keep_user_frames(error)
     call.trace = error.__traceback__
@@ -123,6 +124,7 @@ def not_started(call: Call[Any]) -> None:
     """End a call whose body never ran."""
     excuse(call)
     call.error = CallDropped(f"{call.name} was let go before it started")
+    call.trace = None
     finish(call, "skipped")
 
 
@@ -171,7 +173,7 @@ def finish(call: Call[Any], status: str) -> None:
     owner = call.owner
     step = call.step
     error = call.error
-    call.ended = now = run.time()
+    now = run.time()
     if runtime.contents is not None and step.pattern is None:
         note(call, **contents_of(call, status, runtime.contents))
     call.status = status
