@@ -187,6 +187,12 @@ class Call(Generic[R_co]):
         return plain if self.number == 0 else f"{plain} {self.number + 1}"
 
     @property
+    def made_at(self) -> tuple[str, int]:
+        """The file and the line that made it."""
+        lines = [line for start, end, line in self.code.co_lines() if start <= self.place < end]
+        return self.code.co_filename, next(filter(None, lines), 0)
+
+    @property
     def plan_name(self) -> str:
         """The name under which a plan knows it: never numbered."""
         if self.label is not None:
@@ -245,10 +251,5 @@ CALL_TYPES.add(Call)
 def _warn_unawaited(call: Call[Any]) -> None:
     if call.home is not None:
         call.home.run.unawaited += 1
-    lines = [line for start, end, line in call.code.co_lines() if start <= call.place < end]
-    warnings.warn_explicit(
-        f"call of {call.step.name!r} was made and never awaited",
-        RuntimeWarning,
-        call.code.co_filename,
-        next(filter(None, lines), 0),
-    )
+    text = f"call of {call.step.name!r} was made and never awaited"
+    warnings.warn_explicit(text, RuntimeWarning, *call.made_at)

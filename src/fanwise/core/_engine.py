@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from fanwise.core._attempts import make_attempts
-from fanwise.core._contents import contents_of
 from fanwise.core._errors import CallDropped, CallSkipped, StepTimedOut, StrayCancel
 from fanwise.core._record import CHUNK, text_of
 from fanwise.core._scope import CURRENT, DEADLINE, Scope, scope_of
@@ -174,8 +173,8 @@ def finish(call: Call[Any], status: str) -> None:
     step = call.step
     error = call.error
     now = run.time()
-    if runtime.contents is not None and step.pattern is None:
-        note(call, **contents_of(call, status, runtime.contents))
+    if runtime.noting:
+        note(call, **runtime.facts_at_end(call, status))
     call.status = status
     call.task = call.inputs = call.scope = call.context = None
     call.args = ()
