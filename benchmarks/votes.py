@@ -100,14 +100,17 @@ def met(leader: int, runner_up: int) -> bool:
     return above / total >= Fraction(STOP_AT)
 
 
-def scores() -> Iterator[tuple[int, int, float]]:
-    """Give each score at which the rule stops, or nobody is left, with its probability."""
+def scores(share: float) -> Iterator[tuple[int, int, float]]:
+    """Give each score at which the rule stops, or nobody is left, with its probability.
+
+    `share` is how often a voter is right.
+    """
     open_scores = {(0, 0): 1.0}
     while open_scores:
         following: dict[tuple[int, int], float] = {}
         for (right, wrong), chance in open_scores.items():
-            for score, share in (((right + 1, wrong), RIGHT), ((right, wrong + 1), 1 - RIGHT)):
-                following[score] = following.get(score, 0.0) + chance * share
+            for score, part in (((right + 1, wrong), share), ((right, wrong + 1), 1 - share)):
+                following[score] = following.get(score, 0.0) + chance * part
         open_scores = {}
         for score, chance in following.items():
             if met(max(score), min(score)) or sum(score) == VOTERS:
@@ -116,10 +119,10 @@ def scores() -> Iterator[tuple[int, int, float]]:
                 open_scores[score] = chance
 
 
-def expected(*, wave: int) -> tuple[Moments, Moments]:
+def expected(*, wave: int, share: float = RIGHT) -> tuple[Moments, Moments]:
     """Give the moments of the number asked, and of being right (half of the ties are)."""
     asked, right = [], []
-    for good, bad, chance in scores():
+    for good, bad, chance in scores(share):
         asked.append((ceil((good + bad) / wave) * wave, chance))
         right.append(((1.0 if good > bad else 0.0), chance * (good != bad)))
         right.append((1.0, chance * (good == bad) / 2))

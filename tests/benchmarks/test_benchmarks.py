@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import re
 
 import pytest
 
@@ -15,6 +16,7 @@ from benchmarks._record import RecordIncomplete, check_record
 from fanwise import Runtime, fan_out, step
 from fanwise.patterns._agreement import agreed
 from tests.laws.proving import replaced
+from tests.repository.sources import ROOT
 
 # They run event loops of their own on the real clock, and read records where they measure.
 pytestmark = [pytest.mark.real_clock, pytest.mark.blocking_ok]
@@ -125,6 +127,17 @@ def test_the_rules_own_figures_are_those_of_a_plain_simulation():
     exact = votes.expected(wave=1)
     assert exact[0].errors(asked) < 3
     assert exact[1].errors(right) < 3
+
+
+def test_the_numbers_of_the_page_are_those_of_the_rule():
+    page = (ROOT / "docs" / "patterns" / "vote.md").read_text("utf-8")
+    rows = re.findall(r"^\| (0\.\d+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$", page, re.MULTILINE)
+    assert len(rows) == 5
+    for share, one_by_one, in_waves, right in rows:
+        asked, accuracy = votes.expected(wave=1, share=float(share))
+        waves, _ = votes.expected(wave=4, share=float(share))
+        found = f"{asked.mean:.1f}", f"{waves.mean:.1f}", f"{accuracy.mean:.3f}"
+        assert found == (one_by_one, in_waves, right)
 
 
 @pytest.mark.parametrize(
