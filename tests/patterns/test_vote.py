@@ -9,6 +9,7 @@ from math import comb
 import pytest
 
 from fanwise import NotEnough, Runtime, bind, deadline, fan_out, first, step, vote
+from fanwise.analysis import critical_path
 from fanwise.errors import CallDropped, DeadlinePassed, WriteRefused
 from fanwise.patterns._agreement import agreed
 from fanwise.testing import no_orphans
@@ -337,6 +338,16 @@ async def test_the_record_says_how_it_closed():
         await runtime.run(vote(ballots("a" * 6), wave=4).named("poll"))
         (row,) = [row for row in runtime.runs[-1].record().calls if row.pattern == "vote"]
     assert row.facts == {"gaps": 2, "closed": "enough", "votes": 4}
+
+
+async def test_the_critical_path_leads_through_the_vote_that_decided():
+    async with Runtime() as runtime:
+        calls = [*ballots("aaa"), gives("a", 2.0), hangs(), lingers("b", 100.0, 0.5)]
+        await runtime.run(vote(calls, wave=6))
+        path = critical_path(runtime.runs[-1].record())
+    assert path.seconds == 2.5
+    longest = max(path.segments, key=lambda segment: segment.microseconds)
+    assert (longest.step, longest.microseconds) == ("gives", 2_000_000)
 
 
 async def test_plain_awaitables_and_any_iterable_are_taken():
