@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from benchmarks._measure import Spread
 
-UNITS = {"x": "{:.2f} x", "ms": "{:.2f} ms", "B": "{:.0f} B"}
+# "se": standard errors between a mean that was measured and the one that it must have.
+UNITS = {"x": "{:.2f} x", "ms": "{:.2f} ms", "B": "{:.0f} B", "se": "{:.2f} se", "number": "{:.3f}"}
 
 
 @dataclass(frozen=True, slots=True)

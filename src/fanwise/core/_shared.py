@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("fanwise")
 THREADS = 32
 STUBBORN_AFTER = 1.0
-SCHEDULE = frozenset({"at_once", "need", "enough", "within", "stagger", "arity"})
+SCHEDULE = frozenset({"at_once", "need", "enough", "within", "stagger", "arity", "stop_at", "wave"})
 
 
 class Outfit:
