@@ -20,6 +20,7 @@ from fanwise.core._hedging import send_hedge
 from fanwise.core._limits import Width
 from fanwise.core._policies import Limit, Policy
 from fanwise.core._protocols import Hooks
+from fanwise.core._races import Races
 from fanwise.core._timed import interrupt
 from fanwise.core._timers import TimerQueue
 from fanwise.core._watchers import is_below, waiting_for
@@ -107,6 +108,7 @@ class Shared:
         self._policies: dict[Definition[Any], Policy] = {}
         self._schedules: dict[str, Mapping[str, Any]] = {}
         self._executor: ThreadPoolExecutor | None = None
+        self.races = Races()
         self.abandoned: set[concurrent.futures.Future[Any]] = set()
         self.contents: Record | None = None
         self.noting = False
