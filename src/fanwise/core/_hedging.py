@@ -113,8 +113,10 @@ class Hedging:
             return False
         self.claimed = attempt
         self._cancel(but=attempt.task)
-        if attempt is not self.first and not self.failed:
-            self.task.cancel()
+        if attempt is not self.first:
+            self.execution.call.task = attempt.task  # who lets the call go cancels that one
+            if not self.failed:
+                self.task.cancel()
         return True
 
     async def first_succeeded(self) -> None:
@@ -186,6 +188,7 @@ class Hedging:
             except CancelledError:
                 cancelled = True
                 self._cancel()
+        self.execution.call.task = self.task
         self.first.hedging = None  # they refer to each other
         self.tasks.clear()
         self.let_go.clear()
