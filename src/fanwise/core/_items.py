@@ -107,11 +107,13 @@ class Intake:
     def __init__(self, call: Call[Any], attempt: Attempt) -> None:
         """Prepare for the first item; raise where there is no time for it."""
         runtime = call.run.runtime
+        hooks = runtime.hooks
         self.call = call
         self.attempt = attempt
         self.reader = call.reader
         # What is read is not kept, but for a journal or a cache.
-        self.kept: list[Any] | None = [] if self.reader is None or runtime.hooks else None
+        keeps = self.reader is None or hooks.journal is not None or hooks.cache is not None
+        self.kept: list[Any] | None = [] if keeps else None
         self.outfit = runtime.outfits[call.step]
         self.queue = self.outfit.first
         self.given = 0
