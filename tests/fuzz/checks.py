@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from fanwise.core import CallRow, FanIn
 from fanwise.core._timers import TimerQueue
 from fanwise.patterns import Reduced
-from tests.fuzz.programs import FanMap, FanOut, First, Tree
+from tests.fuzz.programs import FanMap, FanOut, First, Items, Tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +31,8 @@ def fits(world: World, node: Node, value: Any) -> bool:
         return any(fits_quietly(world, it, value) for it in node.branches if of_kind(it, value))
     if isinstance(node, Tree):
         return of_kind(node, value) and tree_fits(node, value)
+    if isinstance(node, Items):
+        return of_kind(node, value) and items_fit(node, value)
     return bool(value == ("v", node.id))
 
 
@@ -53,7 +55,17 @@ def of_kind(node: Node, value: Any) -> bool:
     if isinstance(node, FanMap):
         items = [it.id for it in node.items]
         return isinstance(value, FanIn) and all(o.item in items for o in value)
+    if isinstance(node, Items):
+        return isinstance(value, list)
     return isinstance(value, tuple)
+
+
+def items_fit(node: Items, value: list[Any]) -> bool:
+    """A whole stream has the items of one attempt, all of them, in order."""
+    attempt = value[0][2] if value else 1
+    waits = node.waits[min(attempt, len(node.waits)) - 1]
+    whole = [("i", node.id, attempt, index) for index in range(len(waits))]
+    return value == whole if value else any(not waits for waits in node.waits)
 
 
 def ids_of(value: Any) -> tuple[int, ...]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def send_hedge(first: Attempt) -> None:
     """Send a duplicate of an attempt that takes long, if there is room for it now."""
     execution = first.execution
-    if execution is None:
+    if execution is None or execution.call.dropped:
         return
     if first.hedging is None:
         first.hedging = Hedging(first, execution)
@@ -109,7 +109,7 @@ class Hedging:
 
     def claim(self, attempt: Attempt) -> bool:
         """Let a stream's attempt that has its first item be the only one; say whether it is."""
-        if self.closed or self._decided():
+        if self.closed or self._decided() or self.execution.call.dropped:
             return False
         self.claimed = attempt
         self._cancel(but=attempt.task)
