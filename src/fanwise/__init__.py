@@ -11,6 +11,7 @@ from fanwise.core import (
     Retry,
     Runtime,
     Step,
+    Timeout,
     __version__,
     current,
     deadline,
@@ -21,6 +22,6 @@ from fanwise.patterns import bind, fan_map, fan_out, first, tree_reduce, vote
 
 __all__ = [
     "Breaker", "Call", "FanIn", "Hedge", "Limit", "NotEnough", "Outcome", "Retry", "Runtime",
-    "Step", "__version__", "bind", "current", "deadline", "fan_map", "fan_out", "first", "run",
-    "step", "tree_reduce", "vote",
+    "Step", "Timeout", "__version__", "bind", "current", "deadline", "fan_map", "fan_out", "first",
+    "run", "step", "tree_reduce", "vote",
 ]  # fmt: skip
