@@ -64,7 +64,7 @@ from fanwise.core._record import (
 )
 from fanwise.core._run import Run
 from fanwise.core._runtime import Runtime, RuntimeStatistics, current_runtime, run
-from fanwise.core._scope import CURRENT, DEADLINE, READS_ONLY, Scope, waiting_call
+from fanwise.core._scope import BODY, CURRENT, DEADLINE, READS_ONLY, Scope, waiting_call
 from fanwise.core._step import BoundStep, Decorator, Step, as_step, name_of, step
 from fanwise.core._timers import TimerQueue
 from fanwise.core._version import __version__
@@ -72,8 +72,8 @@ from fanwise.core._watch import ask, begin, leave
 from fanwise.core._watchers import LIVE, NO_KWARGS, Ending, Watcher, excuse
 
 __all__ = [
-    "CURRENT", "DEADLINE", "LIVE", "NO_KWARGS", "READS_ONLY", "Admission", "AttemptRow", "Body",
-    "BoundStep", "Breaker",
+    "BODY", "CURRENT", "DEADLINE", "LIVE", "NO_KWARGS", "READS_ONLY", "Admission", "AttemptRow",
+    "Body", "BoundStep", "Breaker",
     "BreakerOpen", "BreakerStatistics", "Cache", "Call", "CallDropped", "CallRow", "CallSkipped",
     "CircularWait", "Current", "DeadlinePassed", "Decorator", "Drawn", "Effect", "Ending",
     "FanIn", "FanwiseError", "Header", "Hedge", "Hooks", "IdentityClash", "Journal", "Landed",

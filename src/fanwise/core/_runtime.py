@@ -18,7 +18,7 @@ from fanwise.core._dump import listen, unlisten
 from fanwise.core._errors import CallSkipped
 from fanwise.core._record import CHUNK
 from fanwise.core._run import Run
-from fanwise.core._scope import CURRENT
+from fanwise.core._scope import BODY, CURRENT
 from fanwise.core._shared import Shared
 from fanwise.core._watchers import CALL_TYPES, excuse
 from fanwise.core._writer import RecordWriter
@@ -213,7 +213,7 @@ class Runtime(Shared):
             call,
             run_id=f"{self.id}-{self.count}" if run_id is None else run_id,
             seed=self.seed if seed is None else seed,
-            body=body,
+            body=BODY.get() if body is None else body,
         )
         self.live[run] = None
         if self.writer is not None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fanwise.core._attempts import Execution
     from fanwise.core._call import Call
     from fanwise.core._hedging import Hedging
+    from fanwise.core._protocols import Body
     from fanwise.core._run import Run
 
 
@@ -126,6 +127,7 @@ class Attempt:
 
 CURRENT: ContextVar[Scope | Attempt | None] = ContextVar("fanwise_current", default=None)
 DEADLINE: ContextVar[float | None] = ContextVar("fanwise_deadline", default=None)
+BODY: ContextVar[Body | None] = ContextVar("fanwise_body", default=None)  # of runs opened here
 READS_ONLY: ContextVar[str | None] = ContextVar("fanwise_reads_only", default=None)
 
 

@@ -19,9 +19,10 @@ import pytest
 
 from fanwise.testing._clock import run_virtual
 from fanwise.testing._orphans import Orphan, assert_no_orphans, living
+from fanwise.testing.faults import Script
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator, Mapping
+    from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping
 
 _VIRTUAL, _REAL = "virtual_clock", "real_clock"
 _OTHERS = ("asyncio", "anyio", "trio")
@@ -61,6 +62,13 @@ def pytest_configure(config: pytest.Config) -> None:
 def fanwise_seed(request: pytest.FixtureRequest) -> int:
     """The seed of this run: `--fanwise-seed`."""
     return _seed(request.config)
+
+
+@pytest.fixture
+def fanwise_faults(fanwise_seed: int) -> Iterator[Script]:
+    """An empty fault script around the test: `.add(news=faults.fails())` fills it."""
+    with Script(seed=fanwise_seed) as script:
+        yield script
 
 
 def _seed(config: pytest.Config) -> int:
