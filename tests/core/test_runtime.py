@@ -507,6 +507,20 @@ async def test_a_plan_may_add_a_limit_a_retry_and_a_breaker():
         assert runtime.statistics().breakers[0].attempts == 3
 
 
+async def test_a_runtime_may_be_left_in_another_context_than_it_was_entered_in():
+    runtime = Runtime()
+
+    async def enter():  # as a cell of a notebook, or a fixture
+        await runtime.__aenter__()
+
+    await asyncio.create_task(enter())
+    assert await runtime.run(gives(1)) == 1
+    await runtime.__aexit__(None, None, None)
+    assert not runtime.entered
+    async with runtime:
+        assert await gives(2) == 2
+
+
 # The body hook: a rehearsal
 
 

@@ -9,6 +9,7 @@ import re
 import time
 import weakref
 from collections import deque
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
@@ -139,7 +140,11 @@ class Runtime(Shared):
     ) -> None:
         """Cancel what still runs, wait for it, and close the record."""
         if self._token is not None:
-            RUNTIME.reset(self._token)
+            # Cells of a notebook and fixtures enter in one context and leave in another, where
+            # this runtime was never current.
+            with suppress(ValueError):
+                RUNTIME.reset(self._token)
+            self._token = None
         await self.aclose()
 
     async def aclose(self) -> None:
