@@ -8,10 +8,10 @@ from fanwise.cli.demo._services import Answer
 from fanwise.record import RunRecord
 
 LIMITS = {"news": Limit(at_once=12), "model": Limit(at_once=20)}
-thrice, twin = Retry(attempts=3), Hedge(after=0.15)
+thrice, hedge = Retry(attempts=3), Hedge(after=0.15)
 
-web = step(timeout=0.5, retry=thrice, hedge=twin)(services.web)
-database = step(timeout=0.5, retry=thrice, hedge=twin)(services.database)
+web = step(timeout=0.5, retry=thrice, hedge=hedge)(services.web)
+database = step(timeout=0.5, retry=thrice, hedge=hedge)(services.database)
 news = step(timeout=0.5, retry=thrice, limit="news")(services.news)
 model = step(timeout=0.5, retry=thrice, limit="model")(services.model)
 

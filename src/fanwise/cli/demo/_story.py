@@ -43,7 +43,7 @@ def table(versions: Sequence[Figures], head: Style) -> Iterator[str]:
     rows: list[tuple[str, Callable[[Figures], str]]] = [
         ("time for all of it", lambda it: _seconds(it.seconds)),
         ("questions answered", lambda it: f"{it.answered} of {it.questions}"),
-        ("  of these with a source missing, named", lambda it: str(it.answered - it.complete)),
+        ("  of these from two sources of three", lambda it: str(it.answered - it.complete)),
         ("time of a question: median", lambda it: _seconds(it.median)),
         ("time of a question: p99", lambda it: _seconds(it.p99)),
         ("requests sent", lambda it: str(it.requests)),
@@ -79,14 +79,14 @@ def difference(versions: Sequence[Figures], record: Summary, head: Style) -> Ite
     yield head("WHAT MADE THE DIFFERENCE")
     yield from _points(
         f"need=2: a source that fails is a gap, not the end of its question. {named} answers do "
-        f"without one and say so; careful threw {careful.lost} good replies away with its "
-        f"{careful.questions - careful.answered} lost questions, gather {gather.lost}.",
+        f"without one and name those they have; careful threw {careful.lost} good replies away "
+        f"with its {careful.questions - careful.answered} lost questions, gather {gather.lost}.",
         'limit="news": each service has its own width, held for the length of a request and '
         "never during a wait. "
         f"429s met: {ours.refused}. careful holds a whole question behind its one semaphore.",
-        f"retry and hedge: requests that failed and were sent again: {record.retries}; twins sent "
-        f"beside slow ones, of which the first answer counts: {record.hedges}. That is for reads; "
-        "a write is never sent twice in silence.",
+        f"retry and hedge: requests that failed and were sent again: {record.retries}; "
+        f"duplicates of slow ones, of which the first to answer counts: {record.hedges}. "
+        "For reads; a write is never sent twice in silence.",
         f"nothing outlives its parent: {ours.orphans} tasks were left. A gather that fails leaves "
         f"the rest of itself running: {gather.orphans} here, with nobody to stop them.",
     )
@@ -110,13 +110,11 @@ def sources() -> str:
 
 
 def _in_short(gather: Figures, careful: Figures, ours: Figures) -> str:
-    named = ours.answered - ours.complete
     return (
-        f"In short: gather lost {gather.questions - gather.answered} of {gather.questions} "
-        f"questions to faults that each hit a few. careful lost "
-        f"{careful.questions - careful.answered}, in {_seconds(careful.seconds)}. Fanwise lost "
-        f"{ours.questions - ours.answered}, in {_seconds(ours.seconds)}; {named} of its answers "
-        "say which source is missing."
+        f"In short: of {ours.questions} questions gather answered {gather.answered}, careful "
+        f"{careful.answered} in {_seconds(careful.seconds)}, and Fanwise {ours.answered} in "
+        f"{_seconds(ours.seconds)}, {ours.answered - ours.complete} of them from two sources "
+        "instead of three."
     )
 
 
@@ -126,11 +124,11 @@ def _losses(careful: Figures, ours: Figures) -> Iterator[str]:
         "Where nothing goes wrong there is nothing to gain but order."
     )
     yield (
-        f"Requests: {ours.requests}, careful {careful.requests}. Retries and twins are paid for, "
+        f"Requests: {ours.requests}, careful {careful.requests}. Retries and hedges are paid for, "
         "and nothing makes a source answer that hangs: it only stops being waited for."
     )
     yield (
-        "A third asyncio version with a semaphore for each service, gaps and twins would do as "
+        "A third asyncio version with a semaphore for each service, gaps and hedges would do as "
         "well. That is the library."
     )
 
