@@ -20,7 +20,11 @@ from math import ceil, floor, log10
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fanwise.core._policies import Hedge
+    from fanwise.core._scope import Attempt
+    from fanwise.core._timers import TimerQueue
 
 WINDOW = 1000  # first attempts
 ENOUGH = 20  # of them, before a percentile is believed; more where it lies further out
@@ -47,14 +51,18 @@ class HedgeStatistics(NamedTuple):
 class HedgeState:
     """The hedges of one step, over a runtime's life."""
 
-    __slots__ = ("attempts", "held_back", "latest", "least", "name", "policy", "quantile",
-                 "sent", "sorted", "tokens", "wasted", "won")  # fmt: skip
+    __slots__ = ("attempts", "fixed", "held_back", "latest", "least", "name", "policy",
+                 "quantile", "queue", "sent", "share", "sorted", "tokens", "wasted",
+                 "won")  # fmt: skip
 
-    def __init__(self, name: str, policy: Hedge) -> None:
-        """Start with nothing known, and with one hedge allowed."""
+    def __init__(self, name: str, policy: Hedge, queue: Callable[[float], TimerQueue]) -> None:
+        """Start with nothing known and one hedge allowed; `queue` gives timers of a length."""
         self.name = name
         self.policy = policy
-        self.quantile = policy.quantile
+        self.queue = queue
+        self.quantile = quantile = policy.quantile
+        self.share = 1 - quantile if policy.share is None and quantile else policy.share
+        self.fixed = None if quantile is not None else queue(float(policy.after))
         self.least = 0 if self.quantile is None else max(ENOUGH, ceil(1 / (1 - self.quantile)))
         self.latest: deque[float] = deque()
         self.sorted: list[float] = []
@@ -64,22 +72,35 @@ class HedgeState:
 
     def after(self) -> float | None:
         """Give the seconds after which a first attempt is to be hedged, if that is known."""
-        if self.quantile is None:
-            return float(self.policy.after)
+        if self.fixed is not None:
+            return self.fixed.length
+        assert self.quantile is not None  # noqa: S101 - one of the two is set
         count = len(self.sorted)
         if count < self.least:
             return None
         return rounded_up(self.sorted[ceil(self.quantile * count) - 1])
 
-    def began(self) -> None:
-        """Count a first attempt: it earns its share of a hedge."""
+    def arm(self, attempt: Attempt, now: float) -> None:
+        """Count a first attempt, which earns its share of a hedge, and start its time."""
         self.attempts += 1
-        if self.policy.share is not None:
-            self.tokens = min(TOKENS, self.tokens + self.policy.share)
+        if self.share is not None:
+            self.tokens = min(TOKENS, self.tokens + self.share)
+        timer = self.fixed
+        if timer is None:
+            after = self.after()
+            timer = None if after is None else self.queue(after)
+        attempt.timer = timer
+        if timer is not None:
+            timer.arm(attempt, now)
+
+    def disarm(self, attempt: Attempt) -> None:
+        """End the time of an attempt."""
+        if attempt.timer is not None:
+            attempt.timer.armed.pop(attempt, None)
 
     def took(self, seconds: float) -> None:
         """Take in what a first attempt took, or had taken when a hedge overtook it."""
-        if self.quantile is None:
+        if self.fixed is not None:
             return
         if len(self.latest) == WINDOW:
             del self.sorted[bisect_left(self.sorted, self.latest.popleft())]
@@ -88,7 +109,7 @@ class HedgeState:
 
     def take(self) -> bool:
         """Say whether the share allows one more hedge, and take it."""
-        if self.policy.share is not None:
+        if self.share is not None:
             if self.tokens < 1.0:
                 self.held_back += 1
                 return False
