@@ -4,10 +4,10 @@ Problem: a generator must be resumed by one task for all of its life (timeouts, 
 context variables inside it belong to the task that entered them), it must not run far ahead of its
 reader, and it must be closed whatever happens.
 Method: the attempt's own task drives it and puts each item into a place for one, which the reader
-empties; the generator goes on when the place is empty again, so that it makes the next item while
-the reader works on this one. Rejected: resuming it in the reader's task (a reader may change tasks,
-and is not under the call's policy), and a longer queue (it saves switches of tasks, and is more
-that is made and never read).
+empties; the generator goes on when the item was taken, or when the reader waits for it, so that one
+item is made ahead of what was asked for, while the reader works. Rejected: resuming it in the
+reader's task (a reader may change tasks, and is not under the call's policy), and a longer queue
+(it saves switches of tasks, and is more that is made and never read).
 """
 
 from __future__ import annotations
@@ -43,6 +43,9 @@ class Reader(Protocol):
     @property
     def full(self) -> bool:
         """Whether an item waits to be taken."""
+
+    def offer(self, item: Any, /) -> bool:  # noqa: ANN401
+        """Hand an item to a reader that waits for one; say whether it did."""
 
     async def put(self, item: Any, /) -> None:  # noqa: ANN401 - what the generator gives
         """Hand an item over, and return when it was taken."""
@@ -142,7 +145,7 @@ class Intake:
                     self.queue.armed.pop(attempt, None)
             self.admit(item)
             cancelled = False
-            if reader is not None:
+            if reader is not None and not reader.offer(item):
                 try:
                     await reader.put(item)
                 except CancelledError:

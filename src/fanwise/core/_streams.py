@@ -89,7 +89,7 @@ class StreamCall(Call[list[T]], Generic[T]):
 
 
 class Stream(Generic[T]):
-    """The items of one call, in order, for one reader; at most one is made ahead of it."""
+    """The items of one call, in order, for one reader; one is made ahead of what it asks for."""
 
     __slots__ = ("_arrival", "_call", "_items", "_room", "_time", "begun", "owner", "waited")
 
@@ -101,7 +101,7 @@ class Stream(Generic[T]):
     def __init__(self, call: StreamCall[T]) -> None:
         """Read `call`."""
         self._call = call
-        self._items: list[T] = []  # at most one
+        self._items: list[T] = []  # one; more where the generator had timeouts of its own
         self._arrival: Future[None] | None = None
         self._room: Future[None] | None = None
         self._time = get_running_loop().time
@@ -145,14 +145,25 @@ class Stream(Generic[T]):
                 self._arrival = None
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
-        return self._items.pop()
+        return self._items.pop(0)
+
+    def offer(self, item: T) -> bool:
+        """Hand an item to a reader that waits for one; say whether it did. For the engine."""
+        if self._items or self._arrival is None:
+            return False
+        self.begun = True
+        self._items.append(item)
+        self._wake()
+        return True
 
     async def put(self, item: T) -> None:
         """Hand an item over, and return when it was taken; for the engine."""
-        if self._items:  # the generator had a timeout of its own, and goes on
-            await self._taken()
-        self._items.append(item)
         self.begun = True
+        try:
+            if self._items:
+                await self._taken()
+        finally:
+            self._items.append(item)
         self._wake()
         await self._taken()
 
