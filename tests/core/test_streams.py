@@ -25,7 +25,8 @@ from fanwise import (
     first,
     step,
 )
-from fanwise.core import Hooks, MemoryJournal, StreamStep
+from fanwise.core import Hooks, MemoryJournal, StreamStep, read_records
+from fanwise.core._dump import dump
 from fanwise.errors import (
     BreakerOpen,
     CallDropped,
@@ -36,6 +37,7 @@ from fanwise.errors import (
     StrayCancel,
     StreamTaken,
 )
+from fanwise.record import Record
 from fanwise.testing import Deadlock, no_orphans, run_virtual
 
 
@@ -719,6 +721,27 @@ async def test_leaving_closes_a_generator_that_stands_at_its_yield():
     assert (seen, now()) == (["cancelled"], 2.0)
 
 
+async def test_a_long_cleanup_is_not_cut_by_the_bounds_of_items():
+    ended = []
+
+    @step(timeout=Timeout(first=9.0, idle=1.0))
+    async def cleans():
+        try:
+            yield 1
+            await asyncio.sleep(0.5)
+            yield 2
+        finally:
+            await asyncio.sleep(5)
+            ended.append(now())
+
+    for pause in (0.25, 3.0):  # at its await, at its yield
+        began = now()
+        async with cleans() as stream:
+            await anext(stream)
+            await asyncio.sleep(pause)
+        assert ended.pop() == began + pause + 5
+
+
 async def test_a_group_of_tasks_around_a_yield_ends_cleanly():
     ended = []
 
@@ -1103,6 +1126,29 @@ async def test_a_rehearsal_plays_a_list_as_items():
 
 def row_of_first(runtime):
     return next(row for row in runtime.runs[-1].record().calls if row.step == "script")
+
+
+def test_a_record_with_contents_has_no_result_of_what_was_read(tmp_path):
+    path = tmp_path / "record.jsonl"
+
+    async def main():
+        async with Runtime(record=Record(path, contents="full")):
+            assert await read(count(1, 0)) == [0]
+            assert await count(1, 0) == [0]
+
+    asyncio.run(main())
+    records = read_records(path.read_text().splitlines(keepends=True))
+    one, two = [row.facts for found in records for row in found.calls]
+    assert (one["args"], "result" in one) == ('{"most": 1, "seconds": 0}', False)
+    assert two["result"] == "[0]"
+
+
+async def test_the_dump_says_that_a_stream_waits_for_its_reader():
+    async with Runtime() as runtime, count(3) as stream:
+        await anext(stream)
+        await asyncio.sleep(3)
+        assert "count: waits for its reader, 4.0 s" in dump(runtime)
+    assert runtime.reading == {}
 
 
 # Nothing left

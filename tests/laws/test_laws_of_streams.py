@@ -202,12 +202,12 @@ async def stays(self, *_):
 
 
 def no_race(self, attempt):
-    self.claimed = attempt
+    self.chosen = attempt
     return True
 
 
 def forgets_idle(self):
-    CLAIM(self)
+    CHOOSE(self)
     self.queue = None
 
 
@@ -226,7 +226,7 @@ async def takes_before_it_gives(self):
     return item
 
 
-ANEXT, CLAIM, COUNT = Stream.__anext__, Intake.claim, Intake.count
+ANEXT, CHOOSE, COUNT = Stream.__anext__, Intake.choose, Intake.count
 
 
 def test_the_laws_reject_items_made_far_ahead():
@@ -239,11 +239,11 @@ def test_the_laws_reject_attempts_after_the_first_item():
 
 
 def test_the_laws_reject_a_race_that_the_first_item_does_not_decide():
-    rejects(read_streams, **PROGRAM, mutant=changed((Hedging, "claim", no_race)))
+    rejects(read_streams, **PROGRAM, mutant=changed((Hedging, "choose", no_race)))
 
 
 def test_the_laws_reject_a_stream_without_an_idle_bound():
-    rejects(read_streams, **PROGRAM, mutant=changed((Intake, "claim", forgets_idle)))
+    rejects(read_streams, **PROGRAM, mutant=changed((Intake, "choose", forgets_idle)))
 
 
 def test_the_laws_reject_a_block_that_leaves_its_generator_running():

@@ -132,7 +132,7 @@ class Intake:
         began = attempt.started
         cancelled = False
         while True:
-            if self.queue is not None:
+            if self.queue is not None and not cancelled:
                 self.queue.arm(attempt, began)
             try:
                 item = await (throw(source) if cancelled else anext(source))
@@ -157,7 +157,7 @@ class Intake:
         """Count an item, unless the attempt is over and the generator has not noticed."""
         self.refuse_cancelled()
         if not self.given:
-            self.claim()
+            self.choose()
         self.given += 1
         if self.kept is not None:
             self.kept.append(item)
@@ -168,14 +168,14 @@ class Intake:
         if task is not None and task.cancelling() > self.attempt.debt:
             raise CancelledError
 
-    def claim(self) -> None:
+    def choose(self) -> None:
         """Take the first item: no duplicate is sent any more, and those that run lose."""
         attempt = self.attempt
         hedging = attempt.hedging
         attempt.execution = None
         if self.outfit.hedges is not None:
             self.outfit.hedges.armed.pop(attempt, None)
-        if hedging is not None and not hedging.claim(attempt):
+        if hedging is not None and not hedging.choose(attempt):
             raise CancelledError
         self.queue = self.outfit.idle
         call = self.call
@@ -212,10 +212,11 @@ class Intake:
 
 
 def interrupt_item(attempt: Attempt) -> None:
-    """End an attempt that did not give an item in time."""
-    attempt.slow = True
-    if attempt.task is not None:
-        attempt.task.cancel()
+    """End an attempt that did not give an item in time, and that nobody else has ended already."""
+    task = attempt.task
+    if task is not None and task.cancelling() <= attempt.debt:
+        attempt.slow = True
+        task.cancel()
 
 
 def open_source(call: Call[Any]) -> AsyncIterator[Any]:

@@ -65,6 +65,7 @@ class StreamCall(Call[list[T]], Generic[T]):
         if not isinstance(stream, Stream):
             return
         stream.close()
+        self.run.runtime.reading.pop(self, None)
         if not leave(self, stream):
             return
         await Ending(self).wait()
