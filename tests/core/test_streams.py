@@ -630,6 +630,28 @@ async def test_a_reader_that_asks_for_the_limit_of_its_stream_is_refused():
         assert await ask("free again") == "free again"
 
 
+async def test_readers_of_one_body_in_tasks_of_their_own_share_a_limit():
+    script = Script(["a", 1.0, "b"], limit="models")
+
+    @step
+    async def reads_two():
+        return await asyncio.gather(read(script.step(), 1.0), read(script.step(), 1.0))
+
+    for at_once, ended in ((1, 6.0), (2, 3.0)):
+        began = now()
+        async with Runtime(limits={"models": Limit(at_once=at_once)}) as runtime:
+            assert await runtime.run(reads_two()) == [["a", "b"], ["a", "b"]]
+        assert now() - began <= ended
+
+
+async def test_a_reader_outside_any_step_is_refused_too():
+    script = Script(["a", "b"], limit="models")
+    async with Runtime(limits={"models": Limit(at_once=1)}), script.step() as stream:
+        await anext(stream)
+        with pytest.raises(LimitHeld, match="which the stream script holds"):
+            await fan_out(script.step(), need=1)
+
+
 async def test_a_reader_that_waits_for_who_waits_for_the_limit_of_its_stream_is_refused():
     @step(limit="models")
     async def ask(prompt):

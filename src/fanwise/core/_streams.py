@@ -6,9 +6,9 @@ place for one (see `fanwise.core._items`), and nobody else can have them.
 
 from __future__ import annotations
 
-from asyncio import Future, get_running_loop
+from asyncio import Future, current_task, get_running_loop
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from fanwise.core._call import Call
 from fanwise.core._errors import CallDropped, LimitUnknown, StreamTaken, TimedOut
@@ -46,8 +46,11 @@ class StreamCall(Call[list[T]], Generic[T]):
         self.reader = stream
         here = CURRENT.get()
         stream.owner = None if here is None else here.call
-        if not ask(self, stream, here):
-            stream.note_limit(self)
+        limit = self.policy.limit if not ask(self, stream, here) else None
+        if limit is not None:
+            with suppress(LimitUnknown):  # which the call itself will say
+                self.run.runtime.width(limit).nested = True
+                self.run.runtime.reading[self] = current_task()
         return stream
 
     async def __aexit__(
@@ -78,15 +81,17 @@ class StreamCall(Call[list[T]], Generic[T]):
             finally:
                 del raised, self
 
-    def __aiter__(self) -> NoReturn:
-        """Refuse: a `break` would leave the generator running."""
-        msg = (
-            "read a stream in its block, so that leaving the loop closes the generator:\n"
-            f"    async with {self.step.name}(...) as stream:\n"
-            "        async for item in stream: ..."
-        )
-        excuse(self)
-        raise TypeError(msg)
+    if not TYPE_CHECKING:  # type checkers refuse it by themselves
+
+        def __aiter__(self) -> object:
+            """Refuse: a `break` would leave the generator running."""
+            msg = (
+                "read a stream in its block, so that leaving the loop closes the generator:\n"
+                f"    async with {self.step.name}(...) as stream:\n"
+                "        async for item in stream: ..."
+            )
+            excuse(self)
+            raise TypeError(msg)
 
 
 class Stream(Generic[T]):
@@ -188,13 +193,10 @@ class Stream(Generic[T]):
         call.run.runtime.reading.pop(call, None)
         self._wake()
 
-    def note_limit(self, call: StreamCall[T]) -> None:
-        """Let the runtime know whose waiting keeps a slot taken."""
-        limit = call.policy.limit
-        if self.owner is not None and limit is not None:
-            with suppress(LimitUnknown):  # which the call itself will say
-                call.run.runtime.width(limit).nested = True
-                call.run.runtime.reading[call] = self.owner
+    @property
+    def future(self) -> Future[None] | None:
+        """What its reader waits for."""
+        return self._arrival
 
     def close(self) -> None:
         """Give no item any more."""
