@@ -648,8 +648,9 @@ async def test_a_reader_outside_any_step_is_refused_too():
     script = Script(["a", "b"], limit="models")
     async with Runtime(limits={"models": Limit(at_once=1)}), script.step() as stream:
         await anext(stream)
-        with pytest.raises(LimitHeld, match="which the stream script holds"):
+        with pytest.raises(NotEnough, match="which the stream script holds") as raised:
             await fan_out(script.step(), need=1)
+    assert isinstance(raised.value.__cause__, LimitHeld)
 
 
 async def test_a_reader_that_waits_for_who_waits_for_the_limit_of_its_stream_is_refused():

@@ -209,4 +209,6 @@ class Stream(Generic[T]):
 
     def __repr__(self) -> str:
         """Name the call."""
+        if self._call is None:
+            return "<stream that was left>"
         return f"<stream of {self._call!r}, {len(self._items)} to be taken>"
