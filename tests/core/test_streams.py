@@ -1007,6 +1007,14 @@ async def test_what_is_left_gives_no_item_any_more():
         await anext(stream)
 
 
+async def test_another_task_that_waits_for_an_item_is_told_when_the_block_is_left():
+    async with count(3) as stream:
+        other = asyncio.ensure_future(anext(stream))
+        await asyncio.sleep(0.5)
+    with pytest.raises(CallDropped, match="the block of this stream was left"):
+        await other
+
+
 # The record, the hooks, the rehearsal
 
 

@@ -133,10 +133,8 @@ class Stream(Generic[T]):
                 if call.status == "ok":
                     raise StopAsyncIteration
                 error, trace = failure_of(call)
-                del (
-                    self,
-                    call,
-                )  # the frame stands in the error's traceback: it must not lead back here
+                # The frame stands in the error's traceback: it must not lead back here.
+                del self, call
                 try:
                     raise error.with_traceback(trace)
                 finally:
@@ -202,6 +200,7 @@ class Stream(Generic[T]):
         """Give no item any more."""
         self._items.clear()
         self._call = None
+        self._wake()
 
     def _wake(self) -> None:
         if self._arrival is not None and not self._arrival.done():
