@@ -97,5 +97,5 @@ async def streams() -> None:
     text: str = await tokens("q")  # mypy: assignment  # pyright: reportAssignmentType
     async for _ in tokens("q"):  # mypy: attr-defined  # pyright: reportGeneralTypeIssues
         pass
-    Timeout(1.0, frist=1.0)  # mypy: call-arg  # pyright: reportCallIssue
+    Timeout(1.0, last=1.0)  # mypy: call-arg  # pyright: reportCallIssue
     _ = number, text
