@@ -1096,6 +1096,32 @@ async def test_a_retried_reader_reads_anew():
     assert (script.opened, tries) == (2, [["a", "b"]] * 2)
 
 
+@pytest.mark.parametrize("keyed", [False, True])
+async def test_a_stream_that_writes_is_not_read_anew_unless_its_target_honours_keys(keyed):
+    script = Script(["a", "b"], effect="write", keyed=keyed)
+
+    @step(retry=Retry(attempts=2))
+    async def pays():
+        found = await read(script.step())
+        if current().attempt == 1:
+            raise ConnectionError
+        return found
+
+    if keyed:
+        assert await pays() == ["a", "b"]
+    else:
+        with pytest.raises(StreamTaken, match="script has a reader already"):
+            await pays()
+    assert script.opened == 1 + keyed
+
+
+async def test_a_stream_that_writes_and_was_left_may_have_happened():
+    script = Script(["a", 9.0], effect="write")
+    async with Runtime() as runtime:
+        await read(script.step(), most=1)
+        assert row_of(runtime).facts["ambiguous"] is True
+
+
 async def test_a_retried_step_that_awaited_a_list_finds_it():
     script = Script(["a", "b"])
     tries = []
