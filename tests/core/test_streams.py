@@ -30,6 +30,7 @@ from fanwise.core._dump import dump
 from fanwise.errors import (
     BreakerOpen,
     CallDropped,
+    CallSkipped,
     CircularWait,
     DeadlinePassed,
     LimitHeld,
@@ -723,6 +724,43 @@ async def test_leaving_cancels_the_call_and_closes_the_generator_at_its_await():
         assert await read(script.step(), most=1) == ["a"]
         row = row_of(runtime)
     assert (script.closed, row.status, row.facts["items"], row.error) == (1, "cancelled", 1, None)
+
+
+async def test_a_stream_that_is_left_before_it_began_is_skipped():
+    script = Script(["a", 5.0], limit="one")
+
+    @step
+    async def slow():
+        await asyncio.sleep(9)
+        return 1
+
+    rows = []
+    async with Runtime(limits={"one": Limit(at_once=1)}, listeners=[rows.append]) as runtime:
+        other = asyncio.ensure_future(read(script.step()))
+        await asyncio.sleep(1)
+        for call in (script.step(), bind(count, slow())):  # waits for its slot, for its input
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(1), call as stream:
+                    await anext(stream)
+            assert [row.status for row in rows if row.step == call.step.name] == ["skipped"]
+        assert await other == ["a"]
+        assert runtime.reading == {}
+
+
+async def test_a_drain_lets_a_stream_go_on_and_starts_none():
+    script = Script([1.0, "a", 1.0, "b"])
+
+    @step
+    async def main(runtime):
+        async with script.step() as stream:
+            found = [await anext(stream)]
+            runtime.drain()
+            with pytest.raises(CallSkipped, match="the runtime drains"):
+                await read(script.step())
+            return found + [item async for item in stream]
+
+    async with Runtime() as runtime:
+        assert await runtime.run(main(runtime)) == ["a", "b"]
 
 
 async def test_leaving_closes_a_generator_that_stands_at_its_yield():
