@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 TABLE: Final[dict[str, dict[str, str]]] = {
     "command": {"digest": "fanwise.cli._digest:command"},
     "model": {"local:extractive": "fanwise.providers:extractive"},
+    "pool": {"process": "fanwise.pools:process_pool"},
 }
 
 
