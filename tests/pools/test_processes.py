@@ -135,7 +135,7 @@ async def test_what_has_no_name_is_refused():
                 await step(function, pool="process")()
         stolen = type(inner)(inner.__code__, {}, "add")
         stolen.__module__, stolen.__qualname__ = work.__name__, "add"
-        with pytest.raises(TypeError, match="add of tests.pools.work is another one"):
+        with pytest.raises(TypeError, match=r"add of tests\.pools\.work is another one"):
             await step(stolen, pool="process")()
 
 
@@ -237,7 +237,7 @@ async def test_a_crash_is_an_error_of_that_call_alone(pipe, how, said, code):
         with pytest.raises(WorkerDied, match=f"the worker that ran die {said}") as caught:
             await work.die(how)
         assert caught.value.exit_code == code
-        await go.let()
+        go.let()
         assert await other.wait() == int(pid)
         assert await work.add(1) == 1
         assert row_of(runtime, "die").status == "failed"
@@ -364,17 +364,17 @@ async def _awaits(call):
 
 
 async def test_losers_of_a_fan_out_are_killed(pipe):
-    begun, go = pipe(), pipe()
-    async with no_orphans(), Runtime(pools={"process": 2}) as runtime:
-        call = runtime.start(
-            fan_out(work.hang(begun.path), slow=work.gate(go.path, go.path), need=0, within=60)
+    one, other = pipe(), pipe()
+
+    async def both_run():
+        return [await one.heard(), await other.heard()]
+
+    async with no_orphans(), Runtime(pools={"process": 2}):
+        found = await fan_out(
+            work.hang(one.path), work.hang(other.path), step(both_run)(), need=1, enough=1
         )
-        pid = await begun.heard()
-        call.cancel()
-        await go.heard()
-        with pytest.raises(asyncio.CancelledError):
-            await call.wait()
-        assert not is_alive(pid)
+        assert [outcome.status for outcome in found] == ["cancelled", "cancelled", "ok"]
+        assert [is_alive(pid) for pid in found.values()[0]] == [False, False]
 
 
 async def test_a_hedge_that_wins_kills_the_first(pipe, tmp_path):
@@ -411,7 +411,7 @@ async def test_waits_for_a_worker_are_the_record_s_and_the_dump_s(pipe):
         text = dump(runtime)
         assert "add: waits for the pool 'process'" in text
         assert "gate: running in the pool 'process'" in text
-        await go.let()
+        go.let()
         await holds.wait()
         assert await waits.wait() == 1
         assert row_of(runtime, "add").waits["pool"] > 0
@@ -431,7 +431,7 @@ async def test_the_first_in_line_is_the_first_served(pipe, tmp_path):
         waiting[1].cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting[1].wait()
-        await go.let()
+        go.let()
         await holds.wait()
         for n in (0, 2, 3, 4):
             await waiting[n].wait()
@@ -451,7 +451,7 @@ async def test_the_wait_counts_against_the_deadline(pipe):
         with pytest.raises(TimeoutError), deadline(0.05):
             await work.add(1)
         assert row_of(runtime, "add").status == "skipped"
-        await go.let()
+        go.let()
         await holds.wait()
 
 
@@ -478,7 +478,7 @@ async def test_start_and_imports_of_a_worker_are_a_wait_and_not_the_attempt_s(
         await begun.heard()
         assert call.attempts == 0
         assert "waits for the pool" in dump(runtime)
-        await go.let()
+        go.let()
         assert await run.wait() == 42
         assert row_of(runtime, "answer").waits["pool"] > 0
 
@@ -503,7 +503,7 @@ async def test_drain_lets_go_of_who_waits(pipe):
         await until(lambda: runtime.statistics().pools[-1].waiting == 1)
         runtime.drain()
         assert (await waits.wait()).outcomes[0].status == "skipped"
-        await go.let()
+        go.let()
         await holds.wait()
 
 
@@ -586,7 +586,7 @@ async def test_the_orphan_check_sees_a_worker_that_still_works(pipe):
         async with no_orphans():
             future = pool.submit(work.gate.function, begun.path, go.path)
             await begun.heard()
-    await go.let()
+    go.let()
     async with no_orphans():
         await asyncio.wrap_future(future)  # an idle one holds nothing
     await asyncio.to_thread(pool.shutdown)

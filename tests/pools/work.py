@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from multiprocessing import current_process
-from typing import Any
+from typing import Any, ClassVar
 
 from fanwise import Retry, current, step
 
@@ -16,13 +16,13 @@ from fanwise import Retry, current, step
 def tell(path: str, text: object = "") -> None:
     """Say something to a test that listens on a named pipe."""
     with open(path, "w") as pipe:
-        pipe.write(f"{text}")
+        pipe.write(f"{text}\n")
 
 
 def until_let(path: str) -> None:
-    """Wait until a test opens a named pipe."""
+    """Wait until a test says go."""
     with open(path) as pipe:
-        pipe.read()
+        pipe.readline()
 
 
 @step(pool="process")
@@ -105,7 +105,7 @@ class Held(Exception):
 def fail_oddly(kind: str) -> None:
     if kind == "stop":
         next(iter(()))
-    raise {"odd": lambda: Odd(1, 2), "held": Held}[kind]()
+    raise Odd(1, 2) if kind == "odd" else Held
 
 
 @step(pool="process")
@@ -116,7 +116,7 @@ def gives_a_lock() -> threading.Lock:
 class Marked:
     """Notes in which process and thread it is pickled and unpickled."""
 
-    seen: list[tuple[str, int, str]] = []
+    seen: ClassVar[list[tuple[str, int, str]]] = []
 
     def __init__(self, size: int) -> None:
         self.content = bytes(size)
