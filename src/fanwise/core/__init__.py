@@ -5,7 +5,6 @@ Standard library only. The layers above import from here; users import from `fan
 
 from fanwise.core._away import (
     CurrentAway,
-    Facts,
     Job,
     module_of,
     perform,
@@ -67,8 +66,6 @@ from fanwise.core._protocols import (
     Journal,
     MemoryJournal,
     Plan,
-    Worker,
-    Workers,
 )
 from fanwise.core._record import (
     AttemptRow,
@@ -91,13 +88,13 @@ __all__ = [
     "CURRENT", "DEADLINE", "LIVE", "NO_KWARGS", "READS_ONLY", "Admission", "AttemptRow", "Body",
     "BoundStep", "Breaker", "BreakerOpen", "BreakerStatistics", "Cache", "Call", "CallDropped",
     "CallRow", "CallSkipped", "CircularWait", "Current", "CurrentAway", "DeadlinePassed",
-    "Decorator", "Drawn", "Effect", "Ending", "Facts", "FanIn", "FanwiseError", "Header",
+    "Decorator", "Drawn", "Effect", "Ending", "FanIn", "FanwiseError", "Header",
     "Hedge", "Hooks", "IdentityClash", "Job", "Journal", "Landed", "Limit", "LimitError",
     "LimitHeld", "LimitStatistics", "LimitUnknown", "MemoryJournal", "NotCanonical", "NotDone",
     "NotEnough", "Outcome", "Plan", "Policy", "PoolError", "PoolUnknown", "Record",
     "RecordDamaged", "RemoteError", "Retry", "Run", "RunRecord", "Runtime", "RuntimeStatistics",
     "Scope", "Status", "Step", "StepTimedOut", "StrayCancel", "TimedOut", "TimerQueue",
-    "Watcher", "Worker", "WorkerDied", "WorkerNotStarted", "Workers", "WriteRefused",
+    "Watcher", "WorkerDied", "WorkerNotStarted", "WriteRefused",
     "__version__", "as_step", "ask", "at_least", "begin", "current", "current_runtime",
     "deadline", "digest_of", "excuse", "leave", "line_of", "module_of", "name_of", "note",
     "perform", "plain_function", "plainly", "read_records", "reduced", "refuse_while_importing",

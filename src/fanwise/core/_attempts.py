@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from fanwise.core._limits import Width
     from fanwise.core._policies import Policy
     from fanwise.core._pools import Place
-    from fanwise.core._protocols import Worker, Workers
     from fanwise.core._scope import Scope
     from fanwise.core._shared import Outfit
+    from fanwise.core._workers import Worker, Workers
 
 RETRY_SHARE = 0.2
 RETRIES_ALWAYS = 10

@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from contextvars import Context
 from importlib import import_module
 from types import BuiltinFunctionType, FunctionType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from fanwise.core._current import Current
 from fanwise.core._identity import key_of
@@ -28,23 +28,9 @@ if TYPE_CHECKING:
     from fanwise.core._call import Call
     from fanwise.core._scope import Attempt, Scope
 
-Used = dict[str, Any]
-
-
-class Facts(NamedTuple):
-    """What is declared of a call: `left` in seconds, `now` as Unix time, `place` for randomness."""
-
-    run: str
-    step: str
-    attempt: int
-    left: float | None
-    now: float
-    place: str
-    key: str | None
-
-    def __reduce__(self) -> tuple[type[tuple[Any, ...]], tuple[Any, ...]]:
-        """Travel as a plain tuple, at half the price."""
-        return tuple, (tuple(self),)
+    # Run, step, attempt, seconds left, Unix time now, place for randomness, key.
+    Facts = tuple[str, str, int, float | None, float, str, str | None]
+    Used = dict[str, Any]
 
 
 class Job(Future[Any]):
@@ -56,11 +42,12 @@ class Job(Future[Any]):
 class CurrentAway(Current):
     """The running call, seen from another process: what was declared of it."""
 
-    __slots__ = ("_began", "_counts", "_given", "_told")
+    __slots__ = ("_began", "_counts", "_left", "_now", "_place", "_run_id", "_told", "_try", "key",
+                 "step")  # fmt: skip
 
     def __init__(self, given: Facts) -> None:
         """See a call through its declared facts, from now on."""
-        self._given = given
+        self._run_id, self.step, self._try, self._left, self._now, self._place, self.key = given
         self._began = time.monotonic()
         self._told: Used = {}
         self._counts: dict[str, int] = {}
@@ -68,33 +55,32 @@ class CurrentAway(Current):
     @property
     def run_id(self) -> str:
         """The id of the run."""
-        return self._given.run
+        return self._run_id
 
     @property
     def attempt(self) -> int:
         """The number of this attempt, from 1."""
-        return self._given.attempt
+        return self._try
 
     @property
     def deadline_left(self) -> float | None:
         """Seconds until the nearest deadline or timeout; `None` where there is none."""
-        left = self._given.left
-        return None if left is None else max(0.0, left - self._passed())
+        return None if self._left is None else max(0.0, self._left - self._passed())
 
     @property
     def idempotency_key(self) -> str:
         """The call's key, where it was made before the call went away."""
-        if self._given.key is None:
+        if self.key is None:
             msg = (
-                f"the key of {self._given.step} did not come with it to this process: a step with "
+                f"the key of {self.step} did not come with it to this process: a step with "
                 "keyed=True brings it, or take current().idempotency_key outside and hand it in"
             )
             raise RuntimeError(msg)
-        return self._given.key
+        return self.key
 
     def time(self) -> float:
         """Unix time in seconds."""
-        return self._given.now + self._passed()
+        return self._now + self._passed()
 
     @property
     def used(self) -> Used | None:
@@ -108,7 +94,7 @@ class CurrentAway(Current):
         return self._told
 
     def _draw(self, purpose: str, number: int) -> Random:
-        return generator_for(f"{self._given.place}:{purpose}{number}")
+        return generator_for(f"{self._place}:{purpose}{number}")
 
     def _uses(self, kind: str) -> int:
         self._counts[kind] = number = self._counts.get(kind, 0) + 1
@@ -116,7 +102,7 @@ class CurrentAway(Current):
 
     def __repr__(self) -> str:
         """Name step and attempt."""
-        return f"<current {self._given.step} away from its loop, attempt {self.attempt}>"
+        return f"<current {self.step} away from its loop, attempt {self.attempt}>"
 
 
 def declare(call: Call[Any], attempt: Scope | Attempt) -> Facts:
@@ -125,7 +111,7 @@ def declare(call: Call[Any], attempt: Scope | Attempt) -> Facts:
     now = run.time()
     until = DEADLINE.get()
     wants_key = call.key is not None or call.policy.keyed
-    return Facts(
+    return (
         run.id,
         call.step.name,
         call.attempts,
@@ -167,7 +153,7 @@ def perform_and_tell(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], given: Facts
 ) -> tuple[Any, Used | None]:
     """Give a function's value, and what it used."""
-    away = CurrentAway(Facts(*given))
+    away = CurrentAway(given)
     return perform(function, args, kwargs, away), away.used
 
 

@@ -16,12 +16,11 @@ from fanwise.core._away import check_by_name
 from fanwise.core._errors import PoolUnknown
 from fanwise.core._limits import Width
 from fanwise.core._policies import Limit, whole
-from fanwise.core._protocols import Workers
 from fanwise.core._registry import load
 
 if TYPE_CHECKING:
-    from fanwise.core._protocols import Worker
     from fanwise.core._step import Definition
+    from fanwise.core._workers import Worker, Workers
 
 THREADS = 32
 THREAD, PROCESS = "thread", "process"
@@ -45,8 +44,8 @@ class Place:
         if self._executor is None and not self.shares:
             workers = "" if given is None else str(given)
             self._executor = cast("Executor", load("pool", f"{PROCESS}:{workers}:{name}"))
-        lender: object = self._executor
-        self.workers = lender if isinstance(lender, Workers) else None
+        lends = hasattr(self._executor, "lend")
+        self.workers = cast("Workers", self._executor) if lends else None
         self.width = Width(name, Limit(at_once=self._size()))
 
     def _size(self) -> int | None:

@@ -6,14 +6,12 @@ layers and implement these.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Mapping
-    from concurrent.futures import Future
+    from collections.abc import Mapping
 
-    from fanwise.core._away import Facts, Job
     from fanwise.core._call import Call
 
 Listener = "Callable[[CallRow | AttemptRow], None]"
@@ -47,46 +45,6 @@ class Admission(Protocol):
 
     def settle(self, reservation: object, call: Call[Any]) -> None:
         """Correct a reservation, once, when its attempt has ended."""
-
-
-class Worker(Protocol):
-    """One worker of a pool, lent to one attempt."""
-
-    def run(
-        self,
-        function: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        facts: Facts | None,
-    ) -> Job:
-        """Start `function` in it."""
-
-    def kill(self) -> None:
-        """End it at once; the job that it runs ends when it is really dead."""
-
-
-@runtime_checkable
-class Workers(Protocol):
-    """An executor whose workers can be lent and killed; any other `Executor` does without."""
-
-    @property
-    def at_once(self) -> int:
-        """How many workers there are at most."""
-
-    def lend_nowait(self, function: Callable[..., Any]) -> Worker | None:
-        """Give an idle worker that has the module of `function`, if there is one."""
-
-    def lend(self, function: Callable[..., Any]) -> Future[Worker]:
-        """Give a worker that has started and has the module of `function`, in order of asking.
-
-        Cancelled, the future leaves the line.
-        """
-
-    def take_back(self, worker: Any) -> None:  # noqa: ANN401 - one of its own
-        """Take a worker back; a dead one is replaced when it is needed."""
-
-    def close(self) -> None:
-        """End the workers, within a bound; blocks."""
 
 
 class Plan(Protocol):
@@ -164,5 +122,4 @@ class MemoryJournal:
 
 __all__ = [
     "Admission", "Body", "Cache", "Drawn", "Hooks", "Journal", "Listener", "MemoryJournal", "Plan",
-    "Worker", "Workers",
 ]  # fmt: skip

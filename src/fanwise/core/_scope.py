@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from fanwise.core._call import Call
     from fanwise.core._current import Current
     from fanwise.core._hedging import Hedging
-    from fanwise.core._protocols import Worker
     from fanwise.core._run import Run
+    from fanwise.core._workers import Worker
 
 
 class Scope:

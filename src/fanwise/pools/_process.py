@@ -20,7 +20,7 @@ from fanwise.pools._messages import dumps, error_of, loads, name_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from fanwise.core import Facts
+    from fanwise.core._away import Facts
 
 GRACE = 2.0  # seconds for a worker to end of itself when it is told to
 

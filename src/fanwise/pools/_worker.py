@@ -17,7 +17,7 @@ from multiprocessing import process, spawn
 from multiprocessing.connection import Connection
 from typing import Any
 
-from fanwise.core import CurrentAway, Facts, perform, plainly
+from fanwise.core import CurrentAway, perform, plainly
 from fanwise.pools._messages import dumps, failure_of, loads, name_of
 
 OURS = (__file__, plainly.__code__.co_filename)
@@ -93,7 +93,7 @@ def answer_to(message: bytes) -> memoryview | None:
 
 
 def _called(function: Any, args: Any, kwargs: Any, facts: Any) -> memoryview:  # noqa: ANN401
-    away = None if facts is None else CurrentAway(Facts(*facts))
+    away = None if facts is None else CurrentAway(facts)
     try:
         value = perform(function, args, kwargs, away)
     except BaseException as error:  # noqa: BLE001 - goes home
