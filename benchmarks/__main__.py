@@ -9,7 +9,18 @@ from contextlib import chdir
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from benchmarks import awaits, diamonds, fan_outs, imports, maps, streams, uneven, virtual, votes
+from benchmarks import (
+    awaits,
+    diamonds,
+    fan_outs,
+    imports,
+    maps,
+    processes,
+    streams,
+    uneven,
+    virtual,
+    votes,
+)
 from benchmarks._figure import HEADS, Figure, line, machine, markdown
 from benchmarks._measure import Scale
 
@@ -29,6 +40,7 @@ FIGURES: dict[str, Callable[[Scale], Iterator[Figure]]] = {
     "fan_map_record": maps.size,
     "stream": streams.read,
     "stream_list": streams.awaited,
+    "processes": processes.tasks,
     "virtual": virtual.plain,
     "virtual_policies": virtual.armed,
     "vote": votes.rule,

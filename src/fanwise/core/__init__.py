@@ -3,6 +3,15 @@
 Standard library only. The layers above import from here; users import from `fanwise`.
 """
 
+from fanwise.core._away import (
+    CurrentAway,
+    Job,
+    module_of,
+    perform,
+    plainly,
+    reduced,
+    refuse_while_importing,
+)
 from fanwise.core._blocking import watch
 from fanwise.core._breaker import BreakerStatistics
 from fanwise.core._call import Call
@@ -26,11 +35,16 @@ from fanwise.core._errors import (
     NotCanonical,
     NotDone,
     NotEnough,
+    PoolError,
+    PoolUnknown,
     RecordDamaged,
+    RemoteError,
     StepTimedOut,
     StrayCancel,
     StreamTaken,
     TimedOut,
+    WorkerDied,
+    WorkerNotStarted,
     WriteRefused,
 )
 from fanwise.core._limits import LimitStatistics
@@ -56,7 +70,6 @@ from fanwise.core._protocols import (
     Journal,
     MemoryJournal,
     Plan,
-    Pool,
 )
 from fanwise.core._races import RaceStatistics
 from fanwise.core._record import (
@@ -89,15 +102,17 @@ from fanwise.core._watchers import LIVE, NO_KWARGS, Ending, Watcher, excuse
 __all__ = [
     "BODY", "CURRENT", "DEADLINE", "LIVE", "NO_KWARGS", "READS_ONLY", "Admission", "AttemptRow",
     "Body", "BoundStep", "BoundStreamStep", "Breaker", "BreakerOpen", "BreakerStatistics", "Cache",
-    "Call", "CallDropped", "CallRow", "CallSkipped", "CircularWait", "Current", "DeadlinePassed",
-    "Decorator", "Drawn", "Effect", "Ending", "FanIn", "FanwiseError", "Header", "Hedge",
-    "HedgeStatistics", "Hooks", "IdentityClash", "Journal", "Landed", "Limit", "LimitError",
-    "LimitHeld", "LimitStatistics", "LimitUnknown", "LoopBlocked", "MemoryJournal", "NotCanonical",
-    "NotDone", "NotEnough", "Outcome", "Plan", "Policy", "Pool", "RaceStatistics", "Record",
-    "RecordDamaged", "Retry", "Run", "RunRecord", "Runtime", "RuntimeStatistics", "Scope",
-    "Status", "Step", "StepTimedOut", "StrayCancel", "Stream", "StreamCall", "StreamStep",
-    "StreamTaken", "TimedOut", "Timeout", "TimerQueue", "Watcher", "WriteRefused", "__version__",
+    "Call", "CallDropped", "CallRow", "CallSkipped", "CircularWait", "Current", "CurrentAway",
+    "DeadlinePassed", "Decorator", "Drawn", "Effect", "Ending", "FanIn", "FanwiseError", "Header",
+    "Hedge", "HedgeStatistics", "Hooks", "IdentityClash", "Job", "Journal", "Landed", "Limit",
+    "LimitError", "LimitHeld", "LimitStatistics", "LimitUnknown", "LoopBlocked", "MemoryJournal",
+    "NotCanonical", "NotDone", "NotEnough", "Outcome", "Plan", "Policy", "Pool", "PoolError",
+    "PoolUnknown", "RaceStatistics", "Record", "RecordDamaged", "RemoteError", "Retry", "Run",
+    "RunRecord", "Runtime", "RuntimeStatistics", "Scope", "Status", "Step", "StepTimedOut",
+    "StrayCancel", "Stream", "StreamCall", "StreamStep", "StreamTaken", "TimedOut", "Timeout",
+    "TimerQueue", "Watcher", "WorkerDied", "WorkerNotStarted", "WriteRefused", "__version__",
     "as_step", "ask", "at_least", "begin", "current", "current_runtime", "deadline", "digest_of",
-    "excuse", "leave", "line_of", "name_of", "note", "plain_function", "read_records", "run",
-    "step", "waiting_call", "watch", "whole",
+    "excuse", "leave", "line_of", "module_of", "name_of", "note", "perform", "plain_function",
+    "plainly", "read_records", "reduced", "refuse_while_importing", "run", "step", "waiting_call",
+    "watch", "whole",
 ]  # fmt: skip

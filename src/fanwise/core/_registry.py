@@ -17,6 +17,7 @@ TABLE: Final[dict[str, dict[str, str]]] = {
         "digest": "fanwise.cli._digest:command",
     },
     "model": {"local:extractive": "fanwise.providers:extractive"},
+    "pool": {"process": "fanwise.pools:process_pool"},
 }
 
 

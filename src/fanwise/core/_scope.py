@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
     from fanwise.core._attempts import Execution
     from fanwise.core._call import Call
+    from fanwise.core._current import Current
     from fanwise.core._hedging import Hedging
     from fanwise.core._protocols import Body
     from fanwise.core._run import Run
     from fanwise.core._timers import TimerQueue
+    from fanwise.core._workers import Worker
 
 
 class Scope:
@@ -93,7 +95,7 @@ class Attempt:
 
     __slots__ = ("abandoned", "counts", "debt", "digests", "execution", "hedge",
                  "hedging", "number", "scope", "slow", "started", "task",
-                 "timed_out", "timer")  # fmt: skip
+                 "timed_out", "timer", "worker")  # fmt: skip
 
     debt: int
     digests: bool
@@ -105,6 +107,7 @@ class Attempt:
     number: int
     scope: Scope
     slow: bool  # set by streams: the wait for an item was cut short
+    worker: Worker  # lent to it, where its pool lends
 
     def __init__(self, scope: Scope, *, keeps: bool) -> None:
         """Prepare an attempt; it `keeps` its children where another may take them over."""
@@ -140,6 +143,7 @@ class Attempt:
 CURRENT: ContextVar[Scope | Attempt | None] = ContextVar("fanwise_current", default=None)
 DEADLINE: ContextVar[float | None] = ContextVar("fanwise_deadline", default=None)
 BODY: ContextVar[Body | None] = ContextVar("fanwise_body", default=None)  # of runs opened here
+AWAY: ContextVar[Current | None] = ContextVar("fanwise_away", default=None)  # in other processes
 READS_ONLY: ContextVar[str | None] = ContextVar("fanwise_reads_only", default=None)
 
 

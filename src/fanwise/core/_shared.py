@@ -9,7 +9,6 @@ import time
 from asyncio import BaseEventLoop
 from collections import deque
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,8 @@ from fanwise.core._hedge_state import HedgeState
 from fanwise.core._hedging import send_hedge
 from fanwise.core._items import interrupt_item
 from fanwise.core._limits import Width
-from fanwise.core._policies import Limit, Policy
+from fanwise.core._policies import Limit, Policy, check_pool
+from fanwise.core._pools import Pools
 from fanwise.core._protocols import Hooks
 from fanwise.core._races import Races
 from fanwise.core._timed import interrupt
@@ -32,16 +32,17 @@ from fanwise.core._watchers import is_below, waiting_for, watchers_of
 if TYPE_CHECKING:
     import concurrent.futures
     from collections.abc import Callable, Iterator
+    from concurrent.futures import Executor
 
     from fanwise.core._blocking import Block, LoopWatch
     from fanwise.core._call import Call
     from fanwise.core._contents import Record
     from fanwise.core._policies import Breaker, Hedge
-    from fanwise.core._protocols import Plan, Pool
+    from fanwise.core._pools import Place
+    from fanwise.core._protocols import Plan
     from fanwise.core._step import Definition
 
 log = logging.getLogger("fanwise")
-THREADS = 32
 STUBBORN_AFTER = 1.0
 SCHEDULE = frozenset({"at_once", "need", "enough", "within", "stagger", "arity", "stop_at", "wave"})
 
@@ -49,13 +50,14 @@ SCHEDULE = frozenset({"at_once", "need", "enough", "within", "stagger", "arity",
 class Outfit:
     """What one step uses of a runtime, looked up once."""
 
-    __slots__ = ("breaker", "first", "hedges", "idle", "only", "timeouts", "widths")
+    __slots__ = ("breaker", "first", "hedges", "idle", "only", "place", "timeouts", "widths")
 
     breaker: BreakerState | None
     first: TimerQueue | None  # for the first item of a stream, `idle` for each next one
     hedges: HedgeState | None
     idle: TimerQueue | None
     only: Width | None
+    place: Place | None
     timeouts: TimerQueue | None
     widths: tuple[tuple[Width, str], ...]
 
@@ -65,10 +67,13 @@ class Outfit:
         breaker: BreakerState | None,
         timeouts: TimerQueue | None,
         hedges: HedgeState | None,
+        place: Place | None = None,
     ) -> None:
-        """Keep the limits with the kind of wait for each, the breaker, the timers."""
+        """Keep the limits with the kind of wait for each, the breaker, the timers, the pool."""
         self.widths = widths
-        self.only = widths[0][0] if len(widths) == 1 else None
+        lent = place is not None and place.workers is not None
+        self.only = widths[0][0] if len(widths) == 1 and not lent else None
+        self.place = place
         self.breaker = breaker
         self.timeouts = timeouts
         self.hedges = hedges
@@ -91,7 +96,12 @@ class Shared:
     untimed: bool
     driving: bool
 
-    def __init__(self, limits: Mapping[str, Limit] | None, plan: Plan | None) -> None:
+    def __init__(
+        self,
+        limits: Mapping[str, Limit] | None,
+        plan: Plan | None,
+        pools: Mapping[str, Executor | int] | None = None,
+    ) -> None:
         """Take definitions; nothing is made before a call asks for it."""
         check_limits(limits)
         self.definitions = limits
@@ -116,12 +126,12 @@ class Shared:
         self.driving = False
         self._policies: dict[Definition[Any], Policy] = {}
         self._schedules: dict[str, Mapping[str, Any]] = {}
-        self._executor: ThreadPoolExecutor | None = None
         self.races = Races()
-        self.abandoned: set[concurrent.futures.Future[Any]] = set()
         self.contents: Record | None = None
         self.noting = False
         self.blocked: dict[Call[Any], Block] = {}
+        self.pools = Pools(pools)
+        self.pool_waits: dict[str, dict[Call[Any], None]] = {}
 
     def use_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Take the clock of `loop`; on the virtual clock there are no threads."""
@@ -130,7 +140,7 @@ class Shared:
         plain = getattr(type(loop), "time", None) is BaseEventLoop.time
         self.time = time.monotonic if plain else loop.time
         if not getattr(loop, "virtual", False):
-            self.threads = Width("threads", Limit(at_once=THREADS))
+            self.threads = self.pools.place(None).width
         watched = self.threads is not None and not self.untimed
         self.watch = watch(loop) if watched else watch_of(loop)
         if self.watch is not None:
@@ -214,8 +224,9 @@ class Shared:
         widths: list[tuple[Width, str]] = []
         if policy.limit is not None:
             widths.append((self.width(policy.limit), "limit"))
-        if not step.inline and not step.streams and self.threads is not None:
-            widths.append((self.threads, "pool"))
+        place = self._place(step, policy)
+        if place is not None:
+            widths.append((place.width, "pool"))
         breaker = None if policy.breaker is None else self.breaker(step.name, policy.breaker)
         timeouts = hedges = None
         if not self.untimed:
@@ -223,7 +234,7 @@ class Shared:
                 timeouts = self._queue(self._timeouts, policy.seconds, interrupt)
             if policy.hedge is not None:
                 hedges = self.hedge_state(step.name, policy.hedge)
-        found = self.outfits[step] = Outfit(tuple(widths), breaker, timeouts, hedges)
+        found = self.outfits[step] = Outfit(tuple(widths), breaker, timeouts, hedges, place)
         if step.streams and not self.untimed:
             found.first, found.idle = self._pace(policy.first), self._pace(policy.idle)
         return found
@@ -238,6 +249,17 @@ class Shared:
 
     def _pace(self, seconds: float | None) -> TimerQueue | None:
         return None if seconds is None else self._queue(self._paces, seconds, interrupt_item)
+
+    def _place(self, step: Definition[Any], policy: Policy) -> Place | None:
+        """Give the pool of a plain function; on the virtual clock it runs inline."""
+        if step.inline or step.streams:
+            return None
+        self.pools.check(policy.pool)
+        if self.threads is None:
+            return None
+        place = self.pools.place(policy.pool)
+        place.check(step)
+        return place
 
     def _queue(
         self, queues: dict[float, TimerQueue], length: float, action: Callable[[Any], None]
@@ -267,6 +289,7 @@ class Shared:
             plain = step.pattern is not None or not found
             policy = step.policy if plain else step.policy.changed(dict(found or {}))
             policy.check_pace(step.name, streams=step.streams)
+            check_pool(step.name, policy, inline=step.inline or step.streams)
             self._policies[step] = policy
         return policy
 
@@ -282,18 +305,10 @@ class Shared:
             self._schedules[name] = found
         return found
 
-    def executor(self) -> Pool:
-        """Give the threads for plain functions: the runtime's own, where no pool was given."""
-        if self.hooks.pool is not None:
-            return self.hooks.pool
-        if self._executor is None:
-            self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="fanwise")
-        return self._executor
-
-    def abandon(self, future: concurrent.futures.Future[Any]) -> None:
-        """Remember a function that cannot be stopped until it ends."""
-        self.abandoned.add(future)
-        future.add_done_callback(self.abandoned.discard)
+    @property
+    def abandoned(self) -> set[concurrent.futures.Future[Any]]:
+        """Functions that go on though nobody waits for them."""
+        return self.pools.abandoned
 
     def note_at_end(self, call: Call[Any], block: Block) -> None:
         """Keep that a call blocks the loop, for its row; safe from another thread."""
@@ -313,15 +328,14 @@ class Shared:
         return facts
 
     def close_shared(self) -> None:
-        """Stop timers and threads; blocks while an abandoned function runs."""
+        """Stop timers, threads and workers; blocks while an abandoned function runs."""
         if self.watch is not None:
             self.watch.leave(self)  # type: ignore[arg-type] # as above
         stubborn = [] if self._stubborn is None else [self._stubborn]
         queues = (*self._timeouts.values(), *self._hedges.values(), *self._paces.values())
         for queue in (*queues, *stubborn):
             queue.close()
-        if self._executor is not None:
-            self._executor.shutdown(wait=True)
+        self.pools.close()
 
 
 def check_limits(limits: object) -> None:

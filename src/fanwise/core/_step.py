@@ -22,7 +22,7 @@ from typing import (
 from fanwise.core._call import Call
 from fanwise.core._errors import WriteRefused
 from fanwise.core._identity import identified
-from fanwise.core._policies import Policy
+from fanwise.core._policies import Policy, check_pool
 from fanwise.core._scope import READS_ONLY
 from fanwise.core._streams import StreamCall
 from fanwise.core._watchers import excuse
@@ -69,6 +69,7 @@ class Definition(Generic[R_co]):
             getattr(function, "__call__", None)  # noqa: B004 - an object whose call is a coroutine
         )
         self.writes = policy.effect == "write"
+        check_pool(name, policy, inline=self.inline or self.streams)
         self.owns_arguments = False  # True where it was made around one awaitable
         self.parameters = _positional(function)
         if pattern is None:
@@ -113,10 +114,11 @@ class Step(Definition[R_co], Generic[P, R_co]):
         hedge: Hedge | None = UNSET,
         limit: str | None = UNSET,
         breaker: Breaker | None = UNSET,
+        pool: str | None = UNSET,
     ) -> Self:
         """Give the same step under another policy; what is not named stays."""
         given: dict[str, Any] = {"timeout": timeout, "retry": retry, "hedge": hedge}
-        given |= {"limit": limit, "breaker": breaker}
+        given |= {"limit": limit, "breaker": breaker, "pool": pool}
         changes = {name: value for name, value in given.items() if value is not UNSET}
         return type(self)(self.function, self.name, self.policy.changed(changes), self.pattern)
 
@@ -229,6 +231,7 @@ def step(
     breaker: Breaker | None = None,
     effect: Effect = "read",
     keyed: bool = False,
+    pool: str | None = None,
     key: Callable[..., object] | None = None,
     version: int | str = 1,
     role: str = "work",
@@ -238,13 +241,13 @@ def step(
 ) -> Any:
     """Make a step of a function: `@step`, `@step(timeout=...)`, or `step(f)` for one not yours.
 
-    An `async def` runs on the loop, a plain `def` in a thread; an async generator makes a stream.
-    `timeout` bounds one attempt, in seconds from its admission; `Timeout(30.0, first=2.0,
-    idle=1.0)` bounds a stream's waits for items too. `retry`, `hedge`, `breaker` are policies;
-    `limit` names what is shared with other steps. `effect="write"` says that it acts on the world;
-    `keyed=True` that its target honours `current().idempotency_key`. `key` gives what counts of the
-    arguments for the call's identity; `version` belongs to it. `role` says what the call is for in
-    reports.
+    An `async def` runs on the loop, a plain `def` in a thread, or in the pool that `pool` names:
+    "process" is for processor work. An async generator makes a stream. `timeout` bounds one
+    attempt, in seconds from its admission; `Timeout(30.0, first=2.0, idle=1.0)` bounds a stream's
+    waits for items too. `retry`, `hedge`, `breaker` are policies; `limit` names what is shared with
+    other steps. `effect="write"` says that it acts on the world; `keyed=True` that its target
+    honours `current().idempotency_key`. `key` gives what counts of the arguments for the call's
+    identity; `version` belongs to it. `role` says what the call is for in reports.
     """
 
     def wrap(function: Callable[..., Any]) -> Step[..., Any]:
