@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 TABLE: Final[dict[str, dict[str, str]]] = {
     "command": {"digest": "fanwise.cli._digest:command"},
+    "document": {
+        "pdfium": "fanwise.documents._pdfium:reader",
+        "pypdf": "fanwise.documents._pypdf:reader",
+    },
     "model": {"local:extractive": "fanwise.providers:extractive"},
 }
 
