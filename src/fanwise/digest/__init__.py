@@ -4,12 +4,14 @@ from fanwise.digest._digest import digest
 from fanwise.digest._job import limits
 from fanwise.digest._json import to_data
 from fanwise.digest._markdown import to_markdown
+from fanwise.digest._shape import Shape
 from fanwise.digest._values import Digest, Missing, Part, Statement
 
 __all__ = [
     "Digest",
     "Missing",
     "Part",
+    "Shape",
     "Statement",
     "digest",
     "limits",

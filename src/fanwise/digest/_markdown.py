@@ -14,7 +14,8 @@ def to_markdown(digest: Digest) -> str:
     """Write a digest as Markdown, at most 80 columns wide where words allow it.
 
     Sections stand in the order of their best statement, statements in the order of the
-    document. Each is followed by its place: file, and character offsets from 0.
+    document. Each is followed by its place: file, character offsets from 0, and of HTML and PDF the
+    line or page.
     """
     lines = [f"# {' '.join(digest.task.split())}", ""]
     lines.extend(_wrapped(_origin(digest)))
