@@ -111,7 +111,11 @@ def test_the_limits_hold_and_the_tree_has_the_calls_of_its_arity():
     async def limited():
         async with Runtime(limits=limits(3)) as runtime:
             call = digest(
-                ["x.txt"], "t", by=echo, library=Memory({"x.txt": text.encode()}), shape=Shape(size_tokens=10)
+                ["x.txt"],
+                "t",
+                by=echo,
+                library=Memory({"x.txt": text.encode()}),
+                shape=Shape(size_tokens=10),
             )
             return await runtime.run(call)
 

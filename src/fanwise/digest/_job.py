@@ -70,7 +70,7 @@ class Job:
         """Find the documents, reduce each, reduce them all."""
         within = self.shape.within
         until = None if within is None else asyncio.get_running_loop().time() + within
-        return await replace(self, until=until)._digested(places)
+        return await replace(self, until=until).digested(places)
 
     @step(name="find")
     def find(self, places: tuple[str, ...]) -> Found:
@@ -147,7 +147,8 @@ class Job:
         self._tell(asked)
         return joined([*parts, asked], chosen or in_turn(parts, most, self.task))
 
-    async def _digested(self, places: tuple[str, ...]) -> Digest:
+    async def digested(self, places: tuple[str, ...]) -> Digest:
+        """Do the work of `digest`, once it is known until when."""
         try:
             found = await self.find(places)
         except CallSkipped:
@@ -215,7 +216,9 @@ class Job:
         if root is not None and root.answered == sum(part.answered for part in done):
             return joined([root, Part(missing=gaps)], root.statements)
         unmerged = (Missing(f"merge below {names[0]}", _UNMERGED),)
-        return joined([*done, Part(missing=gaps or unmerged)], in_turn(done, self.shape.most, self.task))
+        return joined(
+            [*done, Part(missing=gaps or unmerged)], in_turn(done, self.shape.most, self.task)
+        )
 
     async def _root(self, calls: list[Call[Part]]) -> Part | None:
         """Give the root of the tree, or None where it failed or was not started."""

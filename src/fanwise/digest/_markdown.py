@@ -35,7 +35,10 @@ def _origin(digest: Digest) -> str:
     how = f"Extractive: quoted by {digest.model} from {read}, nothing rewritten."
     if digest.complete:
         return f"*{how}*"
-    return f"*{how}* **Incomplete: {_count(len(part.missing), 'part')} missing, named below.**"
+    missing = f"**Incomplete: {_count(len(part.missing), 'part')} missing, named below.**"
+    if digest.enough or not part.documents:
+        return f"*{how}* {missing}"
+    return f"*{how}* {missing} **Too little: {_count(digest.needed, 'document')} needed.**"
 
 
 def _nothing(digest: Digest) -> str:

@@ -33,5 +33,7 @@ class Shape:
             if value < least:
                 raise ValueError(f"{name}={value!r} is too small; it must be at least {least}")
         if self.within is not None and not 0 <= self.within < math.inf:
-            raise ValueError(f"within={self.within!r} is no time; give seconds from 0, or None")
+            raise ValueError(
+                f"within={self.within!r} is no length of time; give seconds, at least 0"
+            )
         check_quorum("need", self.need)

@@ -60,8 +60,8 @@ class Part:
     """What is known of some chunks: their best statements, the best first.
 
     `answered` of `chunks` chunks of `documents` documents went into it, of `digested`
-    documents one chunk at least; `asked` counts the questions to the model, `dropped` the lines of answers that could not be found in their
-    passage and so are not shown.
+    documents one chunk at least; `asked` counts the questions to the model, `dropped` the
+    lines of answers that could not be found in their passage and so are not shown.
     """
 
     statements: tuple[Statement, ...] = ()

@@ -60,10 +60,12 @@ def _declared(data: bytes) -> str | None:
     found = _XML.match(start) or _META.search(start)
     if found is None:
         return None
+    label = found[1].decode("ascii", errors="replace")
     try:
-        known = codecs.lookup(found[1].decode("ascii", errors="replace"))
+        b"a".decode(
+            label, "replace"
+        )  # refuses unknown names, and codecs that are no encodings of text
     except LookupError:
         return None
-    if not known._is_text_encoding:  # type: ignore[attr-defined]  # noqa: SLF001
-        return None
-    return _AS_THE_STANDARD_SAYS.get(known.name, known.name)
+    known = codecs.lookup(label).name
+    return _AS_THE_STANDARD_SAYS.get(known, known)

@@ -14,8 +14,10 @@ from fanwise.documents._restructured import RESTRUCTURED
 _BY_NAME: Final = {form.name: form for form in (MARKDOWN, RESTRUCTURED, HTML, PDF, PLAIN)}
 _BY_SUFFIX: Final = {suffix: form for form in _BY_NAME.values() for suffix in form.suffixes}
 _MARKS: Final = re.compile(rb"^(?:#{1,6}[ \t]+\S|```)", re.MULTILINE)
-_HTML: Final = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b",
-                          re.DOTALL | re.IGNORECASE)  # fmt: skip
+_HTML: Final = re.compile(
+    rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b",
+    re.DOTALL | re.IGNORECASE,
+)
 _SAMPLE: Final = 64 * 1024
 
 FORMATS: Final = tuple(sorted(_BY_NAME))

@@ -50,6 +50,7 @@ _INVISIBLE: Final = frozenset("\u200b\xad")
 _WORD: Final = re.compile(r"[^ \t\n\r\f\xa0\u200b\xad]+|\n|[ \t\r\f\xa0\u200b\xad]+")
 _CODE_LINE: Final = re.compile(r"[^\n]*\n|[^\n]+")
 _SIGNS: Final = frozenset("¶§#🔗")
+_UNFINISHED: Final = re.compile(r"<[a-zA-Z/!?][^<>]*\Z")
 _FENCE: Final = re.compile(r"`{3,}")
 _LONGEST_CELL: Final = 200
 
@@ -82,7 +83,7 @@ class _Piece:
 def extract(source: str) -> Extracted:
     """Give the text of an HTML page; never raises, whatever the page is."""
     page = _Page()
-    page.feed(source)
+    page.feed(_UNFINISHED.sub("", source))
     page.close()
     pieces = page.finished()
     kept = [piece for piece in pieces if piece.kept]
@@ -127,11 +128,11 @@ class _Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Open an element, and a block where it begins one."""
-        self._imply(tag)
         if tag == "br":
             self._break()
         if tag in _BLOCKS:
             self._put_away()
+        self._imply(tag)
         if tag not in _VOID:
             self._push(tag, dict(attrs))
         if tag in _BLOCKS:

@@ -36,6 +36,7 @@ _EDGE: Final = 2
 _FEWEST_PAGES: Final = 3
 _SAME_HEIGHT: Final = 3.0
 _LONGEST_HEADING: Final = 120
+_FEWEST_LETTERS: Final = 3
 _LARGER: Final = 1.1
 _BOLDER: Final = 100
 _MOST_LEVELS: Final = 6
@@ -163,31 +164,31 @@ def _blocks(placed: list[_Placed], body: _Type) -> Iterator[list[_Placed]]:
 
 def _parts(held: list[_Placed], new: _Placed, body: _Type) -> bool:
     """Tell whether a paragraph ends before this line."""
-    last = held[-1]
-    before, line = last.line, new.line
-    if "..." in (before.text[-12:-4], line.text[-12:-4]) or " ... " in before.text + line.text:
-        return True
+    before, line = held[-1].line, new.line
     if before.hyphen:
         return False
-    if _BULLET.match(line.text) or _differ(before, line, body):
+    leads = " ... " in before.text + line.text
+    if leads or _BULLET.match(line.text) or _differ(before, line, body):
         return True
     ended = _ENDED.search(before.text) is not None
-    if last.page != new.page:
+    other_page = held[-1].page != new.page
+    if other_page or before.base - line.base < -line.size:  # another page or column
         return ended or not line.text[0].islower()
     if not line.size:
         return ended and len(before.text) < 0.75 * max(len(each.line.text) for each in held)
-    fall = before.base - line.base
-    if fall < -line.size:  # the next column
-        return ended or not line.text[0].islower()
-    if fall > 1.3 * max(body.leading, 1.1 * line.size):
-        return True
-    if before.left - line.left > (0.7 if len(held) > 1 else 2.2) * line.size:
-        return True
-    indented = line.left > before.left + 0.7 * line.size
-    if indented and not (len(held) == 1 and _BULLET.match(before.text)):
-        return True
     short = before.right < body.right - 5 * line.size
-    return ended and short
+    return (ended and short) or _stands_off(held, line, body)
+
+
+def _stands_off(held: list[_Placed], line: Line, body: _Type) -> bool:
+    """Tell whether a line stands lower than the next one would, or is indented or outdented."""
+    before = held[-1].line
+    if before.base - line.base > 1.3 * max(body.leading, 1.1 * line.size):
+        return True
+    shift = (line.left - before.left) / line.size
+    if len(held) > 1:
+        return abs(shift) > 0.7
+    return shift < -2.2 or (shift > 0.7 and not _BULLET.match(before.text))
 
 
 def _differ(one: Line, two: Line, body: _Type) -> bool:
@@ -204,12 +205,14 @@ def _is_heading(block: list[_Placed], body: _Type) -> bool:
     line = block[0].line
     stands_out = line.size >= _LARGER * body.size or line.weight >= body.weight + _BOLDER
     letters = sum(map(str.isalpha, text))
+    opens = next((c for c in text if c.isalnum()), "a")
     return (
         bool(body.size)
         and stands_out
         and line.size >= 0.95 * body.size
         and len(text) <= _LONGEST_HEADING
-        and letters * 2 >= len(text)
+        and letters >= max(_FEWEST_LETTERS, len(text) // 2)
+        and not opens.islower()  # a label of a figure, as a rule
         and text[-1] not in ".,;:"
     )
 

@@ -15,6 +15,7 @@ from fanwise.documents._values import Document, Gap, Raw, Reason
 
 _OPENING: Final = b"%PDF-"
 _CLOSING: Final = b"%%EOF"
+_NO_PAGES: Final = b"/Count 0"
 _SEARCHED: Final = 1024
 _INSTALL: Final = "PDF needs: pip install 'fanwise[pdf]'"
 _READERS: Final = ("pdfium", "pypdf")
@@ -41,13 +42,16 @@ def _with(readers: Sequence[str], name: str, data: bytes) -> Document | Gap:
     complaint = ""
     for reader in readers:
         try:
-            return _document(name, data, _pages(reader, data))
+            pages = _pages(reader, data)
         except ImportError:
             return Gap(name, Reason.MISSING_EXTRA, _INSTALL)
         except Locked:
             return Gap(name, Reason.PASSWORD, "it opens with a password only")
         except Unreadable as error:
             complaint = complaint or str(error)
+        else:
+            if pages or not complaint or _NO_PAGES in data:
+                return _document(name, data, pages)
     if _is_cut_off(data):
         return Gap(name, Reason.TRUNCATED, f"no end-of-file mark; {complaint}")
     return Gap(name, Reason.DAMAGED, complaint)

@@ -15,7 +15,13 @@ _LOCK: Final = Lock()
 _HYPHENS: Final = (0x02, 0xFFFE)
 _ENDS: Final = (0x0A, *_HYPHENS)
 _PICTURE: Final = (raw.FPDF_PAGEOBJ_IMAGE,)
+_LOCKED: Final = b"/Encrypt"
 _DEPTH: Final = 3
+_COMPLAINTS: Final = {
+    raw.FPDF_ERR_FORMAT: "data format error",
+    raw.FPDF_ERR_SECURITY: "unknown encryption",
+    raw.FPDF_ERR_PAGE: "content error",
+}
 
 
 def reader(_address: str) -> Callable[[bytes], list[Page]]:
@@ -29,15 +35,20 @@ def _pages(data: bytes) -> list[Page]:
         try:
             document = pypdfium2.PdfDocument(data)
         except pypdfium2.PdfiumError as error:
-            if error.err_code == raw.FPDF_ERR_PASSWORD:
+            # Its code may be that of an earlier file: a lock must stand in this one too.
+            if error.err_code == raw.FPDF_ERR_PASSWORD and _LOCKED in data:
                 raise Locked from error
-            raise Unreadable(f"pdfium: {error}") from error
+            raise Unreadable(_complaint(error)) from error
         try:
             return [_page(document, number) for number in range(len(document))]
         except pypdfium2.PdfiumError as error:
-            raise Unreadable(f"pdfium: {error}") from error
+            raise Unreadable(_complaint(error)) from error
         finally:
             document.close()
+
+
+def _complaint(error: pypdfium2.PdfiumError) -> str:
+    return f"pdfium: {_COMPLAINTS.get(error.err_code, str(error).lower())}"
 
 
 def _page(document: pypdfium2.PdfDocument, number: int) -> Page:

@@ -20,14 +20,18 @@ def reader(_address: str) -> Callable[[bytes], list[Page]]:
 def _pages(data: bytes) -> list[Page]:
     """Read all pages; raise Locked or Unreadable."""
     try:
-        document = pypdf.PdfReader(BytesIO(data))
-        if document.is_encrypted and not document.decrypt(""):
-            raise Locked
-        return [_page(page) for page in document.pages]
+        return _read(data)
     except Locked:
         raise
-    except Exception as error:  # noqa: BLE001 - damage surfaces in it as errors of any kind
+    except Exception as error:  # damage surfaces in it as errors of any kind
         raise Unreadable(f"pypdf: {type(error).__name__}: {error}") from error
+
+
+def _read(data: bytes) -> list[Page]:
+    document = pypdf.PdfReader(BytesIO(data))
+    if document.is_encrypted and not document.decrypt(""):
+        raise Locked
+    return [_page(page) for page in document.pages]
 
 
 def _page(page: pypdf.PageObject) -> Page:
