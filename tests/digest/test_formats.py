@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from fanwise import Runtime
-from fanwise.digest import Shape, digest, limits, to_data, to_markdown
+from fanwise.digest import Bounds, digest, limits, to_data, to_markdown
 from fanwise.documents import Files, Given, Memory
 from tests.documents.pdfs import STORY, locked, pdf, without_pages
 
@@ -55,7 +55,7 @@ def made(library, places, **more):
 
 
 def test_each_statement_stands_at_its_place(library):
-    found = made(library, [".", "harbour.pdf"], shape=Shape(size_tokens=40))
+    found = made(library, [".", "harbour.pdf"], bounds=Bounds(size_tokens=40))
     assert {s.source for s in found.part.statements} == set(FILES)
     for statement in found.part.statements:
         again = library.read(statement.source)
@@ -104,7 +104,7 @@ def test_a_part_that_is_scanned_is_named_and_the_rest_is_read():
 def test_a_statement_cut_out_of_another_knows_its_own_line():
     text = "<p>The soil is heavy. It keeps\nthe water well.\nAnd it is warm."
     (statement,) = made(
-        Memory({"x.html": text.encode()}), ["x.html"], shape=Shape(most=1)
+        Memory({"x.html": text.encode()}), ["x.html"], bounds=Bounds(most=1)
     ).part.statements
     whole = Memory({"x.html": text.encode()}).read("x.html")
     start = whole.text.index("water") - statement.start

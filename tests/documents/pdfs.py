@@ -6,12 +6,10 @@ from fpdf import FPDF
 from PIL import Image
 from pypdf import PdfReader, PdfWriter
 
-STORY = [
-    "The harbour was built in 1704 by order of the council. It has room for forty ships of "
-    "the larger kind, and for many boats besides, so that it soon became the first of the coast.",
-    "Most of the trade was in timber. The merchants sold it to the islands, where no trees grow, "
-    "and brought back fish, wool and salt.",
-]
+STORY = """\
+The harbour was built in 1704 by order of the council. It has room for forty ships of the larger kind, and for many boats besides, so that it soon became the first of the coast.
+Most of the trade was in timber. The merchants sold it to the islands, where no trees grow, and brought back fish, wool and salt.
+""".splitlines()
 
 
 def pdf(pages, *, head="", foot=False, width=0.0):
@@ -56,7 +54,7 @@ class Book(FPDF):
             self.cell(0, 5, f"Page {self.page_no()}", align="C")
 
 
-def locked(data, password="secret"):
+def locked(data, password="x"):  # noqa: S107 - it locks nothing of worth
     writer = PdfWriter(clone_from=PdfReader(BytesIO(data)))
     writer.encrypt(user_password=password, owner_password="other", algorithm="RC4-128")
     return written(writer)

@@ -4,8 +4,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fanwise.documents import Document, Gap, Memory, Raw, Reason, decode, decode_again, runs_apart
-from fanwise.documents import _pdfium
+from fanwise.documents import (
+    Document,
+    Gap,
+    Memory,
+    Raw,
+    Reason,
+    _pdfium,
+    decode,
+    decode_again,
+    runs_apart,
+)
 from fanwise.documents._page import Line, Page, Unreadable
 from fanwise.documents._pages import extract
 from tests.documents.pdfs import STORY, locked, pdf, without_pages

@@ -19,7 +19,7 @@ from fanwise.cli._summary import Times, summary, times_of
 from fanwise.cli._summary import to_data as times_to_data
 from fanwise.cli._target import Target
 from fanwise.core import excuse
-from fanwise.digest import Digest, Shape, digest, limits, to_data, to_markdown
+from fanwise.digest import Bounds, Digest, digest, limits, to_data, to_markdown
 from fanwise.documents import FORMATS, Reason
 
 _AT_ONCE: Final = 8
@@ -118,9 +118,9 @@ def digest_command(
     target = _target(output)
     progress = Progress(quiet=quiet)
     try:
-        shape = Shape(sentences, chunk_tokens, arity, within, _count(need))
+        bounds = Bounds(sentences, chunk_tokens, arity, within, _count(need))
         places, library = with_input(paths, form)
-        call = digest(places, task or "", by=model, shape=shape, library=library, watch=progress)
+        call = digest(places, task or "", by=model, bounds=bounds, library=library, watch=progress)
     except ValueError as error:
         _refuse(_in_options(str(error)))
     except OSError as error:

@@ -1,17 +1,17 @@
 """Digests of documents: hierarchical map-reduce with the place of every statement."""
 
+from fanwise.digest._bounds import Bounds
 from fanwise.digest._digest import digest
 from fanwise.digest._job import limits
 from fanwise.digest._json import to_data
 from fanwise.digest._markdown import to_markdown
-from fanwise.digest._shape import Shape
 from fanwise.digest._values import Digest, Missing, Part, Statement
 
 __all__ = [
+    "Bounds",
     "Digest",
     "Missing",
     "Part",
-    "Shape",
     "Statement",
     "digest",
     "limits",

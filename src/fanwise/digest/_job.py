@@ -17,8 +17,8 @@ from typing import Final
 
 from fanwise import Call, Limit, NotEnough, current, deadline, fan_out, step, tree_reduce
 from fanwise.digest._apart import decode_apart
+from fanwise.digest._bounds import Bounds
 from fanwise.digest._locate import locate
-from fanwise.digest._shape import Shape
 from fanwise.digest._values import Digest, Missing, Part, Statement, in_turn, joined
 from fanwise.documents import Document, Found, Gap, Library, Origin, Raw, decode, runs_apart
 from fanwise.errors import CallSkipped, DeadlinePassed
@@ -60,7 +60,7 @@ class Job:
 
     task: str
     model: Model
-    shape: Shape
+    bounds: Bounds
     library: Library
     watch: Callable[[Part], None] | None = None
     until: float | None = None
@@ -68,7 +68,7 @@ class Job:
     @step(name="digest")
     async def digest(self, places: tuple[str, ...]) -> Digest:
         """Find the documents, reduce each, reduce them all."""
-        within = self.shape.within
+        within = self.bounds.within
         until = None if within is None else asyncio.get_running_loop().time() + within
         return await replace(self, until=until).digested(places)
 
@@ -114,7 +114,7 @@ class Job:
                 chunk.start,
                 markup,
             )
-            for chunk in chunks(text, self.shape.size_tokens, markup)
+            for chunk in chunks(text, self.bounds.size_tokens, markup)
         ]
         return Cut(passages, Outline(blocks(text, markup)), title, document.origin)
 
@@ -131,7 +131,7 @@ class Job:
     @step(name="merge", limit=_MODEL, role="merge")
     async def merge(self, parts: list[Part]) -> Part:
         """Ask for the best of the statements of several parts."""
-        most = self.shape.most
+        most = self.bounds.most
         before = [statement for part in parts for statement in part.statements]
         if not before:
             return joined(parts, ())
@@ -161,7 +161,7 @@ class Job:
         return self._answer(part, len(found.names) + len(gaps))
 
     def _answer(self, part: Part, found: int) -> Digest:
-        return Digest(self.task, self.model.name, part, found, self.shape.need)
+        return Digest(self.task, self.model.name, part, found, self.bounds.need)
 
     async def _document(self, name: str) -> Document | Gap:
         loaded = await self.read(name)
@@ -181,13 +181,13 @@ class Job:
 
     def _unmerged(self, parts: list[Part], statements: int) -> Part:
         """Take statements in turn, and say so where some are left out."""
-        gaps = (Missing("merge", _UNMERGED),) if statements > self.shape.most else ()
-        chosen = in_turn(parts, self.shape.most, self.task)
+        gaps = (Missing("merge", _UNMERGED),) if statements > self.bounds.most else ()
+        chosen = in_turn(parts, self.bounds.most, self.task)
         return joined([*parts, Part(missing=gaps)], chosen)
 
     async def _quoted(self, cut: Cut) -> Part:
         """Ask about every chunk of a document at once and merge the answers."""
-        most = self.shape.most
+        most = self.bounds.most
         fewer = min(most, max(_FEWEST_A_CHUNK, 2 * most // max(1, len(cut.passages))))
         calls = [self.quote(passage, cut, fewer) for passage in cut.passages]
         names = [_place(passage) for passage in cut.passages]
@@ -217,13 +217,13 @@ class Job:
             return joined([root, Part(missing=gaps)], root.statements)
         unmerged = (Missing(f"merge below {names[0]}", _UNMERGED),)
         return joined(
-            [*done, Part(missing=gaps or unmerged)], in_turn(done, self.shape.most, self.task)
+            [*done, Part(missing=gaps or unmerged)], in_turn(done, self.bounds.most, self.task)
         )
 
     async def _root(self, calls: list[Call[Part]]) -> Part | None:
         """Give the root of the tree, or None where it failed or was not started."""
         try:
-            return (await tree_reduce(self.merge, calls, arity=self.shape.arity)).value
+            return (await tree_reduce(self.merge, calls, arity=self.bounds.arity)).value
         except (NotEnough, CallSkipped):
             return None
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from fanwise import Runtime
-from fanwise.digest import Shape, digest, limits, to_data, to_markdown
+from fanwise.digest import Bounds, digest, limits, to_data, to_markdown
 from fanwise.documents import Memory
 from fanwise.models import Answer, Quote, Usage, write_quotes
 from fanwise.testing import run_virtual
@@ -38,10 +38,10 @@ class Slow:
         return Answer(write_quotes(found), Usage(1, 1, estimated=True), self.name)
 
 
-def made(model, shape, at_once=8, files=FILES):
+def made(model, bounds, at_once=8, files=FILES):
     async def whole():
         async with Runtime(limits=limits(at_once)) as runtime:
-            run = runtime.start(digest(["."], "t", by=model, shape=shape, library=Memory(files)))
+            run = runtime.start(digest(["."], "t", by=model, bounds=bounds, library=Memory(files)))
             found = await run.wait()
             return found, asyncio.get_running_loop().time(), run.record()
 
@@ -56,8 +56,8 @@ def test_the_arity_is_that_of_the_merges():
     text = "\n\n".join(f"Sentence number {n} stands here alone." for n in range(16))
     for arity, merges in ((2, 8 + 4 + 2 + 1), (4, 4 + 1), (16, 1)):
         model = Slow(0)
-        shape = Shape(arity=arity, size_tokens=10)
-        found, _, _ = made(model, shape, files={"x.txt": text.encode()})
+        bounds = Bounds(arity=arity, size_tokens=10)
+        found, _, _ = made(model, bounds, files={"x.txt": text.encode()})
         assert found.part.chunks == 16
         assert found.part.asked == len(model.prompts) == 16 + merges + 1, (
             "one more for the document"
@@ -65,7 +65,7 @@ def test_the_arity_is_that_of_the_merges():
 
 
 def test_when_the_time_is_up_what_is_there_is_given():
-    found, time, _ = made(Slow(1, 1, 100), Shape(within=5))
+    found, time, _ = made(Slow(1, 1, 100), Bounds(within=5))
     assert time == 5
     assert found.part.answered == 2
     assert len(found.part.statements) == 2, "merged without asking"
@@ -77,7 +77,7 @@ def test_when_the_time_is_up_what_is_there_is_given():
 
 def test_no_question_is_asked_after_the_time():
     model = Slow(3)
-    found, time, _ = made(model, Shape(within=5), at_once=1)
+    found, time, _ = made(model, Bounds(within=5), at_once=1)
     assert time == 5
     assert len(model.prompts) == 2
     assert found.part.answered == 1
@@ -85,7 +85,7 @@ def test_no_question_is_asked_after_the_time():
 
 
 def test_a_merge_that_would_take_too_long_is_not_waited_for():
-    found, time, _ = made(Slow(1, 1, 1, 1, 100), Shape(within=5, most=3))
+    found, time, _ = made(Slow(1, 1, 1, 1, 100), Bounds(within=5, most=3))
     assert time == 5
     assert len(found.part.statements) == 3
     assert found.part.answered == 4
@@ -93,21 +93,21 @@ def test_a_merge_that_would_take_too_long_is_not_waited_for():
 
 
 def test_a_merge_that_would_choose_nothing_is_not_missed():
-    found, _, _ = made(Slow(1, 1, 1, 1, 100), Shape(within=5, most=4))
+    found, _, _ = made(Slow(1, 1, 1, 1, 100), Bounds(within=5, most=4))
     assert len(found.part.statements) == 4
     assert found.complete
 
 
 def test_no_time_starts_nothing():
     model = Slow(0)
-    found, time, _ = made(model, Shape(within=0))
+    found, time, _ = made(model, Bounds(within=0))
     assert (time, model.prompts, found.part.documents) == (0, [], 0)
     assert len(found.part.missing) == 4
 
 
 def test_enough_time_changes_nothing():
-    found, _, _ = made(Slow(1), Shape(within=100))
-    assert found == made(Slow(1), Shape())[0]
+    found, _, _ = made(Slow(1), Bounds(within=100))
+    assert found == made(Slow(1), Bounds())[0]
     assert found.complete
 
 
@@ -120,7 +120,7 @@ def test_need_counts_the_documents_that_were_found(need, needed, enough):
     files = dict(FILES)
     files["onion.txt"] = b"\0"
     files["empty.md"] = b""
-    found, _, _ = made(Slow(0), Shape(need=need), files=files)
+    found, _, _ = made(Slow(0), Bounds(need=need), files=files)
     assert (found.found, found.part.digested) == (5, 3)
     assert (found.needed, found.enough) == (needed, enough)
     data = to_data(found)
@@ -139,7 +139,7 @@ def test_a_document_whose_chunks_all_fail_does_not_count():
                 raise ConnectionError("no route")
             return await super().ask(prompt, max_tokens=max_tokens)
 
-    found, _, _ = made(Failing(0), Shape(need="all"))
+    found, _, _ = made(Failing(0), Bounds(need="all"))
     assert (found.part.documents, found.part.digested, found.enough) == (4, 3, False)
     assert reasons(found) == {"tomato.txt:0-35": "ConnectionError: no route"}
 
@@ -158,4 +158,4 @@ def test_a_document_whose_chunks_all_fail_does_not_count():
 )
 def test_wrong_shapes_are_named(wrong, message):
     with pytest.raises(ValueError, match=message.replace("(", "\\(")):
-        Shape(**wrong)
+        Bounds(**wrong)

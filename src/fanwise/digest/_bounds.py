@@ -1,4 +1,4 @@
-"""How a digest is made: its sizes, its time, and how much of it must be there."""
+"""What a digest is made within: its sizes, its time, and how much of it must be there."""
 
 import math
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ from fanwise.patterns import check_quorum
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """The sizes of a digest; each has a default.
+class Bounds:
+    """The bounds of a digest; each has a default.
 
     `most` is the greatest number of statements; `size_tokens` the size of a chunk,
     estimated; `arity` how many answers a merge takes, at least 2. `within` bounds the
