@@ -14,15 +14,21 @@ from fanwise.core import (
     NotCanonical,
     NotDone,
     NotEnough,
+    PoolError,
+    PoolUnknown,
     RecordDamaged,
+    RemoteError,
     StepTimedOut,
     StrayCancel,
     TimedOut,
+    WorkerDied,
+    WorkerNotStarted,
     WriteRefused,
 )
 
 __all__ = [
     "BreakerOpen", "CallDropped", "CallSkipped", "CircularWait", "DeadlinePassed", "FanwiseError",
     "IdentityClash", "LimitError", "LimitHeld", "LimitUnknown", "NotCanonical", "NotDone",
-    "NotEnough", "RecordDamaged", "StepTimedOut", "StrayCancel", "TimedOut", "WriteRefused",
+    "NotEnough", "PoolError", "PoolUnknown", "RecordDamaged", "RemoteError", "StepTimedOut",
+    "StrayCancel", "TimedOut", "WorkerDied", "WorkerNotStarted", "WriteRefused",
 ]  # fmt: skip

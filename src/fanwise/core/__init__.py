@@ -3,6 +3,16 @@
 Standard library only. The layers above import from here; users import from `fanwise`.
 """
 
+from fanwise.core._away import (
+    CurrentAway,
+    Facts,
+    Job,
+    module_of,
+    perform,
+    plainly,
+    reduced,
+    refuse_while_importing,
+)
 from fanwise.core._breaker import BreakerStatistics
 from fanwise.core._call import Call
 from fanwise.core._canonical import digest_of
@@ -24,10 +34,15 @@ from fanwise.core._errors import (
     NotCanonical,
     NotDone,
     NotEnough,
+    PoolError,
+    PoolUnknown,
     RecordDamaged,
+    RemoteError,
     StepTimedOut,
     StrayCancel,
     TimedOut,
+    WorkerDied,
+    WorkerNotStarted,
     WriteRefused,
 )
 from fanwise.core._limits import LimitStatistics
@@ -52,7 +67,8 @@ from fanwise.core._protocols import (
     Journal,
     MemoryJournal,
     Plan,
-    Pool,
+    Worker,
+    Workers,
 )
 from fanwise.core._record import (
     AttemptRow,
@@ -73,15 +89,17 @@ from fanwise.core._watchers import LIVE, NO_KWARGS, Ending, Watcher, excuse
 
 __all__ = [
     "CURRENT", "DEADLINE", "LIVE", "NO_KWARGS", "READS_ONLY", "Admission", "AttemptRow", "Body",
-    "BoundStep", "Breaker",
-    "BreakerOpen", "BreakerStatistics", "Cache", "Call", "CallDropped", "CallRow", "CallSkipped",
-    "CircularWait", "Current", "DeadlinePassed", "Decorator", "Drawn", "Effect", "Ending",
-    "FanIn", "FanwiseError", "Header", "Hedge", "Hooks", "IdentityClash", "Journal", "Landed",
-    "Limit", "LimitError", "LimitHeld", "LimitStatistics", "LimitUnknown", "MemoryJournal",
-    "NotCanonical", "NotDone", "NotEnough", "Outcome", "Plan", "Policy", "Pool", "Record",
-    "RecordDamaged", "Retry", "Run", "RunRecord", "Runtime", "RuntimeStatistics", "Scope", "Status",
-    "Step", "StepTimedOut", "StrayCancel", "TimedOut", "TimerQueue", "Watcher", "WriteRefused",
-    "__version__", "as_step", "ask", "at_least", "begin", "current", "current_runtime", "deadline",
-    "digest_of", "excuse", "leave", "line_of", "name_of", "note", "plain_function",
-    "read_records", "run", "step", "waiting_call", "whole",
+    "BoundStep", "Breaker", "BreakerOpen", "BreakerStatistics", "Cache", "Call", "CallDropped",
+    "CallRow", "CallSkipped", "CircularWait", "Current", "CurrentAway", "DeadlinePassed",
+    "Decorator", "Drawn", "Effect", "Ending", "Facts", "FanIn", "FanwiseError", "Header",
+    "Hedge", "Hooks", "IdentityClash", "Job", "Journal", "Landed", "Limit", "LimitError",
+    "LimitHeld", "LimitStatistics", "LimitUnknown", "MemoryJournal", "NotCanonical", "NotDone",
+    "NotEnough", "Outcome", "Plan", "Policy", "PoolError", "PoolUnknown", "Record",
+    "RecordDamaged", "RemoteError", "Retry", "Run", "RunRecord", "Runtime", "RuntimeStatistics",
+    "Scope", "Status", "Step", "StepTimedOut", "StrayCancel", "TimedOut", "TimerQueue",
+    "Watcher", "Worker", "WorkerDied", "WorkerNotStarted", "Workers", "WriteRefused",
+    "__version__", "as_step", "ask", "at_least", "begin", "current", "current_runtime",
+    "deadline", "digest_of", "excuse", "leave", "line_of", "module_of", "name_of", "note",
+    "perform", "plain_function", "plainly", "read_records", "reduced", "refuse_while_importing",
+    "run", "step", "waiting_call", "whole",
 ]  # fmt: skip

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from fanwise.core._call import Call
     from fanwise.core._limits import Width
     from fanwise.core._policies import Policy
+    from fanwise.core._pools import Place
+    from fanwise.core._protocols import Worker, Workers
     from fanwise.core._scope import Scope
     from fanwise.core._shared import Outfit
 
@@ -224,6 +226,9 @@ class Execution:
                 if not width.take_nowait():
                     await self.wait_turn(width, kind)
                 taken.append(width)
+            place = self.outfit.place
+            if place is not None and place.workers is not None:
+                attempt.worker = await self.wait_for_worker(attempt, place, place.workers)
         except BaseException:
             for width in taken:
                 width.give()
@@ -234,7 +239,9 @@ class Execution:
         """Wait in line, visibly."""
         call = self.call
         began = call.run.time()
-        waiting = call.run.runtime.limit_waits.setdefault(width.name, {})
+        runtime = call.run.runtime
+        lines = runtime.pool_waits if kind == "pool" else runtime.limit_waits
+        waiting = lines.setdefault(width.name, {})
         waiting[call] = None
         try:
             await width.wait_turn()
@@ -242,11 +249,39 @@ class Execution:
             del waiting[call]
             add_wait(call, kind, call.run.time() - began)
 
+    async def wait_for_worker(self, attempt: Attempt, place: Place, workers: Workers) -> Worker:
+        """Give the worker of a slot, once it has started and has the function's module."""
+        call = self.call
+        worker = workers.lend_nowait(call.step.function)
+        if worker is not None:
+            return worker
+        lent = workers.lend(call.step.function)
+        began = call.run.time()
+        try:
+            if not lent.done():
+                waiting = call.run.runtime.pool_waits.setdefault(place.name, {})
+                waiting[call] = None
+                try:
+                    await asyncio.wrap_future(lent, loop=call.run.runtime.loop)
+                finally:
+                    waiting.pop(call, None)  # a hedge of the same call may have waited beside it
+                    add_wait(call, "pool", call.run.time() - began)
+            return lent.result()
+        except CancelledError:
+            place.forgo(lent)
+            raise
+        except Exception:
+            call.attempts = attempt.number = call.attempts + 1  # or a retry would never end
+            raise
+
     def give_slots(self, attempt: Attempt) -> None:
         """Give the slots back, when the attempt has really ended."""
         if not attempt.hedge:
             self.call.holds = None
         if attempt.abandoned is None:
+            place = self.outfit.place
+            if place is not None and place.workers is not None:
+                place.workers.take_back(attempt.worker)
             for width, _ in self.outfit.widths:
                 width.give()
         else:

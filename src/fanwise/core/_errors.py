@@ -10,6 +10,11 @@ FanwiseError
 ├── LimitError
 │   ├── LimitHeld        a call asks for a width which an ancestor holds
 │   └── LimitUnknown     no definition for the name under an explicit Runtime
+├── PoolError
+│   ├── PoolUnknown      a step names a pool that the runtime does not have
+│   ├── WorkerNotStarted a worker process ended before it could take any call
+│   └── WorkerDied       a worker process ended while it ran the call
+├── RemoteError          stands for an exception of a worker that cannot be brought over
 ├── WriteRefused         a write where only reads may be: in a race, or without a digest
 ├── NotDone              raised by a step: the write did certainly not happen
 ├── NotCanonical         an argument that cannot be part of a call's identity
@@ -86,6 +91,37 @@ class LimitHeld(LimitError):
 
 class LimitUnknown(LimitError):
     """A step names a limit that the explicit `Runtime` does not define."""
+
+
+class PoolError(FanwiseError):
+    """A pool cannot do what is asked of it."""
+
+
+class PoolUnknown(PoolError):
+    """A step names a pool that its runtime does not have."""
+
+
+class WorkerNotStarted(PoolError):
+    """A worker process ended before it could take any call; never retried."""
+
+
+class WorkerDied(PoolError):
+    """A worker process ended while it ran the call: killed, or crashed.
+
+    `exit_code` is that of the process, negative where a signal ended it, `None` if unknown. Retried
+    as what may pass; a write that ended so is ambiguous.
+    """
+
+    exit_code: int | None
+
+    def __init__(self, message: str, exit_code: int | None = None) -> None:
+        """Keep the exit code beside the message."""
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class RemoteError(FanwiseError):
+    """Stands for an exception of a worker process that cannot be pickled; its text tells all."""
 
 
 class WriteRefused(FanwiseError):

@@ -116,13 +116,15 @@ class Policy:
         "keeps",
         "limit",
         "only_timed",
+        "pool",
         "retry",
         "role",
         "timeout",
         "version",
     )
     FIELDS = (
-        "timeout", "retry", "hedge", "limit", "breaker", "effect", "keyed", "key", "version", "role"
+        "timeout", "retry", "hedge", "limit", "breaker", "effect", "keyed", "pool", "key",
+        "version", "role",
     )  # fmt: skip
 
     bare: bool
@@ -142,6 +144,7 @@ class Policy:
         self.breaker: Breaker | None = given.get("breaker")
         self.effect: Effect = given.get("effect", "read")
         self.keyed: bool = given.get("keyed", False)
+        self.pool: str | None = given.get("pool")
         self.key: Callable[..., object] | None = given.get("key")
         self.version: int | str = given.get("version", 1)
         self.role: str = given.get("role", "work")
@@ -159,6 +162,7 @@ class Policy:
         _one_of("breaker", self.breaker, Breaker)
         _one_of("limit", self.limit, str)
         _one_of("role", self.role, str)
+        _one_of("pool", self.pool, str)
         if self.key is not None and not callable(self.key):
             msg = f"key is a function of the arguments, such as key=lambda q: q, got {self.key!r}"
             raise TypeError(msg)
@@ -185,6 +189,16 @@ class Policy:
         plain = {"effect": "read", "keyed": False, "version": 1, "role": "work"}
         text = ", ".join(f"{n}={v!r}" for n, v in shown.items() if v != plain.get(n))
         return f"Policy({text})"
+
+
+def check_pool(inline: bool, name: str, policy: Policy) -> None:  # noqa: FBT001 - a fact of the step
+    """Raise where an async function is to run in a pool."""
+    if inline and policy.pool is not None:
+        msg = (
+            f"{name} is async and runs on the loop, which a pool has none of: make it a plain def, "
+            f"or drop pool={policy.pool!r}"
+        )
+        raise TypeError(msg)
 
 
 def at_least(name: str, value: float, least: float) -> None:
@@ -222,7 +236,11 @@ def above_zero(name: str, value: float) -> None:
 
 def _one_of(name: str, value: object, kind: type) -> None:
     if value is not None and not isinstance(value, kind):
-        example = {"str": '"search"', "Retry": "Retry(attempts=3)", "Hedge": "Hedge(after=0.2)"}
+        example = {
+            "str": '"process"' if name == "pool" else '"search"',
+            "Retry": "Retry(attempts=3)",
+            "Hedge": "Hedge(after=0.2)",
+        }
         shown = example.get(kind.__name__, f"{kind.__name__}()")
         msg = f"{name} is a {kind.__name__}, such as {name}={shown}, got {value!r}"
         raise TypeError(msg)

@@ -6,12 +6,14 @@ layers and implement these.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Mapping
+    from concurrent.futures import Future
 
+    from fanwise.core._away import Facts, Job
     from fanwise.core._call import Call
 
 Listener = "Callable[[CallRow | AttemptRow], None]"
@@ -47,14 +49,44 @@ class Admission(Protocol):
         """Correct a reservation, once, when its attempt has ended."""
 
 
-class Pool(Protocol):
-    """Where plain functions run: any `concurrent.futures.Executor` is one."""
+class Worker(Protocol):
+    """One worker of a pool, lent to one attempt."""
 
-    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        """Start `function` and give its `concurrent.futures.Future`."""
+    def run(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        facts: Facts | None,
+    ) -> Job:
+        """Start `function` in it."""
 
-    def shutdown(self, *, wait: bool = True) -> None:
-        """Stop the workers."""
+    def kill(self) -> None:
+        """End it at once; the job that it runs ends when it is really dead."""
+
+
+@runtime_checkable
+class Workers(Protocol):
+    """An executor whose workers can be lent and killed; any other `Executor` does without."""
+
+    @property
+    def at_once(self) -> int:
+        """How many workers there are at most."""
+
+    def lend_nowait(self, function: Callable[..., Any]) -> Worker | None:
+        """Give an idle worker that has the module of `function`, if there is one."""
+
+    def lend(self, function: Callable[..., Any]) -> Future[Worker]:
+        """Give a worker that has started and has the module of `function`, in order of asking.
+
+        Cancelled, the future leaves the line.
+        """
+
+    def take_back(self, worker: Any) -> None:  # noqa: ANN401 - one of its own
+        """Take a worker back; a dead one is replaced when it is needed."""
+
+    def close(self) -> None:
+        """End the workers, within a bound; blocks."""
 
 
 class Plan(Protocol):
@@ -84,25 +116,22 @@ class Body(Protocol):
 class Hooks:
     """The engine's hooks for what other layers provide; none of them costs anything unset."""
 
-    __slots__ = ("admission", "cache", "journal", "pool")
+    __slots__ = ("admission", "cache", "journal")
 
     admission: Admission | None
     cache: Cache | None
     journal: Journal | None
-    pool: Pool | None
 
     def __init__(
         self,
         journal: Journal | None = None,
         cache: Cache | None = None,
         admission: Admission | None = None,
-        pool: Pool | None = None,
     ) -> None:
         """Take what there is."""
         self.journal = journal
         self.cache = cache
         self.admission = admission
-        self.pool = pool
 
     def __bool__(self) -> bool:
         """Say whether any is set that stands between a call and its body."""
@@ -135,5 +164,5 @@ class MemoryJournal:
 
 __all__ = [
     "Admission", "Body", "Cache", "Drawn", "Hooks", "Journal", "Listener", "MemoryJournal", "Plan",
-    "Pool",
+    "Worker", "Workers",
 ]  # fmt: skip

@@ -18,6 +18,7 @@ TABLE: Final[dict[str, dict[str, str]]] = {
         "pypdf": "fanwise.documents._pypdf:reader",
     },
     "model": {"local:extractive": "fanwise.providers:extractive"},
+    "pool": {"process": "fanwise.pools:process_pool"},
 }
 
 

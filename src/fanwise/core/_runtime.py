@@ -12,6 +12,7 @@ from collections import deque
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
+from fanwise.core._away import refuse_while_importing
 from fanwise.core._canonical import digest_of
 from fanwise.core._contents import Record
 from fanwise.core._dump import listen, unlisten
@@ -25,6 +26,7 @@ from fanwise.core._writer import RecordWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from concurrent.futures import Executor
     from contextvars import Token
     from types import TracebackType
 
@@ -50,7 +52,7 @@ OPEN: weakref.WeakSet[Runtime] = weakref.WeakSet()
 class RuntimeStatistics(NamedTuple):
     """A runtime at one instant: calls running, live runs, limits and breakers in use.
 
-    `abandoned` counts functions in threads that go on though nobody waits for them.
+    `abandoned` counts functions in pools that go on though nobody waits for them.
     """
 
     running: int
@@ -58,6 +60,7 @@ class RuntimeStatistics(NamedTuple):
     abandoned: int
     limits: tuple[LimitStatistics, ...]
     breakers: tuple[BreakerStatistics, ...]
+    pools: tuple[LimitStatistics, ...] = ()
 
 
 class Runtime(Shared):
@@ -65,9 +68,11 @@ class Runtime(Shared):
 
     `record` is a path, or a `Record`, to which the rows of every run are written; `limits` maps
     names, or patterns such as "anthropic/*", to `Limit`; `plan` maps names of steps and patterns to
-    what it overrides; `listeners` are called with each row as it is made, on the loop; `seed` makes
-    the engine's own randomness repeatable (`None`: drawn anew, or a virtual loop's). Leaving the
-    block cancels what still runs, waits for it and for functions in threads, and closes the record.
+    what it overrides; `pools` maps names to a `concurrent.futures.Executor`, or to a number of
+    worker processes ("thread": of threads); `listeners` are called with each row as it is made, on
+    the loop; `seed` makes the engine's own randomness repeatable (`None`: drawn anew, or a virtual
+    loop's). Leaving the block cancels what still runs, waits for it and for functions in threads,
+    ends the worker processes, and closes the record.
     """
 
     count: int
@@ -86,12 +91,13 @@ class Runtime(Shared):
         *,
         record: str | os.PathLike[str] | Record | None = None,
         limits: Mapping[str, Limit] | None = None,
+        pools: Mapping[str, Executor | int] | None = None,
         plan: Plan | None = None,
         listeners: Iterable[Callable[[CallRow | AttemptRow], None]] = (),
         seed: int | None = None,
     ) -> None:
         """Describe a runtime; it starts when its block is entered."""
-        super().__init__({} if limits is None else limits, plan)
+        super().__init__({} if limits is None else limits, plan, pools)
         self.seed = int.from_bytes(os.urandom(4)) if seed is None else seed
         self.seeded = seed is not None
         self.listeners = list(listeners)
@@ -125,6 +131,7 @@ class Runtime(Shared):
         return self
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
+        refuse_while_importing("a runtime")
         self.use_loop(loop)
         if not self.seeded:  # a virtual loop has a seed, so that its programs are repeatable
             self.seed = getattr(loop, "seed", self.seed)
@@ -233,7 +240,7 @@ class Runtime(Shared):
     def drain(self) -> None:
         """Start nothing more: what runs goes on, fan-ins close with the rest `skipped`."""
         self.draining = True
-        for width in [*self.widths.values(), *([self.threads] if self.threads else [])]:
+        for width in [*self.widths.values(), *self.pools.widths]:
             width.refuse_all(CallSkipped(f"{width.name}: the runtime drains"))
 
     @property
@@ -249,6 +256,7 @@ class Runtime(Shared):
             len(self.abandoned),
             tuple(width.statistics() for width in self.widths.values()),
             tuple(state.statistics(self.time()) for state in self.breakers.values()),
+            tuple(width.statistics() for width in self.pools.widths if width.granted),
         )
 
     # What runs tell

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from fanwise.core._attempts import Execution
     from fanwise.core._call import Call
+    from fanwise.core._current import Current
     from fanwise.core._hedging import Hedging
+    from fanwise.core._protocols import Worker
     from fanwise.core._run import Run
 
 
@@ -82,7 +84,8 @@ class Attempt:
     """One attempt of a call: what it counts for itself, and what interrupts it."""
 
     __slots__ = ("abandoned", "counts", "debt", "digests", "execution", "hedge",
-                 "hedging", "number", "scope", "started", "task", "timed_out")  # fmt: skip
+                 "hedging", "number", "scope", "started", "task", "timed_out",
+                 "worker")  # fmt: skip
 
     debt: int
     digests: bool
@@ -93,6 +96,7 @@ class Attempt:
     hedge: bool
     number: int
     scope: Scope
+    worker: Worker  # lent to it, where its pool lends
 
     def __init__(self, scope: Scope, *, keeps: bool) -> None:
         """Prepare an attempt; it `keeps` its children where another may take them over."""
@@ -126,6 +130,7 @@ class Attempt:
 
 CURRENT: ContextVar[Scope | Attempt | None] = ContextVar("fanwise_current", default=None)
 DEADLINE: ContextVar[float | None] = ContextVar("fanwise_deadline", default=None)
+AWAY: ContextVar[Current | None] = ContextVar("fanwise_away", default=None)  # in other processes
 READS_ONLY: ContextVar[str | None] = ContextVar("fanwise_reads_only", default=None)
 
 

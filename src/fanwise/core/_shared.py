@@ -8,7 +8,6 @@ import time
 from asyncio import BaseEventLoop
 from collections import deque
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,8 @@ from fanwise.core._breaker import BreakerState
 from fanwise.core._errors import LimitHeld, LimitUnknown
 from fanwise.core._hedging import send_hedge
 from fanwise.core._limits import Width
-from fanwise.core._policies import Limit, Policy
+from fanwise.core._policies import Limit, Policy, check_pool
+from fanwise.core._pools import Pools
 from fanwise.core._protocols import Hooks
 from fanwise.core._timed import interrupt
 from fanwise.core._timers import TimerQueue
@@ -26,14 +26,15 @@ if TYPE_CHECKING:
     import asyncio
     import concurrent.futures
     from collections.abc import Callable
+    from concurrent.futures import Executor
 
     from fanwise.core._call import Call
     from fanwise.core._policies import Breaker
-    from fanwise.core._protocols import Plan, Pool
+    from fanwise.core._pools import Place
+    from fanwise.core._protocols import Plan
     from fanwise.core._step import Definition
 
 log = logging.getLogger("fanwise")
-THREADS = 32
 STUBBORN_AFTER = 1.0
 SCHEDULE = frozenset({"at_once", "need", "enough", "within", "stagger", "arity"})
 
@@ -41,11 +42,12 @@ SCHEDULE = frozenset({"at_once", "need", "enough", "within", "stagger", "arity"}
 class Outfit:
     """What one step uses of a runtime, looked up once."""
 
-    __slots__ = ("breaker", "hedges", "only", "timeouts", "widths")
+    __slots__ = ("breaker", "hedges", "only", "place", "timeouts", "widths")
 
     breaker: BreakerState | None
     hedges: TimerQueue | None
     only: Width | None
+    place: Place | None
     timeouts: TimerQueue | None
     widths: tuple[tuple[Width, str], ...]
 
@@ -55,10 +57,13 @@ class Outfit:
         breaker: BreakerState | None,
         timeouts: TimerQueue | None,
         hedges: TimerQueue | None,
+        place: Place | None = None,
     ) -> None:
-        """Keep the limits with the kind of wait for each, the breaker, the timers."""
+        """Keep the limits with the kind of wait for each, the breaker, the timers, the pool."""
         self.widths = widths
-        self.only = widths[0][0] if len(widths) == 1 else None
+        lent = place is not None and place.workers is not None
+        self.only = widths[0][0] if len(widths) == 1 and not lent else None
+        self.place = place
         self.breaker = breaker
         self.timeouts = timeouts
         self.hedges = hedges
@@ -79,7 +84,12 @@ class Shared:
     untimed: bool
     driving: bool
 
-    def __init__(self, limits: Mapping[str, Limit] | None, plan: Plan | None) -> None:
+    def __init__(
+        self,
+        limits: Mapping[str, Limit] | None,
+        plan: Plan | None,
+        pools: Mapping[str, Executor | int] | None = None,
+    ) -> None:
         """Take definitions; nothing is made before a call asks for it."""
         check_limits(limits)
         self.definitions = limits
@@ -100,8 +110,8 @@ class Shared:
         self.driving = False
         self._policies: dict[Definition[Any], Policy] = {}
         self._schedules: dict[str, Mapping[str, Any]] = {}
-        self._executor: ThreadPoolExecutor | None = None
-        self.abandoned: set[concurrent.futures.Future[Any]] = set()
+        self.pools = Pools(pools)
+        self.pool_waits: dict[str, dict[Call[Any], None]] = {}
 
     def use_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Take the clock of `loop`; on the virtual clock there are no threads."""
@@ -110,7 +120,7 @@ class Shared:
         plain = getattr(type(loop), "time", None) is BaseEventLoop.time
         self.time = time.monotonic if plain else loop.time
         if not getattr(loop, "virtual", False):
-            self.threads = Width("threads", Limit(at_once=THREADS))
+            self.threads = self.pools.place(None).width
 
     def width(self, name: str) -> Width:
         """Give the limit of that name; raise `LimitUnknown` where an explicit runtime has none."""
@@ -166,8 +176,9 @@ class Shared:
         widths: list[tuple[Width, str]] = []
         if policy.limit is not None:
             widths.append((self.width(policy.limit), "limit"))
-        if not step.inline and self.threads is not None:
-            widths.append((self.threads, "pool"))
+        place = self._place(step, policy)
+        if place is not None:
+            widths.append((place.width, "pool"))
         breaker = None if policy.breaker is None else self.breaker(step.name, policy.breaker)
         timeouts = hedges = None
         if not self.untimed:
@@ -175,8 +186,19 @@ class Shared:
                 timeouts = self._queue(self._timeouts, policy.timeout, interrupt)
             if policy.hedge is not None:
                 hedges = self._queue(self._hedges, policy.hedge.after, send_hedge)
-        found = self.outfits[step] = Outfit(tuple(widths), breaker, timeouts, hedges)
+        found = self.outfits[step] = Outfit(tuple(widths), breaker, timeouts, hedges, place)
         return found
+
+    def _place(self, step: Definition[Any], policy: Policy) -> Place | None:
+        """Give the pool of a plain function; on the virtual clock it runs inline."""
+        if step.inline:
+            return None
+        self.pools.check(policy.pool)
+        if self.threads is None:
+            return None
+        place = self.pools.place(policy.pool)
+        place.check(step)
+        return place
 
     def _queue(
         self, queues: dict[float, TimerQueue], length: float, action: Callable[[Any], None]
@@ -205,6 +227,7 @@ class Shared:
             found = self.plan.get(step.name) if self.plan is not None else None
             plain = step.pattern is not None or not found
             policy = step.policy if plain else step.policy.changed(dict(found or {}))
+            check_pool(step.inline, step.name, policy)
             self._policies[step] = policy
         return policy
 
@@ -220,26 +243,17 @@ class Shared:
             self._schedules[name] = found
         return found
 
-    def executor(self) -> Pool:
-        """Give the threads for plain functions: the runtime's own, where no pool was given."""
-        if self.hooks.pool is not None:
-            return self.hooks.pool
-        if self._executor is None:
-            self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="fanwise")
-        return self._executor
-
-    def abandon(self, future: concurrent.futures.Future[Any]) -> None:
-        """Remember a function that cannot be stopped until it ends."""
-        self.abandoned.add(future)
-        future.add_done_callback(self.abandoned.discard)
+    @property
+    def abandoned(self) -> set[concurrent.futures.Future[Any]]:
+        """Functions that go on though nobody waits for them."""
+        return self.pools.abandoned
 
     def close_shared(self) -> None:
-        """Stop timers and threads; blocks while an abandoned function runs."""
+        """Stop timers, threads and workers; blocks while an abandoned function runs."""
         stubborn = [] if self._stubborn is None else [self._stubborn]
         for queue in (*self._timeouts.values(), *self._hedges.values(), *stubborn):
             queue.close()
-        if self._executor is not None:
-            self._executor.shutdown(wait=True)
+        self.pools.close()
 
 
 def check_limits(limits: object) -> None:

@@ -20,7 +20,7 @@ from typing import (
 from fanwise.core._call import Call
 from fanwise.core._errors import WriteRefused
 from fanwise.core._identity import identified
-from fanwise.core._policies import Policy
+from fanwise.core._policies import Policy, check_pool
 from fanwise.core._scope import READS_ONLY
 from fanwise.core._watchers import excuse
 
@@ -62,6 +62,7 @@ class Definition(Generic[R_co]):
             getattr(function, "__call__", None)  # noqa: B004 - an object whose call is a coroutine
         )
         self.writes = policy.effect == "write"
+        check_pool(self.inline, name, policy)
         self.owns_arguments = False  # True where it was made around one awaitable
         self.parameters = _positional(function)
         if pattern is None:
@@ -110,10 +111,11 @@ class Step(Definition[R_co], Generic[P, R_co]):
         hedge: Hedge | None = UNSET,
         limit: str | None = UNSET,
         breaker: Breaker | None = UNSET,
+        pool: str | None = UNSET,
     ) -> Step[P, R_co]:
         """Give the same step under another policy; what is not named stays."""
         given: dict[str, Any] = {"timeout": timeout, "retry": retry, "hedge": hedge}
-        given |= {"limit": limit, "breaker": breaker}
+        given |= {"limit": limit, "breaker": breaker, "pool": pool}
         changes = {name: value for name, value in given.items() if value is not UNSET}
         return Step(self.function, self.name, self.policy.changed(changes), self.pattern)
 
@@ -183,6 +185,7 @@ def step(
     breaker: Breaker | None = None,
     effect: Effect = "read",
     keyed: bool = False,
+    pool: str | None = None,
     key: Callable[..., object] | None = None,
     version: int | str = 1,
     role: str = "work",
@@ -192,11 +195,12 @@ def step(
 ) -> Any:
     """Make a step of a function: `@step`, `@step(timeout=...)`, or `step(f)` for one not yours.
 
-    An `async def` runs on the loop, a plain `def` in a thread. `timeout` bounds one attempt, in
-    seconds from its admission. `retry`, `hedge`, `breaker` are policies; `limit` names what is
-    shared with other steps. `effect="write"` says that it acts on the world; `keyed=True` that its
-    target honours `current().idempotency_key`. `key` gives what counts of the arguments for the
-    call's identity; `version` belongs to it. `role` says what the call is for in reports.
+    An `async def` runs on the loop, a plain `def` in a thread, or in the pool that `pool` names:
+    "process" is for processor work. `timeout` bounds one attempt, in seconds from its admission.
+    `retry`, `hedge`, `breaker` are policies; `limit` names what is shared with other steps.
+    `effect="write"` says that it acts on the world; `keyed=True` that its target honours
+    `current().idempotency_key`. `key` gives what counts of the arguments for the call's identity;
+    `version` belongs to it. `role` says what the call is for in reports.
     """
 
     def wrap(function: Callable[..., Any]) -> Step[..., Any]:
