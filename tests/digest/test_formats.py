@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 
+import fanwise.pools  # noqa: F401 - its first import, on the loop, reads the folder it is in
 from fanwise import Runtime
 from fanwise.digest import Bounds, digest, limits, to_data, to_markdown
-from fanwise.documents import Files, Given, Memory
+from fanwise.documents import Files, Given, Memory, Raw
 from tests.documents.pdfs import STORY, locked, pdf, without_pages
 
 HTML = """<!DOCTYPE html><title>Soil</title><nav>Never quoted, as it is navigation only.</nav>
@@ -111,3 +112,68 @@ def test_a_statement_cut_out_of_another_knows_its_own_line():
     part = statement.narrowed(max(0, start), len(statement.text))
     assert part.origin is not None
     assert part.origin.at(whole.text.index("water")) == 2
+
+
+class Trap(Raw):
+    """Bytes of a PDF whose arrival in a worker does what a broken file may make a reader do."""
+
+    __slots__ = ("deed",)
+
+    def __init__(self, deed):
+        super().__init__("trap.pdf", FILES["harbour.pdf"], "pdf")
+        object.__setattr__(self, "deed", deed)
+
+    def __reduce__(self):
+        safe = "__import__('fanwise.documents').documents.Raw('trap.pdf', data, 'pdf')"
+        return eval, (f"{self.deed} or {safe}", {"data": self.data})
+
+
+class WithTrap(Memory):
+    """Files, one of them a trap."""
+
+    def __init__(self, deed):
+        super().__init__(FILES | {"trap.pdf": b"%PDF-"})
+        self.trap = Trap(deed)
+
+    def load(self, name):
+        return self.trap if name == "trap.pdf" else super().load(name)
+
+
+def once(path, deed):
+    """An expression that does the deed unless the file is there, which it makes."""
+    return f"(__import__('os').path.exists({path!r}) or (open({path!r}, 'w').close(), {deed})) and None"
+
+
+CRASH = "__import__('os')._exit(7)"
+HANG = "__import__('threading').Event().wait()"
+
+
+def test_where_a_reader_takes_its_process_down_the_other_one_reads(tmp_path):
+    library = WithTrap(once(str(tmp_path / "crashed"), CRASH))
+    found = made(library, ["."], bounds=Bounds(most=20))
+    assert (tmp_path / "crashed").exists()
+    assert found.complete
+    assert "trap.pdf" in {statement.source for statement in found.part.statements}
+
+
+def test_a_file_that_takes_every_process_down_fails_alone():
+    found = made(WithTrap(CRASH), ["."], bounds=Bounds(most=20))
+    assert [gap.name for gap in found.part.missing] == ["trap.pdf"]
+    assert found.part.missing[0].reason.startswith("unreadable (both readers broke down: ")
+    assert {statement.source for statement in found.part.statements} == set(FILES)
+
+
+def test_a_reader_that_hangs_is_killed(tmp_path):
+    library = WithTrap(once(str(tmp_path / "hung"), HANG))
+
+    async def whole():
+        plan = {"decode": {"timeout": 3.0}}
+        async with Runtime(limits=limits(2), plan=plan) as runtime:
+            return await runtime.run(
+                digest(["."], "Summarise", library=library, bounds=Bounds(most=20))
+            )
+
+    found = asyncio.run(whole())
+    assert (tmp_path / "hung").exists()
+    assert found.complete
+    assert "trap.pdf" in {statement.source for statement in found.part.statements}
