@@ -159,7 +159,7 @@ def test_where_a_reader_takes_its_process_down_the_other_one_reads(tmp_path):
 def test_a_file_that_takes_every_process_down_fails_alone():
     found = made(WithTrap(CRASH), ["."], bounds=Bounds(most=20))
     assert [gap.name for gap in found.part.missing] == ["trap.pdf"]
-    assert found.part.missing[0].reason.startswith("unreadable (both readers broke down: ")
+    assert found.part.missing[0].reason.startswith("unreadable (its readers broke down: ")
     assert {statement.source for statement in found.part.statements} == set(FILES)
 
 

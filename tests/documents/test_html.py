@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanwise.documents import Document, Gap, Memory, Reason
+from fanwise.documents import Document, Gap, Memory, Raw, Reason, decode_again, runs_apart
 
 PAGE = """<!DOCTYPE html>
 <html><head><title>Gardens &amp; fields</title><style>p { color: red }</style>
@@ -106,6 +106,8 @@ def test_what_is_left_out_is_read_where_nothing_else_is():
         ("One<br><br>Two<br>Three", "One\n\nTwo Three"),
         ("<h7>One</h7><h3>Two</h3>", "One\n\n### Two"),
         ("<p>One <span", "One"),
+        ("<p>One <a <b <!-- ", "One"),
+        ("<p>One < two", "One < two"),
         ("<table><tr><td><h2>Layout</h2><p>of old</p></td><td>pages</td></table>", "## Layout\n\nof old\n\npages"),
         ("<pre>```\nx</pre>", "````\n```\nx\n````"),
     ],
@@ -154,6 +156,22 @@ def test_pages_that_cannot_be_read(data, reason):
 def test_html_is_known_by_its_opening_under_another_name():
     assert read("<!-- a page --> <!DOCTYPE HTML><p>Text", name="page").origin is not None
     assert read("a <html> in the middle", name="page").text == "a <html> in the middle"
+
+
+@pytest.mark.parametrize(
+    "part", ["<a ", "<!--", "</a", "<div>", '<a b="', "<", "<p><li>", "<![CDATA["]
+)
+@pytest.mark.parametrize("end", ["", ">"])
+def test_a_page_that_closes_nothing_takes_no_time_to_speak_of(part, end):
+    data = (part * 131_072)[:131_000] + end
+    assert isinstance(read(data), Document | Gap)
+
+
+def test_large_pages_are_for_another_process():
+    assert not runs_apart(Raw("a.html", bytes(131_071), "html"))
+    assert runs_apart(Raw("a.html", bytes(131_072), "html"))
+    gap = decode_again(Raw("a.html", bytes(131_072), "html"))
+    assert str(gap) == "a.html: unreadable (its reader took too long, or broke down)"
 
 
 SOUP = st.lists(

@@ -1,8 +1,8 @@
-"""Documents decoded in worker processes: foreign code that may take its process down.
+"""Documents decoded in worker processes, where decoding may break down or take for ever.
 
-pdfium is not safe in threads, and a file made to break it can crash or hang it. So each file has a
-worker to itself while it is decoded, which is killed when it takes too long; then
-the second reader tries, in another worker, and what is wrong is that file's alone.
+pdfium is not safe in threads, and a file made to break a reader can crash or hang it. So each such
+file has a worker to itself while it is decoded, which is killed when it takes too long; then
+the second reader, if there is one, tries in another worker. What is wrong is that file's alone.
 """
 
 from typing import Final
@@ -23,7 +23,7 @@ def decode_first(loaded: Raw) -> Document | Gap:
 
 @step(name="decode_again", pool="process", timeout=_LONGEST)
 def decode_second(loaded: Raw) -> Document | Gap:
-    """Decode with the reader that is no foreign code."""
+    """Decode by other means."""
     return decode_again(loaded)
 
 
@@ -36,4 +36,4 @@ async def decode_apart(loaded: Raw) -> Document | Gap:
     try:
         return await decode_second(loaded)
     except (WorkerDied, StepTimedOut) as error:
-        return Gap(loaded.name, Reason.UNREADABLE, f"both readers broke down: {error}")
+        return Gap(loaded.name, Reason.UNREADABLE, f"its readers broke down: {error}")

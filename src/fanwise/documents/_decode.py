@@ -28,9 +28,21 @@ def decode(loaded: Raw | Gap) -> Document | Gap:
     return format_named(loaded.form).decode(loaded.name, loaded.data)
 
 
+def decode_again(loaded: Raw) -> Document | Gap:
+    """Make a document of what took the process of `decode` down, or was killed: by other means.
+
+    For PDF that is pypdf alone; for other formats there is none, and a gap says so.
+    """
+    again = format_named(loaded.form).again
+    if again is None:
+        return Gap(loaded.name, Reason.UNREADABLE, "its reader took too long, or broke down")
+    return again(loaded.name, loaded.data)
+
+
 def runs_apart(loaded: Raw) -> bool:
-    """Tell whether decoding runs foreign code that can take its process down, as for PDF."""
-    return format_named(loaded.form).apart
+    """Tell whether decoding belongs in another process: for PDF always, for HTML if it is large."""
+    least = format_named(loaded.form).apart_from
+    return least is not None and len(loaded.data) >= least
 
 
 def too_large(name: str, size: int) -> Gap:

@@ -16,14 +16,15 @@ _MOST_CONTROLS: Final = 0.02
 class Format:
     """One format; `decode` takes a name and bytes, at least one, and blocks.
 
-    `apart` says that it runs foreign code which may take its process down, so that it
-    belongs in another process.
+    From `apart_from` bytes on it belongs in another process (`None`: never): it may take its
+    process down, or so long that it must be killed. Then `again`, where there is one, tries.
     """
 
     name: str
     suffixes: tuple[str, ...]
     decode: Callable[[str, bytes], Document | Gap]
-    apart: bool = False
+    apart_from: int | None = None
+    again: Callable[[str, bytes], Document | Gap] | None = None
 
 
 def text_format(

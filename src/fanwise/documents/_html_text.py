@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
-from typing import Final
+from typing import Final, NamedTuple
 
 from fanwise.documents._assembly import Assembly
 from fanwise.documents._values import Origin
@@ -34,7 +34,7 @@ _LEFT_OUT: Final = frozenset(
     "option rp script search select style svg template textarea title video".split()
 )
 _LEFT_OUT_ROLES: Final = frozenset(("navigation", "banner", "contentinfo", "search", "menu"))
-_NEVER_SHOWN: Final = ("script", "style", "template", "title")
+_NEVER_SHOWN: Final = frozenset(("script", "style", "template", "title"))
 _AROUND_TEXT: Final = ("td", "th", "li", "dd", "button", "object")
 _AROUND: Final = {
     "li": ("ul", "ol", "menu"), "dt": ("dl",), "dd": ("dl",),
@@ -44,13 +44,13 @@ _SAME: Final = {
     "li": ("li",), "dd": ("dt", "dd"), "dt": ("dt", "dd"),
     "tr": ("tr",), "td": ("td", "th"), "th": ("td", "th"),
 }  # fmt: skip
-_CODE: Final = ("pre", "listing", "xmp", "plaintext")
+_CODE: Final = frozenset(("pre", "listing", "xmp", "plaintext"))
 _SPLITTING: Final = frozenset(" \t\n\r\f\xa0\u200b\xad")
 _INVISIBLE: Final = frozenset("\u200b\xad")
 _WORD: Final = re.compile(r"[^ \t\n\r\f\xa0\u200b\xad]+|\n|[ \t\r\f\xa0\u200b\xad]+")
 _CODE_LINE: Final = re.compile(r"[^\n]*\n|[^\n]+")
 _SIGNS: Final = frozenset("¶§#🔗")
-_UNFINISHED: Final = re.compile(r"<[a-zA-Z/!?][^<>]*\Z")
+_TAG_BEGINS: Final = re.compile(r"<[a-zA-Z/!?]")
 _FENCE: Final = re.compile(r"`{3,}")
 _LONGEST_CELL: Final = 200
 
@@ -83,7 +83,7 @@ class _Piece:
 def extract(source: str) -> Extracted:
     """Give the text of an HTML page; never raises, whatever the page is."""
     page = _Page()
-    page.feed(_UNFINISHED.sub("", source))
+    page.feed(_finished(source))
     page.close()
     pieces = page.finished()
     kept = [piece for piece in pieces if piece.kept]
@@ -94,12 +94,25 @@ def extract(source: str) -> Extracted:
     return Extracted(page.title() or _heading(shown), assembly.text(), assembly.origin())
 
 
+class _Element(NamedTuple):
+    """An open element, and what it and those around it say of the text inside."""
+
+    name: str
+    left_out: bool
+    never_shown: bool
+    main: bool
+    code: bool
+
+
+_ROOT: Final = _Element("", left_out=False, never_shown=False, main=False, code=False)
+
+
 class _Page(HTMLParser):
     """Collects the blocks of a page from its tokens."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
-        self._open: list[tuple[str, bool, bool]] = []  # name, left out, main
+        self._open: list[_Element] = []
         self._counts: Counter[str] = Counter()
         self._pieces: list[_Piece] = []
         self._now = _Piece("paragraph", kept=True, main=False)
@@ -157,9 +170,10 @@ class _Page(HTMLParser):
         """Add words to the block, each with its line."""
         if self._counts["title"] and not self._counts["svg"]:
             self._title.append(data)
-        left_out = self._state()[0] and self._now.kept
-        if left_out or self._is_sign(data) or any(self._counts[tag] for tag in _NEVER_SHOWN):
-            return
+        around = self._around()
+        out_of_line = around.left_out and self._now.kept
+        if out_of_line or around.never_shown or (around.name == "a" and data.strip() in _SIGNS):
+            return  # the sign is that of a link to its own heading
         if self._now.kind == "code":
             self._now.words.append((data, self.getpos()[0]))
         else:
@@ -178,17 +192,19 @@ class _Page(HTMLParser):
                 self._blank = False
                 self._breaks = 0
 
-    def _state(self) -> tuple[bool, bool]:
-        return self._open[-1][1:] if self._open else (False, False)
-
-    def _is_sign(self, data: str) -> bool:
-        """Tell whether this is the sign of a link to its own heading."""
-        return data.strip() in _SIGNS and bool(self._open) and self._open[-1][0] == "a"
+    def _around(self) -> _Element:
+        return self._open[-1] if self._open else _ROOT
 
     def _push(self, tag: str, given: dict[str, str | None]) -> None:
-        left_out, main = self._state()
-        left_out = left_out or tag in _LEFT_OUT or _is_left_out(given)
-        self._open.append((tag, left_out, main or tag == "main" or given.get("role") == "main"))
+        around = self._around()
+        element = _Element(
+            tag,
+            around.left_out or tag in _LEFT_OUT or _is_left_out(given),
+            around.never_shown or tag in _NEVER_SHOWN,
+            around.main or tag == "main" or given.get("role") == "main",
+            around.code or tag in _CODE,
+        )
+        self._open.append(element)
         self._counts[tag] += 1
 
     def _imply(self, tag: str) -> None:
@@ -204,9 +220,10 @@ class _Page(HTMLParser):
     def _close(self, tag: str, within: tuple[str, ...] = ()) -> None:
         """Close elements down to the last `tag`, unless one of `within` stands before it."""
         for at in range(len(self._open) - 1, -1, -1):
-            name = self._open[at][0]
+            name = self._open[at].name
             if name == tag:
-                self._counts.subtract(each[0] for each in self._open[at:])
+                for each in self._open[at:]:
+                    self._counts[each.name] -= 1
                 del self._open[at:]
                 return
             if name in within:
@@ -233,13 +250,19 @@ class _Page(HTMLParser):
 
     def _begin(self, tag: str) -> None:
         """Begin the block of an element that was just opened, or of what follows one."""
-        left_out, main = self._state()
+        around = self._around()
+        kept, main = not around.left_out, around.main
         if tag == "tr":
-            self._pieces.append(_Piece("row", kept=not left_out, main=main))
+            self._pieces.append(_Piece("row", kept=kept, main=main))
         if tag not in ("p", "div"):
             self._item = tag == "li"
-        kind = "code" if any(self._counts[tag] for tag in _CODE) else _kind(tag)
-        self._now = _Piece(kind, kept=not left_out, main=main)
+        self._now = _Piece("code" if around.code else _kind(tag), kept=kept, main=main)
+
+
+def _finished(source: str) -> str:
+    """Drop a tag that the end of the file cuts off, as browsers do."""
+    cut = _TAG_BEGINS.search(source, source.rfind(">") + 1)
+    return source if cut is None else source[: cut.start()]
 
 
 def _filled(piece: _Piece) -> bool:

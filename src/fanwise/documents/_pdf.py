@@ -1,7 +1,7 @@
 """PDF files: pages read by pdfium, or by pypdf where that fails, and made Markdown.
 
-Both readers are an extra, and foreign code that may take its process down: hence `decode`
-for one process and `decode_again` for the next.
+Both readers are an extra, and foreign code that may take its process down: hence one
+decoding for the first process and another for the next.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from fanwise.core import _registry
 from fanwise.documents._format import Format
 from fanwise.documents._page import Locked, Page, Unreadable
 from fanwise.documents._pages import extract
-from fanwise.documents._values import Document, Gap, Raw, Reason
+from fanwise.documents._values import Document, Gap, Reason
 
 _OPENING: Final = b"%PDF-"
 _CLOSING: Final = b"%%EOF"
@@ -26,9 +26,9 @@ def begins_as_pdf(data: bytes) -> bool:
     return _OPENING in data[:_SEARCHED]
 
 
-def decode_again(loaded: Raw) -> Document | Gap:
-    """Make a document of a PDF with pypdf alone, after pdfium took its process down."""
-    return _with(_READERS[1:], loaded.name, loaded.data)
+def _decode_again(name: str, data: bytes) -> Document | Gap:
+    """Read with pypdf alone, after pdfium took its process down."""
+    return _with(_READERS[1:], name, data)
 
 
 def _decode(name: str, data: bytes) -> Document | Gap:
@@ -103,4 +103,4 @@ def _is_cut_off(data: bytes) -> bool:
     return _CLOSING not in data[-_SEARCHED:]
 
 
-PDF: Final = Format("pdf", (".pdf",), _decode, apart=True)
+PDF: Final = Format("pdf", (".pdf",), _decode, apart_from=0, again=_decode_again)
