@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import time
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -72,7 +71,8 @@ _OPTIONS: Final = {
     "--format",
     "form",
     type=click.Choice(FORMATS),
-    help="How standard input is written.  [default: guessed]",
+    metavar="NAME",
+    help=f"How standard input is written: {', '.join(FORMATS)}.  [default: guessed]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON in place of Markdown.")
 @click.option(
@@ -219,13 +219,19 @@ def _too_little(found: Digest) -> str:
 
 async def _run(call: Call[Digest], at_once: int, record: Path | None) -> tuple[Digest, Times, bool]:
     """Run the digest; a first Ctrl-C lets it end early with what is there."""
-    before = time.process_time()
+    before = _processor()
     async with Runtime(record=record, limits=limits(at_once)) as runtime:
         with Interrupt(runtime.drain) as interrupt:
             run = runtime.start(call)
             found = await run.wait()
-        times = times_of(run.record(), time.process_time() - before)
-    return found, times, interrupt.asked
+        rows = run.record()
+    return found, times_of(rows, _processor() - before), interrupt.asked
+
+
+def _processor() -> float:
+    """Give the processor's time in seconds, that of worker processes that have ended included."""
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
 
 
 def _json(found: Digest, times: Times) -> str:
