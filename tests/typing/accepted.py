@@ -4,6 +4,7 @@ Mypy gives `assert_type(f(x), ...)` to a generic `f` as a context, so results ha
 """
 
 from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
 from typing import assert_type
 
 from fanwise import (
@@ -23,6 +24,7 @@ from fanwise import (
     tree_reduce,
 )
 from fanwise.patterns import MapCall, Reduced
+from fanwise.pools import ProcessPool
 
 
 @step
@@ -38,6 +40,11 @@ async def score(number: int, unit: str = "s") -> float:
 @step
 def plain(number: int) -> str:
     return str(number)
+
+
+@step(pool="process", timeout=1.0)
+def parse(text: str, *, strict: bool = True) -> list[str]:
+    return [text] if strict else []
 
 
 @step
@@ -80,7 +87,9 @@ def calls_know_their_type() -> None:
     e = assert_type(step(not_mine)("x"), Call[dict[str, int]])
     f = assert_type(web.using(timeout=1.0)("q"), Call[list[int]])
     g = assert_type(web("q").named("search"), Call[list[int]])
-    _ = a, b, c, d, e, f, g
+    h = assert_type(parse("a", strict=False), Call[list[str]])
+    i = assert_type(plain.using(pool="process")(1), Call[str])
+    _ = a, b, c, d, e, f, g, h, i
 
 
 def methods_are_steps(client: Client) -> None:
@@ -97,6 +106,12 @@ def calls_are_covariant(call: Call[bool]) -> Call[int]:
 
 def a_step_is_a_function(some: Step[[str], list[int]]) -> None:
     _ = assert_type(some("q"), Call[list[int]])
+
+
+def pools(executor: ProcessPoolExecutor) -> Runtime:
+    ours = ProcessPool(2)
+    _ = assert_type(ours.submit(not_mine, "x"), Future[dict[str, int]])
+    return Runtime(pools={"process": 4, "ocr": executor, "page": ours})
 
 
 async def awaiting_gives_the_value() -> None:

@@ -27,6 +27,7 @@ async def calls(client: Client, runtime: Runtime) -> None:
     await client.ask(1)  # mypy: arg-type  # pyright: reportArgumentType
     await client.ask("q", 2)  # mypy: call-arg  # pyright: reportCallIssue
     await web.using(patience=1)("q")  # mypy: call-arg  # pyright: reportCallIssue
+    Runtime(pools={"process": "4"})  # mypy: dict-item  # pyright: reportArgumentType
     await runtime.run("q")  # mypy: arg-type  # pyright: reportArgumentType
     run(web)  # mypy: arg-type  # pyright: reportArgumentType
 
@@ -76,6 +77,10 @@ async def bound_to_the_wrong_arguments(client: Client) -> None:
 
 @step(patience=1)  # mypy: call-overload untyped-decorator  # pyright: reportCallIssue
 async def misspelt() -> None: ...
+
+
+@step(pool=3)  # mypy: call-overload untyped-decorator  # pyright: reportArgumentType
+def a_number() -> None: ...
 
 
 @step(timeout="1")  # mypy: call-overload untyped-decorator  # pyright: reportArgumentType

@@ -56,6 +56,7 @@ class ProcessPool(Executor):
         self._name = name
         self._lock = threading.RLock()
         self._workers: set[WorkerProcess] = set()
+        self._ending: set[WorkerProcess] = set()  # told to end, and not seen gone yet
         self._idle: list[WorkerProcess] = []
         self._line: deque[tuple[Future[WorkerProcess], str]] = deque()
         self._made = 0
@@ -169,9 +170,11 @@ class ProcessPool(Executor):
 
     def _forget(self, worker: WorkerProcess) -> None:
         self._workers.discard(worker)
+        self._ending = {each for each in self._ending if not each.join(0)}
         if worker in self._idle:
             self._idle.remove(worker)
             worker.stop()
+            self._ending.add(worker)
 
     # As an Executor
 
@@ -192,6 +195,10 @@ class ProcessPool(Executor):
         kwargs: dict[str, Any],
         lent: Future[WorkerProcess],
     ) -> None:
+        if lent.cancelled():  # by `shutdown`
+            job.cancel()
+            job.set_running_or_notify_cancel()
+            return
         error = lent.exception()
         if error is not None:
             if job.set_running_or_notify_cancel():
@@ -212,19 +219,18 @@ class ProcessPool(Executor):
                 for lent, _ in self._line:
                     lent.cancel()
                 self._line.clear()
-            workers = list(self._workers)
             self._stop_idle()
-        while wait and workers:
+        while wait and (workers := [*self._workers, *self._ending]):
             for worker in workers:
                 worker.join()
-            with self._lock:
-                workers = list(self._workers)
+            self._ending.difference_update(workers)
 
     def close(self) -> None:
         """Take nothing more, wait a moment for what runs, and kill what still does; blocks."""
-        workers = list(self._workers)
         self.shutdown(wait=False, cancel_futures=True)
-        for worker in workers:
+        for worker in [*self._workers, *self._ending]:
+            worker.stop()
+        for worker in [*self._workers, *self._ending]:
             if not worker.join(GRACE):
                 worker.kill()
                 worker.join()
