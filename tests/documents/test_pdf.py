@@ -67,12 +67,20 @@ def test_what_stands_on_each_page_and_page_numbers_are_dropped(reader):
     assert found.text.count("Here stands sentence number") == 4
 
 
+FIRST, SECOND = "The ships came in the spring and left", "again before the winter storms began."
+
+
 def test_a_paragraph_goes_on_over_the_page():
-    first, second = "The ships came in the spring and left", "again before the winter storms began."
-    found = read(pdf([[first], [second]]))
-    assert found.text == f"{first} {second}\n"
+    found = read(pdf([[FIRST], [SECOND]], width=66))
+    assert found.text == f"{FIRST} {SECOND}\n"
     assert found.origin.named(0, len(found.text) - 1) == "pages 1-2"
-    assert found.origin.at(len(first) + 1) == 2
+    assert found.origin.at(len(FIRST) + 1) == 2
+
+
+@pytest.mark.parametrize("last", ["A drawing of ships", "Figure 4: Drawing of the ships that came"])
+def test_a_caption_at_the_end_of_a_page_does_not_go_on(last):
+    found = read(pdf([[*STORY, last], [SECOND]], width=66))
+    assert f"\n\n{last}\n\n{SECOND}\n" in found.text
 
 
 def lines(*texts, hyphen=False):

@@ -31,6 +31,7 @@ _NUMBER: Final = re.compile(r"\d+|\b[ivxlc]+\b")
 _PAGE_NUMBER: Final = re.compile(r"(?:page )?[-–] ?#(?: ?[-–])?$|(?:page )?#(?: ?(?:/|of) ?#)?$", re.IGNORECASE)  # fmt: skip  # noqa: E501
 _WORD: Final = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 _BULLET: Final = re.compile(r"(?:[•◦▪‣·∗–*-]|\(?(?:\d{1,2}|[a-z])[.)])\s+\S")  # noqa: RUF001
+_CAPTION: Final = re.compile(r"(?:figure|fig\.|table|listing)\s+\d", re.IGNORECASE)
 _ENDED: Final = re.compile(r"[.!?:;…][\"'”’)\]]*$")
 _EDGE: Final = 2
 _FEWEST_PAGES: Final = 3
@@ -173,11 +174,23 @@ def _parts(held: list[_Placed], new: _Placed, body: _Type) -> bool:
     ended = _ENDED.search(before.text) is not None
     other_page = held[-1].page != new.page
     if other_page or before.base - line.base < -line.size:  # another page or column
-        return ended or not line.text[0].islower()
+        return ended or not line.text[0].islower() or not _is_full(held, body)
     if not line.size:
         return ended and len(before.text) < 0.75 * max(len(each.line.text) for each in held)
     short = before.right < body.right - 5 * line.size
     return (ended and short) or _stands_off(held, line, body)
+
+
+def _is_full(held: list[_Placed], body: _Type) -> bool:
+    """Tell whether the last line goes to the edge of its column, as no caption does."""
+    before = held[-1].line
+    if _CAPTION.match(held[0].line.text):
+        return False
+    if not before.size:
+        longest = max(len(each.line.text) for each in held)
+        return len(held) > 1 and len(before.text) > 0.75 * longest
+    edge = max(each.line.right for each in held) if len(held) > 1 else body.right
+    return before.right > edge - 5 * before.size
 
 
 def _stands_off(held: list[_Placed], line: Line, body: _Type) -> bool:

@@ -17,7 +17,7 @@ _ENDS: Final = (0x0A, *_HYPHENS)
 _PICTURE: Final = (raw.FPDF_PAGEOBJ_IMAGE,)
 _LOCKED: Final = b"/Encrypt"
 _DEPTH: Final = 3
-_COMPLAINTS: Final = {
+_COMPLAINTS: Final[dict[object, str]] = {
     raw.FPDF_ERR_FORMAT: "data format error",
     raw.FPDF_ERR_SECURITY: "unknown encryption",
     raw.FPDF_ERR_PAGE: "content error",
