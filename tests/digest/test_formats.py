@@ -1,13 +1,14 @@
 """HTML and PDF through the whole job: each statement stands where it says, in what is read again."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 import fanwise.pools  # noqa: F401 - its first import, on the loop, reads the folder it is in
 from fanwise import Runtime
 from fanwise.digest import Bounds, digest, limits, to_data, to_markdown
-from fanwise.documents import Files, Given, Memory, Raw
+from fanwise.documents import Files, Given, Memory, Origin, Raw
 from tests.documents.pdfs import STORY, locked, pdf, without_pages
 
 HTML = """<!DOCTYPE html><title>Soil</title><nav>Never quoted, as it is navigation only.</nav>
@@ -55,12 +56,20 @@ def made(library, places, **more):
     return asyncio.run(whole())
 
 
+def stands(library, statement):
+    """Tell whether the text at a statement's place is the statement's, when it is read again."""
+    again = library.read(statement.source)
+    there = again.text[statement.start : statement.end] == statement.text
+    if again.origin is None:
+        return there and statement.origin is None
+    named = again.origin.named(statement.start, statement.end)
+    return there and statement.place.endswith(f" ({named})")
+
+
 def test_each_statement_stands_at_its_place(library):
     found = made(library, [".", "harbour.pdf"], bounds=Bounds(size_tokens=40))
     assert {s.source for s in found.part.statements} == set(FILES)
-    for statement in found.part.statements:
-        again = library.read(statement.source)
-        assert again.text[statement.start : statement.end] == statement.text
+    assert all(stands(library, statement) for statement in found.part.statements)
     texts = {s.text: s for s in found.part.statements}
     soil = texts[
         "A heavy soil of clay keeps the water of the spring well into the summer & autumn."
@@ -79,6 +88,16 @@ def test_each_statement_stands_at_its_place(library):
     assert data[soil.text]["line"] == 3
     assert data[trade.text]["page"] == 2
     assert not {"page", "line"} & set(data["The first frost of the year does no harm to cabbage."])
+
+
+def test_a_place_beside_the_statement_is_seen():
+    library = Memory(FILES)
+    for statement in made(library, ["."]).part.statements:
+        assert stands(library, statement)
+        assert not stands(library, replace(statement, start=statement.start + 1))
+        assert not stands(library, replace(statement, end=statement.end - 1))
+        other = Origin("page", (0,), (99,)) if statement.origin is None else None
+        assert not stands(library, replace(statement, origin=other))
 
 
 def test_each_flaw_is_named(library):
