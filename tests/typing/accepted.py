@@ -110,7 +110,8 @@ def a_step_is_a_function(some: Step[[str], list[int]]) -> None:
 
 def pools(executor: ProcessPoolExecutor) -> Runtime:
     ours = ProcessPool(2)
-    _ = assert_type(ours.submit(not_mine, "x"), Future[dict[str, int]])
+    future = ours.submit(not_mine, "x")
+    _ = assert_type(future, Future[dict[str, int]])
     return Runtime(pools={"process": 4, "ocr": executor, "page": ours})
 
 
