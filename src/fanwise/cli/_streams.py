@@ -16,12 +16,25 @@ def accept_any_text() -> None:
 
 
 def deliver(text: str) -> None:
-    """Write the result; a reader that has left, as `head` does, is no failure."""
+    """Write the result; a reader that has left, as `head` does, is no failure.
+
+    Raises OSError where standard output is closed, or what is behind it is full.
+    """
+    if sys.stdout is None:
+        raise OSError("it is closed")
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard()
+    except OSError:
+        _discard()
+        raise
+
+
+def _discard() -> None:
+    """Lead what is still to be written nowhere, so that the end of the process is quiet."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def say(line: str) -> None:

@@ -16,6 +16,10 @@ TABLE: Final[dict[str, dict[str, str]]] = {
         "demo": "fanwise.cli.demo._command:command",
         "digest": "fanwise.cli._digest:command",
     },
+    "document": {
+        "pdfium": "fanwise.documents._pdfium:reader",
+        "pypdf": "fanwise.documents._pypdf:reader",
+    },
     "model": {"local:extractive": "fanwise.providers:extractive"},
     "pool": {"process": "fanwise.pools:process_pool"},
 }
