@@ -30,6 +30,7 @@ FIGURES: dict[str, Callable[[Scale], Iterator[Figure]]] = {
     "virtual": virtual.plain,
     "virtual_policies": virtual.armed,
     "import": imports.imported,
+    "help": imports.helped,
 }
 QUICK = Scale(rounds=1, share=0.002)
 

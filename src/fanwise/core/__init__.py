@@ -3,6 +3,7 @@
 Standard library only. The layers above import from here; users import from `fanwise`.
 """
 
+from fanwise._version import __version__
 from fanwise.core._breaker import BreakerStatistics
 from fanwise.core._call import Call
 from fanwise.core._canonical import digest_of
@@ -67,7 +68,6 @@ from fanwise.core._runtime import Runtime, RuntimeStatistics, current_runtime, r
 from fanwise.core._scope import CURRENT, DEADLINE, READS_ONLY, Scope, waiting_call
 from fanwise.core._step import BoundStep, Decorator, Step, as_step, name_of, step
 from fanwise.core._timers import TimerQueue
-from fanwise.core._version import __version__
 from fanwise.core._watch import ask, begin, leave
 from fanwise.core._watchers import LIVE, NO_KWARGS, Ending, Watcher, excuse
 
