@@ -1,22 +1,19 @@
 """`fanwise digest`: a task over documents, answered with quotes and their places."""
 
-import asyncio
 import json
 import os
-import time
 from pathlib import Path
 from typing import Final, NoReturn
 
 import click
 
-from fanwise import Call, Runtime
 from fanwise.cli._exit import Exit
-from fanwise.cli._interrupt import Interrupt
 from fanwise.cli._progress import Progress
+from fanwise.cli._running import execute
 from fanwise.cli._streams import deliver, say
-from fanwise.cli._summary import Times, summary, times_of
+from fanwise.cli._summary import Times, summary
 from fanwise.cli._summary import to_data as times_to_data
-from fanwise.core import excuse
+from fanwise.cli._view import View
 from fanwise.digest import Digest, digest, limits, to_data, to_markdown
 
 _AT_ONCE: Final = 8
@@ -79,24 +76,21 @@ def digest_command(
         at_once = _width(model)
     if at_once < 1:
         _refuse(f"--at-once is {at_once}; it must be at least 1")
-    progress = Progress(quiet=quiet)
+    progress = Progress()
     try:
         call = digest(
             paths, task, by=model, most=sentences, size_tokens=chunk_tokens, watch=progress
         )
     except ValueError as error:
         _refuse(_in_options(str(error)))
-    try:
-        found, times, interrupted = asyncio.run(_run(call, at_once, record))
-    except OSError as error:
-        excuse(call)  # it was never started
-        say(f"the record cannot be written: {error}")
-        return Exit.WRONG_USE
+    with View("digest", progress.text, quiet=quiet) as view:
+        ended = execute(call, view, limits=limits(at_once), record=record)
+    found, times = ended.value, ended.times
     deliver(_json(found, times) if as_json else to_markdown(found))
     if not quiet:
         for line in summary(found, times):
             say(line)
-    return _code(found, interrupted=interrupted)
+    return _code(found, interrupted=ended.interrupted)
 
 
 def command(_name: str) -> click.Command:
@@ -118,17 +112,6 @@ def _in_options(message: str) -> str:
     for argument, option in (("most=", "--sentences "), ("size_tokens=", "--chunk-tokens ")):
         message = message.replace(argument, option)
     return message.replace("model=", "--model ")
-
-
-async def _run(call: Call[Digest], at_once: int, record: Path | None) -> tuple[Digest, Times, bool]:
-    """Run the digest; a first Ctrl-C lets it end early with what is there."""
-    before = time.process_time()
-    async with Runtime(record=record, limits=limits(at_once)) as runtime:
-        with Interrupt(runtime.drain) as interrupt:
-            run = runtime.start(call)
-            found = await run.wait()
-        times = times_of(run.record(), time.process_time() - before)
-    return found, times, interrupt.asked
 
 
 def _json(found: Digest, times: Times) -> str:

@@ -15,6 +15,7 @@ from fanwise.cli._streams import accept_any_text
 
 _COMMANDS: Final = {
     "digest": "Answer a task over documents, with the place of every statement.",
+    "run": "Run a step, a function or a call of yours, and watch it.",
 }
 
 

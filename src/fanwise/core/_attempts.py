@@ -306,9 +306,13 @@ class Execution:
         return policy.effect == "read" or policy.keyed or isinstance(error, NotDone)
 
     async def back_off(self, delay: float) -> None:
-        """Wait before the next attempt, holding nothing."""
-        began = self.call.run.time()
+        """Wait before the next attempt, visibly, holding nothing."""
+        call = self.call
+        began = call.run.time()
+        waiting = call.run.runtime.backing_off
+        waiting[call] = began + delay
         try:
             await asyncio.sleep(delay)
         finally:
-            add_wait(self.call, "backoff", self.call.run.time() - began)
+            del waiting[call]
+            add_wait(call, "backoff", call.run.time() - began)

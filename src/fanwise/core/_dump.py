@@ -56,6 +56,10 @@ def _line(call: Call[Any], now: float, waits: dict[Call[Any], list[str]]) -> str
     for name, waiting in runtime.limit_waits.items():
         if call in waiting:
             return f"{call.name}: waits for the limit {name!r}, {since}{dropped}"
+    if call in runtime.backing_off:
+        left = runtime.backing_off[call] - now
+        failed = f"after attempt {call.attempts} failed"
+        return f"{call.name}: waits {left:.1f} s more {failed}, {since}{dropped}"
     if call in waits:
         others = waits[call]
         more = f" and {len(others) - 5} more" if len(others) > 5 else ""

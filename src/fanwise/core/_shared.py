@@ -92,6 +92,7 @@ class Shared:
         self.widths: dict[str, Width] = {}
         self.breakers: dict[str, BreakerState] = {}
         self.limit_waits: dict[str, dict[Call[Any], None]] = {}
+        self.backing_off: dict[Call[Any], float] = {}  # until when, on the loop's clock
         self.outfits: dict[Definition[Any], Outfit] = {}
         self._timeouts: dict[float, TimerQueue] = {}
         self._hedges: dict[float, TimerQueue] = {}
