@@ -109,8 +109,11 @@ def _going(look: Look) -> Section:
 
 def _state(call: Going) -> Text:
     text = Text()
-    if call.attempts > 1 or call.error is not None:
-        text.append(f"attempt {call.attempts}{_GAP}")
+    number = call.attempts + (
+        call.error is not None and call.waits != ""
+    )  # the next, while it waits
+    if number > 1:
+        text.append(f"attempt {number}{_GAP}")
     if call.waits:
         text.append(f"{_waiting(call)}{_GAP}", "yellow")
     if call.error is not None:
@@ -123,11 +126,11 @@ def _state(call: Going) -> Text:
 def _waiting(call: Going) -> str:
     match call.waits:
         case "limit":
-            return f"waits for the limit {plain(call.detail)}"
+            return f"waits for limit {plain(call.detail)}"
         case "pool":
             return "waits for a thread"
         case "backoff":
-            return f"failed, waits {call.detail} s"
+            return f"backs off, {call.detail} s"
         case "inputs":
             return f"waits for {count(int(call.detail), 'input')}"
         case _:

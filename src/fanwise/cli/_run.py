@@ -14,7 +14,7 @@ from fanwise.cli._result import as_data, as_json, as_text, missing_of
 from fanwise.cli._running import Ended, execute
 from fanwise.cli._streams import deliver, say, tell
 from fanwise.cli._summary import first_lines, missing_lines, time_lines, to_data
-from fanwise.cli._target import ImportFailed, Target, find
+from fanwise.cli._target import ImportFailed, find
 from fanwise.cli._trace import trace_of
 from fanwise.cli._view import View
 from fanwise.cli._words import count, plain
@@ -187,5 +187,5 @@ def _summary(ended: Ended[object]) -> Iterator[str]:
         yield f"used: {used}{' (estimated)' if sums.estimated else ''}"
     look = ended.look
     if look.failed:
-        yield f"failed, {look.failures:,} calls:"
+        yield f"{count(look.failures, 'call')} failed:"
         yield from first_lines([f"{each.name}: {plain(each.error or '')}" for each in look.failed])

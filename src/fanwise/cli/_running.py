@@ -69,11 +69,13 @@ async def _execute(call: Call[T], view: View, runtime: Runtime, within: float | 
             except OSError as error:
                 excuse(call)  # it was never started
                 raise RecordNotWritten(f"the record cannot be written: {error}") from None
-            ended = await _ended(call, view, runtime, within)
+            ended = await _ended(call, view, runtime, within, interrupt)
         return replace(ended, interrupted=interrupt.asked)
 
 
-async def _ended(call: Call[T], view: View, runtime: Runtime, within: float | None) -> Ended[T]:
+async def _ended(
+    call: Call[T], view: View, runtime: Runtime, within: float | None, interrupt: Interrupt
+) -> Ended[T]:
     began = time.process_time()
     result: tuple[T] | None = None
     error: Exception | None = None
@@ -83,13 +85,13 @@ async def _ended(call: Call[T], view: View, runtime: Runtime, within: float | No
         try:
             with bound:
                 run = runtime.start(call)
-                started = run, shown.enter_context(view.of(run))
+                started = run, shown.enter_context(view.of(run, lambda: interrupt.asked))
                 result = (await run.wait(),)
         except Exception as failure:  # noqa: BLE001 - it is what the run came to
             error = failure
         assert started is not None  # noqa: S101 - nothing above raises before
         run, lookout = started
-        if not run.over and run.task is not None:  # the time is up
-            run.cancel()
-            await asyncio.wait([run.task])
+        if run.task is not None:
+            run.cancel()  # where the time is up
+            await asyncio.gather(run.task, return_exceptions=True)
     return Ended(result, error, times_of(run.record(), time.process_time() - began), lookout.look())

@@ -54,7 +54,7 @@ class Screen:
         shown = self._rendered(lines)
         with self._lock:
             text = f"{_TO_END_OF_LINE}\n".join([*shown, ""])
-            self._write(f"{self._back()}{text}{_TO_END}")
+            self._write(f"\r{self._back()}{text}{_TO_END}")
             self._widths = [line.cell_len for line in lines]
 
     def above(self, text: str) -> None:
@@ -77,7 +77,7 @@ class Screen:
         """Go to the frame's first line; a terminal that became narrower has wrapped its lines."""
         columns = size_of(self.stream).columns
         lines = sum(max(1, -(-width // columns)) for width in self._widths)
-        return "\r" + (_UP.format(lines) if lines else "")
+        return f"\r{_UP.format(lines)}" if lines else ""
 
     def _rendered(self, lines: Sequence[Text]) -> list[str]:
         console = self._console

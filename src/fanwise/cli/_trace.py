@@ -9,6 +9,7 @@ from traceback import StackSummary, TracebackException
 from typing import Final
 
 import fanwise
+from fanwise.errors import FanwiseError
 
 _MACHINERY: Final = (fanwise, asyncio, concurrent.futures, importlib)
 _NOT_THE_USERS: Final = (
@@ -27,4 +28,4 @@ def trace_of(error: BaseException) -> str:
         )
         more = (part.__cause__, part.__context__, *(part.exceptions or ()))
         parts += [each for each in more if each is not None]
-    return "".join(whole.format())
+    return "".join(whole.format()).replace(f"{FanwiseError.__module__}.", "fanwise.errors.")

@@ -47,6 +47,7 @@ class View:
         self._told = told
         self._quiet = quiet
         self._aside = aside
+        self._stops: Callable[[], bool] = bool
         self._stack = ExitStack()
         self._screen: Screen | None = None
 
@@ -69,12 +70,16 @@ class View:
         self._stack.close()
 
     @contextmanager
-    def of(self, run: Run) -> Iterator[Lookout]:
-        """Show a run while the block lasts; give what looks at it."""
+    def of(self, run: Run, stops: Callable[[], bool] = bool) -> Iterator[Lookout]:
+        """Show a run while the block lasts; give what looks at it.
+
+        `stops` tells whether it was asked to stop, which a busy loop may not have heard yet.
+        """
         lookout = Lookout(run)
         if self._quiet:
             yield lookout
             return
+        self._stops = stops
         over = threading.Event()
         thread = threading.Thread(
             target=self._show, args=(lookout, over), name="fanwise view", daemon=True
@@ -104,13 +109,15 @@ class View:
     def _show_once(self, look: Look) -> float:
         """Show a look; give the seconds until the next."""
         told = self._told()
+        stopping = ", stopping" if self._stops() else ""
         if self._screen is None:
-            say(f"{told or counts(look)}, {seconds(look.seconds)}")
+            say(f"{told or counts(look)}, {seconds(look.seconds)}{stopping}")
             return min(_LONGEST_PAUSE, max(_LINE, look.seconds / 10))
         from fanwise.cli._frame import lines_of  # noqa: PLC0415 - rich, where frames are drawn
 
         size = size_of(self._screen.stream)
-        self._screen.draw(lines_of(self._name, told, look, size.columns - 1, size.lines - 1))
+        name = f"{self._name}{stopping}"
+        self._screen.draw(lines_of(name, told, look, size.columns - 1, size.lines - 1))
         return _FRAME
 
 
