@@ -1,11 +1,13 @@
 """What a run gave, as text and as JSON."""
 
 import json
-from typing import Any
+from typing import Any, Final
 
-from pydantic_core import to_jsonable_python
+from pydantic import TypeAdapter
 
 from fanwise import FanIn, Outcome
+
+_ANYTHING: Final[TypeAdapter[Any]] = TypeAdapter(Any)
 
 
 def as_data(value: object) -> tuple[object, list[str]]:
@@ -24,7 +26,7 @@ def as_data(value: object) -> tuple[object, list[str]]:
         return repr(part)
 
     try:
-        return to_jsonable_python(value, fallback=fall_back), list(odd)
+        return _ANYTHING.dump_python(value, mode="json", fallback=fall_back), list(odd)
     except ValueError:  # bytes that are no text, or a value that holds itself
         return repr(value), [type(value).__qualname__]
 
