@@ -115,7 +115,7 @@ def _state(call: Going) -> Text:
     if number > 1:
         text.append(f"attempt {number}{_GAP}")
     if call.waits:
-        text.append(f"{_waiting(call)}{_GAP}", "yellow")
+        text.append(f"{plain(_waiting(call))}{_GAP}", "yellow")
     if call.error is not None:
         text.append(f"after {plain(call.error)}{_GAP}", "red")
     if call.under:
@@ -126,7 +126,7 @@ def _state(call: Going) -> Text:
 def _waiting(call: Going) -> str:
     match call.waits:
         case "limit":
-            return f"waits for limit {plain(call.detail)}"
+            return f"waits for limit {call.detail}"
         case "pool":
             return "waits for a thread"
         case "backoff":
