@@ -44,7 +44,7 @@ class Terminal:
             stdout=subprocess.PIPE,
             stderr=its,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(its, termios.TIOCSCTTY, 0),
+            preexec_fn=lambda: fcntl.ioctl(its, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - no threads
         )
 
     def __enter__(self):

@@ -11,6 +11,7 @@ from typing import Any
 
 from fanwise import Call
 from fanwise.cli._refusal import refuse
+from fanwise.core import excuse
 
 Target = Callable[..., Any] | Call[Any]
 _MOST_NAMED = 8
@@ -43,7 +44,7 @@ def find(address: str) -> Target:
 
 def _imported(name: str) -> object:
     try:
-        return importlib.import_module(name)
+        module = importlib.import_module(name)
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if name == missing or name.startswith(f"{missing}."):
@@ -51,6 +52,10 @@ def _imported(name: str) -> object:
         raise ImportFailed(name) from error
     except Exception as error:
         raise ImportFailed(name) from error
+    for each in vars(module).values():
+        if isinstance(each, Call):
+            excuse(each)  # calls at the top of a module are offered: only one of them is run
+    return module
 
 
 def _part(whole: object, part: str, module: str) -> object:

@@ -99,15 +99,13 @@ class View:
         try:
             while not over.wait(pause):
                 began = thread_time()
-                pause = self._show_once(lookout.look())
+                pause = self.show(lookout.look())
                 pause = max(pause, (thread_time() - began) / _SHARE)
-        except (OSError, ValueError):  # standard error is closed, or its terminal is gone
-            return
         except Exception as error:  # noqa: BLE001 - whatever is wrong here, the run goes on
             say(f"the live view ends ({type(error).__name__}: {error}); the run goes on")
 
-    def _show_once(self, look: Look) -> float:
-        """Show a look; give the seconds until the next."""
+    def show(self, look: Look) -> float:
+        """Show a look; give the seconds until the next, which is later where nobody draws."""
         told = self._told()
         stopping = ", stopping" if self._stops() else ""
         if self._screen is None:
