@@ -9,7 +9,7 @@ from contextlib import chdir
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from benchmarks import awaits, diamonds, fan_outs, imports, live, maps, uneven, virtual
+from benchmarks import awaits, diamonds, fan_outs, imports, live, maps, uneven, virtual, votes
 from benchmarks._figure import HEADS, Figure, line, machine, markdown
 from benchmarks._measure import Scale
 
@@ -30,6 +30,7 @@ FIGURES: dict[str, Callable[[Scale], Iterator[Figure]]] = {
     "live": live.viewed,
     "virtual": virtual.plain,
     "virtual_policies": virtual.armed,
+    "vote": votes.rule,
     "import": imports.imported,
     "help": imports.helped,
 }

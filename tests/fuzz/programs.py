@@ -101,6 +101,15 @@ class First(Node):
 
 
 @dataclass(eq=False)
+class Poll(Node):
+    """`vote`; values are counted as odd, even or of another kind."""
+
+    branches: list[Node]
+    wave: int | None = None
+    stop_at: float | None = None
+
+
+@dataclass(eq=False)
 class Tree(Node):
     """`tree_reduce`; items without a call are plain values."""
 
@@ -266,13 +275,25 @@ class Draw:
         policy = self.maybe_write(self.leaf_policy())
         return FanMap(me, items, policy, schedule, source, self.ticks(2), stop)
 
-    def first(self, depth: int) -> First:
-        me = self.id()
+    def readers(self, depth: int) -> list[Node]:
         self.races += 1
         self.shared.append([])  # what was made outside the race may be a write
         branches = self.branches(depth, 1)
         self.shared.pop()
         self.races -= 1
+        return branches
+
+    def poll(self, depth: int) -> Poll:
+        me = self.id()
+        branches = self.readers(depth)
+        for _ in range(self.random.randint(0, 4)):
+            branches.append(Leaf(self.id(), [self.act()], {}))
+        wave = self.random.choice((None, 1, 2, 3))
+        return Poll(me, branches, wave, self.random.choice((None, 0.5, 0.8, 0.95)))
+
+    def first(self, depth: int) -> First:
+        me = self.id()
+        branches = self.readers(depth)
         stagger = tuple(sorted(self.ticks(4) for _ in branches)) if self.chance(0.5) else None
         return First(me, branches, stagger, self.chance(0.3))
 
@@ -296,8 +317,9 @@ class Draw:
             return self.leaf()
         kinds = (self.leaf, lambda: self.bound(depth), lambda: self.sub(depth),
                  lambda: self.fan_out(depth), lambda: self.fan_map(depth),
-                 lambda: self.first(depth), lambda: self.tree(depth), lambda: self.plain(depth))  # fmt: skip
-        node = self.random.choices(kinds, (6, 3, 3, 4, 2, 3, 2, 1))[0]()
+                 lambda: self.first(depth), lambda: self.tree(depth), lambda: self.plain(depth),
+                 lambda: self.poll(depth))  # fmt: skip
+        node = self.random.choices(kinds, (6, 3, 3, 4, 2, 3, 2, 1, 2))[0]()
         if not isinstance(node, Plain):
             pool.append(node)
         return node

@@ -19,6 +19,7 @@ from fanwise.core._timers import TimerQueue
 from fanwise.core._watchers import Ending
 from fanwise.patterns._flow import Flow
 from fanwise.patterns._gathering import Gathering
+from fanwise.patterns._vote import Poll
 from tests.fuzz.programs import draw, text_of
 from tests.fuzz.runs import repeat, run_seed, shrunk
 from tests.fuzz.world import cheap_collections, silence
@@ -101,6 +102,15 @@ def backwards(self):
     return found
 
 
+def last_of_a_tie(self, statuses, *, early):
+    found = VOTED(self, statuses, early=early)
+    most = max(self.counts.values())
+    last = max(index for index, ballot in self.ballots.items() if self.counts[ballot] == most)
+    found.answer = self.calls[last].result
+    return found
+
+
+VOTED = Poll.result
 GIVE, RESULT = Execution.give_slots, Flow.result
 MUTANTS = {
     "rows of timeouts are lost": lambda: replaced(finish, losing_rows),
@@ -111,6 +121,7 @@ MUTANTS = {
     "need is not judged": lambda: changed((Gathering, "verdict", any_verdict)),
     "timers are never disarmed": lambda: changed((TimerQueue, "disarm", never_late)),
     "a map hands over backwards": lambda: changed((Flow, "result", backwards)),
+    "a tie goes to the last voter": lambda: changed((Poll, "result", last_of_a_tie)),
     "a block keeps its timer": lambda: changed((deadline, "__exit__", never_late)),
 }
 

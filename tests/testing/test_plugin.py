@@ -184,6 +184,41 @@ async def test_given_fails(n):
     result.stdout.fnmatch_lines(["*n=5*"])
 
 
+BLOCKS = """
+from fanwise import step
+from fanwise.core import watch
+
+@step
+async def parse():
+    found = watch(asyncio.get_running_loop()).found
+    end = time.monotonic() + 15
+    while not found and time.monotonic() < end:
+        pass
+
+async def test_blocks():
+    await parse()
+
+@pytest.mark.real_clock
+async def test_blocks_too():
+    await parse()
+
+@pytest.mark.blocks_the_loop
+async def test_may_block():
+    end = time.monotonic() + 0.06
+    while time.monotonic() < end:
+        pass
+
+async def test_gets_on():
+    await asyncio.sleep(1)
+"""
+
+
+def test_a_step_that_blocks_the_loop_fails_its_test(suite):
+    result = suite(BLOCKS)
+    result.assert_outcomes(passed=2, failed=2)
+    result.stdout.fnmatch_lines(["*LoopBlocked: step 'parse' blocks the event loop at *.py:10 *"])
+
+
 def test_a_mode_that_does_not_exist_is_refused(suite):
     result = suite("def test_one(): pass", mode="automatic")
     assert result.ret == pytest.ExitCode.USAGE_ERROR

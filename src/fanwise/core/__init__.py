@@ -4,6 +4,7 @@ Standard library only. The layers above import from here; users import from `fan
 """
 
 from fanwise._version import __version__
+from fanwise.core._blocking import watch
 from fanwise.core._breaker import BreakerStatistics
 from fanwise.core._call import Call
 from fanwise.core._canonical import digest_of
@@ -22,6 +23,7 @@ from fanwise.core._errors import (
     LimitError,
     LimitHeld,
     LimitUnknown,
+    LoopBlocked,
     NotCanonical,
     NotDone,
     NotEnough,
@@ -77,11 +79,12 @@ __all__ = [
     "BreakerOpen", "BreakerStatistics", "Cache", "Call", "CallDropped", "CallRow", "CallSkipped",
     "CircularWait", "Current", "DeadlinePassed", "Decorator", "Drawn", "Effect", "Ending",
     "FanIn", "FanwiseError", "Header", "Hedge", "Hooks", "IdentityClash", "Journal", "Landed",
-    "Limit", "LimitError", "LimitHeld", "LimitStatistics", "LimitUnknown", "MemoryJournal",
+    "Limit", "LimitError", "LimitHeld", "LimitStatistics", "LimitUnknown", "LoopBlocked",
+    "MemoryJournal",
     "NotCanonical", "NotDone", "NotEnough", "Outcome", "Plan", "Policy", "Pool", "Record",
     "RecordDamaged", "Retry", "Run", "RunRecord", "Runtime", "RuntimeStatistics", "Scope", "Status",
     "Step", "StepTimedOut", "StrayCancel", "TimedOut", "TimerQueue", "Watcher", "WriteRefused",
     "__version__", "as_step", "ask", "at_least", "begin", "current", "current_runtime", "deadline",
     "digest_of", "excuse", "leave", "line_of", "name_of", "note", "plain_function",
-    "read_records", "run", "step", "waiting_call", "whole",
+    "read_records", "run", "step", "waiting_call", "watch", "whole",
 ]  # fmt: skip

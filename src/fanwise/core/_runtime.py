@@ -76,7 +76,6 @@ class Runtime(Shared):
     held: int
     id: str
     listeners: list[Callable[[CallRow | AttemptRow], None]]
-    contents: Record | None
     record_path: str | None
     seed: int
     seeded: bool
@@ -106,6 +105,7 @@ class Runtime(Shared):
         written = record if isinstance(record, Record) or record is None else Record(record)
         self.record_path = None if written is None else os.fspath(written.path)
         self.contents = None if written is None or written.contents == "none" else written
+        self.noting = self.contents is not None
         self.writer: RecordWriter | None = None
         self._spills: dict[Run, RecordWriter] = {}
         self._token: Token[Runtime | None] | None = None
@@ -216,6 +216,8 @@ class Runtime(Shared):
             body=body,
         )
         self.live[run] = None
+        if self.watch is not None:
+            self.watch.wake()
         if self.writer is not None:
             self.writer.follow(run)
         return run

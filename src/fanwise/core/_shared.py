@@ -12,7 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from fanwise.core._blocking import watch, watch_of
 from fanwise.core._breaker import BreakerState
+from fanwise.core._contents import contents_of
 from fanwise.core._errors import LimitHeld, LimitUnknown
 from fanwise.core._hedging import send_hedge
 from fanwise.core._limits import Width
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
     import concurrent.futures
     from collections.abc import Callable
 
+    from fanwise.core._blocking import Block, LoopWatch
     from fanwise.core._call import Call
+    from fanwise.core._contents import Record
     from fanwise.core._policies import Breaker
     from fanwise.core._protocols import Plan, Pool
     from fanwise.core._step import Definition
@@ -35,7 +39,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("fanwise")
 THREADS = 32
 STUBBORN_AFTER = 1.0
-SCHEDULE = frozenset({"at_once", "need", "enough", "within", "stagger", "arity"})
+SCHEDULE = frozenset({"at_once", "need", "enough", "within", "stagger", "arity", "stop_at", "wave"})
 
 
 class Outfit:
@@ -75,6 +79,7 @@ class Shared:
     definitions: Mapping[str, Limit] | None
     hooks: Hooks
     plan: Plan | None
+    noting: bool  # whether `facts_at_end` has anything to say
     running: int
     untimed: bool
     driving: bool
@@ -89,6 +94,7 @@ class Shared:
         self.running = 0
         self.time: Callable[[], float] = time.monotonic
         self.threads: Width | None = None
+        self.watch: LoopWatch | None = None
         self.widths: dict[str, Width] = {}
         self.breakers: dict[str, BreakerState] = {}
         self.limit_waits: dict[str, dict[Call[Any], None]] = {}
@@ -103,6 +109,9 @@ class Shared:
         self._schedules: dict[str, Mapping[str, Any]] = {}
         self._executor: ThreadPoolExecutor | None = None
         self.abandoned: set[concurrent.futures.Future[Any]] = set()
+        self.contents: Record | None = None
+        self.noting = False
+        self.blocked: dict[Call[Any], Block] = {}
 
     def use_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Take the clock of `loop`; on the virtual clock there are no threads."""
@@ -112,6 +121,10 @@ class Shared:
         self.time = time.monotonic if plain else loop.time
         if not getattr(loop, "virtual", False):
             self.threads = Width("threads", Limit(at_once=THREADS))
+        watched = self.threads is not None and not self.untimed
+        self.watch = watch(loop) if watched else watch_of(loop)
+        if self.watch is not None:
+            self.watch.runtimes.add(self)  # type: ignore[arg-type] # a Runtime is the only one
 
     def width(self, name: str) -> Width:
         """Give the limit of that name; raise `LimitUnknown` where an explicit runtime has none."""
@@ -234,8 +247,27 @@ class Shared:
         self.abandoned.add(future)
         future.add_done_callback(self.abandoned.discard)
 
+    def note_at_end(self, call: Call[Any], block: Block) -> None:
+        """Keep that a call blocks the loop, for its row; safe from another thread."""
+        self.blocked[call] = block
+        self.noting = True
+
+    def facts_at_end(self, call: Call[Any], status: str) -> dict[str, Any]:
+        """Give what a call's row holds beside its own facts."""
+        facts: dict[str, Any] = {}
+        if self.contents is not None and call.step.pattern is None:
+            facts.update(contents_of(call, status, self.contents))
+        block = self.blocked.pop(call, None)
+        if block is not None:
+            facts["blocked"] = round(block.seconds * 1_000_000)
+            facts["blocked_at"] = f"{block.file}:{block.line}"
+        self.noting = self.contents is not None or bool(self.blocked)
+        return facts
+
     def close_shared(self) -> None:
         """Stop timers and threads; blocks while an abandoned function runs."""
+        if self.watch is not None:
+            self.watch.leave(self)  # type: ignore[arg-type] # as above
         stubborn = [] if self._stubborn is None else [self._stubborn]
         for queue in (*self._timeouts.values(), *self._hedges.values(), *stubborn):
             queue.close()
