@@ -10,7 +10,7 @@ import click
 import pydantic
 import pytest
 
-from fanwise import FanIn, Outcome, fan_map, fan_out, step, tree_reduce
+from fanwise import FanIn, Outcome, fan_map, fan_out, step, tree_reduce, vote
 from fanwise import run as run_call
 from fanwise.cli._inputs import arguments_of
 from fanwise.cli._result import as_data, as_text, missing_of
@@ -351,6 +351,16 @@ def test_results_of_patterns_are_data():
     reduced = run_call(tree_reduce(total, [even(2), even(3), even(4)], arity=2))
     assert as_data(reduced)[0]["value"] == 6
     assert list(missing_of(reduced)) == list(reduced.missing)
+
+
+def test_a_vote_is_data():
+    @step
+    async def ask(answer):
+        return answer
+
+    data, odd = as_data(run_call(vote([ask("a"), ask("a"), ask("b")], stop_at=None)))
+    assert odd == []
+    assert (data["answer"], data["counts"], data["asked"]) == ("a", {"a": 2, "b": 1}, 3)
 
 
 def test_what_is_complete_misses_nothing():

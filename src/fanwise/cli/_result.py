@@ -1,11 +1,13 @@
 """What a run gave, as text and as JSON."""
 
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 from pydantic import TypeAdapter
 
 from fanwise import FanIn, Outcome
+from fanwise.patterns import Vote
 
 _ANYTHING: Final[TypeAdapter[Any]] = TypeAdapter(Any)
 
@@ -19,7 +21,7 @@ def as_data(value: object) -> tuple[object, list[str]]:
     odd: dict[str, None] = {}
 
     def fall_back(part: object) -> object:
-        known = _pattern_data(part)
+        known = dict(part) if isinstance(part, Mapping) else _pattern_data(part)
         if known is not None:
             return known
         odd.setdefault(type(part).__qualname__)
@@ -66,6 +68,9 @@ def _pattern_data(value: object) -> dict[str, Any] | None:
     """Give the results of patterns by name, and of an outcome what became of it."""
     if isinstance(value, FanIn):
         return {"complete": value.complete, "ok": dict(value.ok), "missing": missing_of(value)}
+    if isinstance(value, Vote):
+        names = ("answer", "share", "counts", "asked", "tied", "stopped_early")
+        return {name: getattr(value, name) for name in names}
     if isinstance(value, Outcome):
         kept = {"value": value.result} if value.status == "ok" else {"cause": _cause(value)}
         return {"name": value.name, "status": value.status, **kept}
