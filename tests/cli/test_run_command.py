@@ -232,7 +232,7 @@ def here(jobs, monkeypatch):
         ("./deep/jobs.py:double", "deep.jobs:double names it as a module"),
         ("HERX:double", "there is no module 'HERX' here; did you mean 'HERE'?"),
         ("flat.deep:double", "there is no module 'flat.deep' here"),
-        ("HERE:doubel", "'HERE' has no 'doubel'; did you mean 'double'?"),
+        ("HERE:doubles", "'HERE' has no 'doubles'; did you mean 'double'?"),
         ("HERE:__name__", "HERE:__name__ is a str; a step, a function or a call can be run"),
     ],
 )
@@ -312,7 +312,7 @@ def test_arguments_are_converted_to_their_annotations(function, inputs, args, kw
         (takes, ["5"], "--input 5 is no argument by itself; write name=value"),
         (takes, ['{"text"'], "--input is not JSON: "),
         (takes, ["@absent.json"], "--input @absent.json cannot be read: "),
-        (takes_models, ["poitn=1"], "there is no argument 'poitn'; did you mean 'point'?"),
+        (takes_models, ["points=1"], "there is no argument 'points'; did you mean 'point'?"),
         (takes_models, ["point={}"], "argument point['x']: field required"),
         (takes_models, ['{"point": {"x": "a", "y": "b"}}'], "(and 1 more)"),
         (takes_models, ['point={"x": 1}', "client=1"], "argument 'client' is a "),
