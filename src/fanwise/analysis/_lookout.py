@@ -26,7 +26,6 @@ MOST: Final = 30
 _FAILED: Final = ("failed", "timed_out")
 _GOOD: Final = ("ok", "reused")
 _UNSTARTED: Final = frozenset({"waiting", "starting"})
-_TRIES: Final = 8
 _ERRORS: Final = 100
 
 
@@ -282,12 +281,10 @@ def _waits(run: Run) -> dict[Call[Any], tuple[str, str]]:
 
 def _copied(changing: dict[K, V] | None) -> dict[K, V]:
     """Copy a dict of the loop's thread, which may change meanwhile."""
-    for _ in range(_TRIES if changing else 0):
-        try:
-            return dict(changing or {})
-        except RuntimeError:  # it changed size: once more
-            continue
-    return {}
+    try:
+        return dict(changing or {})
+    except RuntimeError:  # it changed size: a look later it has settled
+        return _copied(changing)
 
 
 def _above(call: Call[Any]) -> tuple[str, ...]:
