@@ -2,6 +2,7 @@
 
 import io
 import os
+from itertools import count
 
 import pyte
 import pytest
@@ -43,10 +44,13 @@ class Memory(io.StringIO):
 @pytest.fixture(autouse=True)
 def sized(monkeypatch):
     monkeypatch.setattr(screens, "size_of", lambda stream: os.terminal_size((COLUMNS, 0)))
+    monkeypatch.setattr(screens, "monotonic", screens.monotonic)  # put back in any case
 
 
-def shown(acts, rows):
-    """Do what is said; give what the terminal shows, and what it must show, from the bottom."""
+def shown(acts, rows, pause):
+    """Do what is said, with a pause between; give what the terminal shows, and what it must show."""
+    clock = count(step=pause)
+    screens.monotonic = lambda: next(clock)
     memory = Memory(rows)
     screen = Screen(memory)
     aside = Aside(screen, memory)
@@ -58,7 +62,8 @@ def shown(acts, rows):
         elif act == "write":
             for part in ("\n".join(what), "\n"):  # as print does
                 aside.write(part)
-            written, frame = [*written, *what], []
+            written = [*written, *what]
+            frame = frame if pause else []  # where lines come fast it waits for the next look
         else:
             screen.erase()
             frame = []
@@ -67,8 +72,8 @@ def shown(acts, rows):
     return display[: memory.screen.cursor.y], expected, memory.screen.cursor
 
 
-def check_screen(acts, rows):
-    display, expected, cursor = shown(acts, rows)
+def check_screen(acts, rows, pause=1):
+    display, expected, cursor = shown(acts, rows, pause)
     assert cursor.x == 0
     # On a low terminal lines scroll out at the top; the frame itself is lower than the terminal.
     assert display == expected[len(expected) - len(display) :]
@@ -87,11 +92,11 @@ EVERY_ACT = [
 ]
 
 
-@given(acts, st.sampled_from([7, 50]))
-@example(EVERY_ACT, 7)
-@example(EVERY_ACT, 50)
-def test_lines_stand_above_the_frame_and_nothing_is_left_of_old_ones(acts, rows):
-    check_screen(acts, rows)
+@given(acts, st.sampled_from([7, 50]), st.sampled_from([0, 1]))
+@example(EVERY_ACT, 7, 0)
+@example(EVERY_ACT, 50, 1)
+def test_lines_stand_above_the_frame_and_nothing_is_left_of_old_ones(acts, rows, pause):
+    check_screen(acts, rows, pause)
 
 
 @pytest.mark.parametrize("mutant", ["nothing taken back", "nothing erased", "all forgotten"])
@@ -151,6 +156,7 @@ def test_a_terminal_that_is_gone_is_no_reason_to_fail():
     assert aside.write("a line\n") == 7
     with pytest.raises(OSError, match="Input/output"):
         screen.draw([Text("a frame")])  # the view ends by it
+    screen._widths = [7]
     screen.erase()
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from io import StringIO
 from threading import RLock
+from time import monotonic
 from typing import Final, TextIO
 
 from rich.console import Console
@@ -19,6 +20,7 @@ from fanwise.cli._terminal import in_foreground, shows_colours, size_of
 _UP: Final = "\x1b[{}A"
 _TO_END_OF_LINE: Final = "\x1b[K"
 _TO_END: Final = "\x1b[J"
+_AGAIN: Final = 0.05  # seconds
 
 
 class Screen:
@@ -32,6 +34,8 @@ class Screen:
         self.stream = stream
         self._lock = RLock()
         self._widths: list[int] = []  # of the frame that stands there: columns of each line
+        self._frame = ""
+        self._drawn = 0.0
         self._console = Console(
             file=StringIO(),
             force_terminal=True,
@@ -51,23 +55,33 @@ class Screen:
         if not in_foreground(self.stream):
             self.forget()
             return
-        shown = self._rendered(lines)
+        frame = f"{_TO_END_OF_LINE}\n".join([*self._rendered(lines), ""])
         with self._lock:
-            text = f"{_TO_END_OF_LINE}\n".join([*shown, ""])
-            self._write(f"\r{self._back()}{text}{_TO_END}")
+            self._write(f"\r{self._back()}{frame}{_TO_END}")
             self._widths = [line.cell_len for line in lines]
+            self._frame, self._drawn = frame, monotonic()
 
     def above(self, text: str) -> None:
-        """Write whole lines where the frame stands; the next frame comes below them."""
+        """Write whole lines where the frame stands, and the frame below them.
+
+        Where lines come fast, only the next look draws it: a frame is longer than a line.
+        """
         with self._lock:
-            self._write(self._back() + (_TO_END if self._widths else "") + text)
-            self._widths = []
+            if not self._widths:
+                self._write(text)
+            elif monotonic() - self._drawn < _AGAIN:
+                self._write(f"{self._back()}{_TO_END}{text}")
+                self._widths = []
+            else:
+                self._write(f"{self._back()}{_TO_END}{text}{self._frame}")
+                self._drawn = monotonic()
 
     def erase(self) -> None:
         """Take the frame away; a terminal that is gone is no reason to fail."""
-        if self._widths:
-            with suppress(OSError, ValueError):
-                self.above("")
+        with self._lock, suppress(OSError, ValueError):
+            if self._widths:
+                self._write(f"{self._back()}{_TO_END}")
+            self._widths = []
 
     def forget(self) -> None:
         """Leave the frame where it stands: after a stop (Ctrl-Z) the cursor is elsewhere."""
