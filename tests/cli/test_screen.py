@@ -19,7 +19,7 @@ acts = st.lists(
     st.one_of(
         st.tuples(st.just("draw"), st.lists(lines, min_size=1, max_size=6)),
         st.tuples(st.just("write"), st.lists(lines, min_size=1, max_size=3)),
-        st.tuples(st.just("erase"), st.just([])),
+        st.tuples(st.sampled_from(["again", "erase"]), st.just([])),
     ),
     max_size=12,
 )
@@ -54,19 +54,23 @@ def shown(acts, rows, pause):
     memory = Memory(rows)
     screen = Screen(memory)
     aside = Aside(screen, memory)
-    written, frame = [], []
+    written, frame, hidden = [], [], []
     for act, what in acts:
         if act == "draw":
             screen.draw([Text(line) for line in what])
-            frame = what
+            frame, hidden = what, []
         elif act == "write":
             for part in ("\n".join(what), "\n"):  # as print does
                 aside.write(part)
             written = [*written, *what]
-            frame = frame if pause else []  # where lines come fast it waits for the next look
+            if frame and not pause:  # where lines come fast it gives way
+                frame, hidden = [], frame
+        elif act == "again":
+            screen.again()
+            frame, hidden = hidden or frame, []
         else:
             screen.erase()
-            frame = []
+            frame, hidden = [], []
     expected = [*written, *frame]
     display = [line.rstrip() for line in memory.screen.display]
     return display[: memory.screen.cursor.y], expected, memory.screen.cursor
@@ -85,6 +89,7 @@ EVERY_ACT = [
     ("draw", ["|d|"]),
     ("write", ["|e|", "|f|"]),
     ("draw", ["|g|", "|網|"]),
+    ("again", []),
     ("write", ["|h|"]),
     ("draw", ["|i|", "|j|"]),
     ("erase", []),

@@ -8,7 +8,7 @@ is left behind is text.
 from collections.abc import Sequence
 from contextlib import suppress
 from io import StringIO
-from threading import RLock
+from threading import Event, RLock
 from time import monotonic
 from typing import Final, TextIO
 
@@ -20,7 +20,7 @@ from fanwise.cli._terminal import in_foreground, shows_colours, size_of
 _UP: Final = "\x1b[{}A"
 _TO_END_OF_LINE: Final = "\x1b[K"
 _TO_END: Final = "\x1b[J"
-_AGAIN: Final = 0.05  # seconds
+AGAIN: Final = 0.01  # seconds between two drawings of a frame below lines
 
 
 class Screen:
@@ -34,7 +34,9 @@ class Screen:
         self.stream = stream
         self._lock = RLock()
         self._widths: list[int] = []  # of the frame that stands there: columns of each line
+        self._gone: list[int] = []  # of the one that is hidden
         self._frame = ""
+        self.hidden = Event()  # set where a frame gave way to lines that came fast
         self._drawn = 0.0
         self._console = Console(
             file=StringIO(),
@@ -60,32 +62,46 @@ class Screen:
             self._write(f"\r{self._back()}{frame}{_TO_END}")
             self._widths = [line.cell_len for line in lines]
             self._frame, self._drawn = frame, monotonic()
+            self.hidden.clear()
 
     def above(self, text: str) -> None:
         """Write whole lines where the frame stands, and the frame below them.
 
-        Where lines come fast, only the next look draws it: a frame is longer than a line.
+        Where lines come fast it is left to `again`: a frame is longer than a line.
         """
         with self._lock:
             if not self._widths:
                 self._write(text)
-            elif monotonic() - self._drawn < _AGAIN:
+            elif monotonic() - self._drawn < AGAIN:
                 self._write(f"{self._back()}{_TO_END}{text}")
-                self._widths = []
+                self._hide()
             else:
                 self._write(f"{self._back()}{_TO_END}{text}{self._frame}")
                 self._drawn = monotonic()
+
+    def again(self) -> None:
+        """Draw the frame that gave way to lines."""
+        with self._lock:
+            if self.hidden.is_set() and in_foreground(self.stream):
+                self.hidden.clear()
+                self._write(self._frame)
+                self._widths, self._drawn = self._gone, monotonic()
 
     def erase(self) -> None:
         """Take the frame away; a terminal that is gone is no reason to fail."""
         with self._lock, suppress(OSError, ValueError):
             if self._widths:
                 self._write(f"{self._back()}{_TO_END}")
-            self._widths = []
+            self.forget()
 
     def forget(self) -> None:
         """Leave the frame where it stands: after a stop (Ctrl-Z) the cursor is elsewhere."""
         self._widths = []
+        self.hidden.clear()
+
+    def _hide(self) -> None:
+        self._gone, self._widths = self._widths, []
+        self.hidden.set()
 
     def _back(self) -> str:
         """Go to the frame's first line; a terminal that became narrower has wrapped its lines."""

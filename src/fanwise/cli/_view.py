@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
-from time import thread_time
+from time import monotonic, thread_time
 from types import FrameType
 from typing import TYPE_CHECKING, Final, Self, TextIO, cast
 
@@ -27,6 +27,7 @@ _LINE: Final = 1.0
 _LONGEST_PAUSE: Final = 60.0
 _SHARE: Final = 0.05  # of the processor's time, the most that looking may take
 _PATIENCE: Final = 1.0
+_SETTLED: Final = 0.01  # seconds after which lines that came fast are taken to have ended
 
 Told = Callable[[], str]
 
@@ -89,6 +90,8 @@ class View:
             yield lookout
         finally:
             over.set()
+            if self._screen is not None:
+                self._screen.hidden.set()  # it may wait for that
             thread.join(_PATIENCE)  # a terminal that was stopped (Ctrl-S) takes nothing
             if self._screen is not None:
                 self._screen.erase()
@@ -97,12 +100,22 @@ class View:
         """Look again and again, in a thread."""
         pause = _LINE if self._screen is None else _FRAME
         try:
-            while not over.wait(pause):
+            while not self._wait(over, pause):
                 began = thread_time()
                 pause = self.show(lookout.look())
                 pause = max(pause, (thread_time() - began) / _SHARE)
         except Exception as error:  # noqa: BLE001 - whatever is wrong here, the run goes on
             say(f"the live view ends ({type(error).__name__}: {error}); the run goes on")
+
+    def _wait(self, over: threading.Event, pause: float) -> bool:
+        """Wait for the next look, and draw a frame again that gave way; say whether it is over."""
+        if self._screen is None:
+            return over.wait(pause)
+        until = monotonic() + pause
+        while not over.is_set() and (left := until - monotonic()) > 0:
+            if self._screen.hidden.wait(left) and not over.wait(_SETTLED):
+                self._screen.again()
+        return over.is_set()
 
     def show(self, look: Look) -> float:
         """Show a look; give the seconds until the next, which is later where nobody draws."""
