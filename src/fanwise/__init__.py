@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Retry,
         Runtime,
         Step,
+        Timeout,
         current,
         deadline,
         run,
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Breaker", "Call", "FanIn", "Hedge", "Limit", "NotEnough", "Outcome", "Retry", "Runtime",
-    "Step", "__version__", "bind", "current", "deadline", "fan_map", "fan_out", "first", "run",
-    "step", "tree_reduce", "vote",
+    "Step", "Timeout", "__version__", "bind", "current", "deadline", "fan_map", "fan_out", "first",
+    "run", "step", "tree_reduce", "vote",
 ]  # fmt: skip
 
 

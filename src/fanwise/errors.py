@@ -18,6 +18,7 @@ from fanwise.core import (
     RecordDamaged,
     StepTimedOut,
     StrayCancel,
+    StreamTaken,
     TimedOut,
     WriteRefused,
 )
@@ -25,6 +26,6 @@ from fanwise.core import (
 __all__ = [
     "BreakerOpen", "CallDropped", "CallSkipped", "CircularWait", "DeadlinePassed", "FanwiseError",
     "IdentityClash", "LimitError", "LimitHeld", "LimitUnknown", "LoopBlocked", "NotCanonical",
-    "NotDone", "NotEnough", "RecordDamaged", "StepTimedOut", "StrayCancel", "TimedOut",
-    "WriteRefused",
+    "NotDone", "NotEnough", "RecordDamaged", "StepTimedOut", "StrayCancel", "StreamTaken",
+    "TimedOut", "WriteRefused",
 ]  # fmt: skip

@@ -33,8 +33,8 @@ class Going(NamedTuple):
     """A live call under which no other one lives. Times are seconds.
 
     `under` names the calls in whose bodies it was made, innermost first, the main call left out.
-    `waits` is "" while it runs, else what it waits for: limit, pool, backoff, inputs, or "loop"
-    before its first step. `detail` names the limit, or counts the seconds or inputs that are left.
+    `waits` is "" while it runs, else what it waits for: limit, pool, backoff, inputs, reader (of a
+    stream), or "loop" before its first step. `detail` names the limit, or counts the seconds or inputs that are left.
     `error` is what its last attempt ended with.
     """
 
@@ -228,6 +228,8 @@ class Lookout:
             kind = "loop"
         elif call.status == "waiting" and inputs is not None and not isinstance(inputs, tuple):
             kind, detail = "inputs", str(inputs.open)
+        elif call.reader is not None and call.reader.full:
+            kind = "reader"
         elif kind == "backoff":
             detail = f"{max(0.0, float(detail) - now):.1f}"
         number = -1 if call.id is None else call.id

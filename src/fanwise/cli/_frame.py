@@ -133,6 +133,8 @@ def _waiting(call: Going) -> str:
             return f"backs off, {call.detail} s"
         case "inputs":
             return f"waits for {count(int(call.detail), 'input')}"
+        case "reader":
+            return "waits for its reader"
         case _:
             return "is about to start"
 

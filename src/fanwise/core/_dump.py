@@ -60,6 +60,8 @@ def _line(call: Call[Any], now: float, waits: dict[Call[Any], list[str]]) -> str
         left = runtime.backing_off[call] - now
         failed = f"after attempt {call.attempts} failed"
         return f"{call.name}: waits {left:.1f} s more {failed}, {since}{dropped}"
+    if call.reader is not None and call.reader.full:
+        return f"{call.name}: waits for its reader, {since}{dropped}"
     if call in waits:
         others = waits[call]
         more = f" and {len(others) - 5} more" if len(others) > 5 else ""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from fanwise.core._limits import LimitStatistics
     from fanwise.core._policies import Limit
     from fanwise.core._protocols import Body, Plan
+    from fanwise.core._races import RaceStatistics
     from fanwise.core._record import AttemptRow, CallRow
 
 T = TypeVar("T")
@@ -48,7 +49,7 @@ OPEN: weakref.WeakSet[Runtime] = weakref.WeakSet()
 
 
 class RuntimeStatistics(NamedTuple):
-    """A runtime at one instant: calls running, live runs, limits and breakers in use.
+    """A runtime at one instant: calls running, live runs, limits, breakers, races.
 
     `abandoned` counts functions in threads that go on though nobody waits for them.
     """
@@ -58,6 +59,7 @@ class RuntimeStatistics(NamedTuple):
     abandoned: int
     limits: tuple[LimitStatistics, ...]
     breakers: tuple[BreakerStatistics, ...]
+    races: tuple[RaceStatistics, ...]
 
 
 class Runtime(Shared):
@@ -251,6 +253,7 @@ class Runtime(Shared):
             len(self.abandoned),
             tuple(width.statistics() for width in self.widths.values()),
             tuple(state.statistics(self.time()) for state in self.breakers.values()),
+            self.races.statistics(),
         )
 
     # What runs tell

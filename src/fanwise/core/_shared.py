@@ -17,9 +17,11 @@ from fanwise.core._breaker import BreakerState
 from fanwise.core._contents import contents_of
 from fanwise.core._errors import LimitHeld, LimitUnknown
 from fanwise.core._hedging import send_hedge
+from fanwise.core._items import interrupt_item
 from fanwise.core._limits import Width
 from fanwise.core._policies import Limit, Policy
 from fanwise.core._protocols import Hooks
+from fanwise.core._races import Races
 from fanwise.core._timed import interrupt
 from fanwise.core._timers import TimerQueue
 from fanwise.core._watchers import is_below, waiting_for
@@ -27,7 +29,7 @@ from fanwise.core._watchers import is_below, waiting_for
 if TYPE_CHECKING:
     import asyncio
     import concurrent.futures
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from fanwise.core._blocking import Block, LoopWatch
     from fanwise.core._call import Call
@@ -45,10 +47,12 @@ SCHEDULE = frozenset({"at_once", "need", "enough", "within", "stagger", "arity",
 class Outfit:
     """What one step uses of a runtime, looked up once."""
 
-    __slots__ = ("breaker", "hedges", "only", "timeouts", "widths")
+    __slots__ = ("breaker", "first", "hedges", "idle", "only", "timeouts", "widths")
 
     breaker: BreakerState | None
+    first: TimerQueue | None  # for the first item of a stream, `idle` for each next one
     hedges: TimerQueue | None
+    idle: TimerQueue | None
     only: Width | None
     timeouts: TimerQueue | None
     widths: tuple[tuple[Width, str], ...]
@@ -66,6 +70,7 @@ class Outfit:
         self.breaker = breaker
         self.timeouts = timeouts
         self.hedges = hedges
+        self.first = self.idle = None
 
     def __repr__(self) -> str:
         """Show what there is."""
@@ -97,17 +102,20 @@ class Shared:
         self.watch: LoopWatch | None = None
         self.widths: dict[str, Width] = {}
         self.breakers: dict[str, BreakerState] = {}
+        self.reading: dict[Call[Any], Call[Any]] = {}  # streams with a limit, and who reads them
         self.limit_waits: dict[str, dict[Call[Any], None]] = {}
         self.backing_off: dict[Call[Any], float] = {}  # until when, on the loop's clock
         self.outfits: dict[Definition[Any], Outfit] = {}
         self._timeouts: dict[float, TimerQueue] = {}
         self._hedges: dict[float, TimerQueue] = {}
+        self._paces: dict[float, TimerQueue] = {}
         self._stubborn: TimerQueue | None = None
         self.acts: deque[Callable[[], None]] = deque()  # see fanwise.core._watch.drive
         self.driving = False
         self._policies: dict[Definition[Any], Policy] = {}
         self._schedules: dict[str, Mapping[str, Any]] = {}
         self._executor: ThreadPoolExecutor | None = None
+        self.races = Races()
         self.abandoned: set[concurrent.futures.Future[Any]] = set()
         self.contents: Record | None = None
         self.noting = False
@@ -150,7 +158,8 @@ class Shared:
 
     def refuse_held(self, call: Call[Any], width: Width) -> None:
         """Raise where one who waits for `call`, or in whose body it was made, has the width."""
-        holders = [c for c in waiting_for(call)[1:] if c.holds == width.name]
+        keepers = self.keepers(waiting_for(call)[1:])
+        holders = [c for c, name in keepers if name == width.name and c is not call]
         here = call.home if call.home is not None else call.owner
         above = here.call
         while above is not None and not holders:
@@ -162,7 +171,22 @@ class Shared:
                 f"{call.name} asks for the limit {width.name!r}, which {holders[0].name} holds "
                 f"while it waits for {call.name}: give the limit to the inner step only"
             )
+            if holders[0] in self.reading:
+                msg = (
+                    f"{call.name} asks for the limit {width.name!r}, which the stream "
+                    f"{holders[0].name} holds until it is read: read it to its end first, or give "
+                    "the two steps different limits"
+                )
             raise LimitHeld(msg)
+
+    def keepers(self, waiting: list[Call[Any]]) -> Iterator[tuple[Call[Any], str]]:
+        """Give who keeps a limit while each of `waiting` waits: it itself, the streams it reads."""
+        for call in waiting:
+            if call.holds is not None:
+                yield call, call.holds
+        for stream, reader in self.reading.items():
+            if reader in waiting and stream.policy.limit is not None:
+                yield stream, stream.policy.limit
 
     def waiting_for_limit(self, name: str) -> list[Call[Any]]:
         """Give the calls that wait for a slot of a limit, in order."""
@@ -180,17 +204,22 @@ class Shared:
         widths: list[tuple[Width, str]] = []
         if policy.limit is not None:
             widths.append((self.width(policy.limit), "limit"))
-        if not step.inline and self.threads is not None:
+        if not step.inline and not step.streams and self.threads is not None:
             widths.append((self.threads, "pool"))
         breaker = None if policy.breaker is None else self.breaker(step.name, policy.breaker)
         timeouts = hedges = None
         if not self.untimed:
-            if policy.timeout is not None:
-                timeouts = self._queue(self._timeouts, policy.timeout, interrupt)
+            if policy.seconds is not None:
+                timeouts = self._queue(self._timeouts, policy.seconds, interrupt)
             if policy.hedge is not None:
                 hedges = self._queue(self._hedges, policy.hedge.after, send_hedge)
         found = self.outfits[step] = Outfit(tuple(widths), breaker, timeouts, hedges)
+        if step.streams and not self.untimed:
+            found.first, found.idle = self._pace(policy.first), self._pace(policy.idle)
         return found
+
+    def _pace(self, seconds: float | None) -> TimerQueue | None:
+        return None if seconds is None else self._queue(self._paces, seconds, interrupt_item)
 
     def _queue(
         self, queues: dict[float, TimerQueue], length: float, action: Callable[[Any], None]
@@ -219,6 +248,7 @@ class Shared:
             found = self.plan.get(step.name) if self.plan is not None else None
             plain = step.pattern is not None or not found
             policy = step.policy if plain else step.policy.changed(dict(found or {}))
+            policy.check_pace(step.name, streams=step.streams)
             self._policies[step] = policy
         return policy
 
@@ -269,7 +299,8 @@ class Shared:
         if self.watch is not None:
             self.watch.leave(self)  # type: ignore[arg-type] # as above
         stubborn = [] if self._stubborn is None else [self._stubborn]
-        for queue in (*self._timeouts.values(), *self._hedges.values(), *stubborn):
+        queues = (*self._timeouts.values(), *self._hedges.values(), *self._paces.values())
+        for queue in (*queues, *stubborn):
             queue.close()
         if self._executor is not None:
             self._executor.shutdown(wait=True)
