@@ -99,6 +99,26 @@ async def test_it_names_what_a_call_waits_for():
         run.cancel()
 
 
+async def test_a_stream_with_a_slow_reader_waits_for_it():
+    @step
+    async def letters():
+        for letter in "abcdef":
+            yield letter
+
+    @step
+    async def program():
+        async with letters() as stream:
+            async for _ in stream:
+                await asyncio.sleep(1)
+
+    async with Runtime() as runtime:
+        run = runtime.start(program())
+        await asyncio.sleep(2.5)
+        (going,) = Lookout(run).look().going
+        assert (going.name, going.waits) == ("letters #1", "reader")
+        await run.wait()
+
+
 @pytest.mark.real_clock
 async def test_a_function_that_waits_for_a_thread_says_so():
     inside, leave = threading.Event(), threading.Event()

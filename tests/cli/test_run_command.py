@@ -78,6 +78,10 @@ async def leaves():
 
 def made(n: int):
     yield n
+
+async def letters(n: int):
+    for letter in "abcdef"[:n]:
+        yield letter
 """
 
 
@@ -104,6 +108,7 @@ def fanwise_run(jobs, *arguments, stdin=None):
         (["jobs:plain", "--input", "n=21"], "42\n"),
         (["jobs:sums.add", "--input", "a=1", "--input", '{"b": 2}'], "3\n"),
         (["jobs:nothing"], ""),
+        (["jobs:letters", "--input", "n=2"], '[\n  "a",\n  "b"\n]\n'),
     ],
 )
 def test_it_runs_what_is_named_with_what_is_given(jobs, arguments, out):
