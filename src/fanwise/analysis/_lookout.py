@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from heapq import heappush, heappushpop, nlargest, nsmallest
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
@@ -21,11 +22,13 @@ if TYPE_CHECKING:
 
 K = TypeVar("K")
 V = TypeVar("V")
+Row = tuple[Any, ...]
 
 MOST: Final = 30
 _FAILED: Final = ("failed", "timed_out")
 _GOOD: Final = ("ok", "reused")
 _UNSTARTED: Final = frozenset({"waiting", "starting"})
+_CALL, _PARENT, _STEP = itemgetter(0), itemgetter(1), itemgetter(3)
 _ERRORS: Final = 100
 
 
@@ -106,7 +109,7 @@ class Lookout:
         self._most = most
         self._place = (0, 0)
         self._ended: dict[str, dict[str, int]] = {}
-        self._around: set[int] = set()  # calls of which a child has ended, and they have not
+        self._around: set[int | None] = set()  # calls of which a child has ended, not they
         self._passed_on: dict[int, set[str]] = {}  # what children of a live call ended with
         self._tried: dict[int, str] = {}  # what the last attempt of a live call ended with
         self._failed: deque[Gone] = deque(maxlen=most)
@@ -143,52 +146,63 @@ class Lookout:
                 chunk, offset = rows.dropped, 0
             new, *place = rows.since(chunk, offset)
             self._place = (place[0], place[1])
-            for row in new:
-                if row[0] == "attempt":
-                    self._take_attempt(row)
-                else:
-                    self._take_call(row)
+            self._take(new)
 
-    def _take_attempt(self, row: tuple[Any, ...]) -> None:
+    def _take(self, rows: list[Row]) -> None:
+        """Add rows up: the usual ones all at once, and of the rest each by itself."""
+        usual = [row for row in rows if row[-1] is row[-2] is row[4] is None and row[9] == "ok"]
+        odd = [] if len(usual) == len(rows) else [row for row in rows if _is_odd(row)]
+        calls = usual + [row for row in odd if row[0] != "attempt"] if odd else usual
+        self._around.update(map(_PARENT, calls))
+        for step, number in Counter(map(_STEP, usual)).items():
+            self._count(step, "ok", number)
+        for row in odd:
+            (self._take_attempt if row[0] == "attempt" else self._take_odd)(row)
+        self._take_slowest(calls)
+        self._around.difference_update(map(_CALL, calls))
+        if self._tried or self._passed_on:
+            for call in map(_CALL, calls):
+                self._tried.pop(call, None)
+                self._passed_on.pop(call, None)
+
+    def _count(self, step: str, status: str, number: int) -> None:
+        counts = self._ended.setdefault(step, {})
+        counts[status] = counts.get(status, 0) + number
+
+    def _take_attempt(self, row: Row) -> None:
         _, call, attempt, hedge, _, _, _, error = row
         self._hedges += bool(hedge)
         self._retries += attempt > 1 and not hedge
         if error is not None:
             self._tried[call] = error
 
-    def _take_call(self, row: tuple[Any, ...]) -> None:
-        call, parent, _, step, pattern, _, _, start, end, status, _, _, error, extra = row
-        around = self._around
-        if parent is not None:
-            around.add(parent)
-        innermost = call not in around
-        if not innermost:
-            around.discard(call)
-        if extra is not None:
-            self._take_extra(extra)
-        told = self._pass_on(call, parent, error) if error is not None or self._passed_on else True
-        if pattern is not None:
-            return
-        counts = self._ended.get(step)
-        if counts is None:
-            counts = self._ended[step] = {}
-        counts[status] = counts.get(status, 0) + 1
-        if self._tried:
-            self._tried.pop(call, None)
-        took = end - start
-        if status in _FAILED and not told:
+    def _take_odd(self, row: Row) -> None:
+        call, parent, _, step, pattern, _, _, _, _, status, _, _, error, extra = row
+        self._take_extra(extra or ())
+        told = self._pass_on(call, parent, error)
+        if pattern is None:
+            self._count(step, status, 1)
+        if pattern is None and status in _FAILED and not told:
             self._failures += 1
             name = _name(step, call, extra)
-            self._failed.append(Gone(call, name, _ran(took, extra), status, error))
-        if innermost and (len(self._slowest) < self._most or took > self._slowest[0][0]):
-            self._take_slow(Gone(call, _name(step, call, extra), _ran(took, extra), status, error))
+            self._failed.append(Gone(call, name, _seconds(row), status, error))
 
-    def _take_slow(self, gone: Gone) -> None:
-        entry = gone.seconds, gone.call, gone
-        if len(self._slowest) < self._most:
-            heappush(self._slowest, entry)
-        else:
-            heappushpop(self._slowest, entry)
+    def _take_slowest(self, calls: list[Row]) -> None:
+        slowest, most, around = self._slowest, self._most, self._around
+        floor = slowest[0][0] if len(slowest) == most else -1.0
+        slow = [
+            row
+            for row in calls
+            if row[8] - row[7] > floor and row[4] is None and row[0] not in around
+        ]
+        for row in nlargest(most, slow, key=_seconds) if len(slow) > most else slow:
+            call, _, _, step, _, _, _, _, _, status, _, _, error, extra = row
+            gone = Gone(call, _name(step, call, extra), _seconds(row), status, error)
+            entry = gone.seconds, call, gone
+            if len(slowest) < most:
+                heappush(slowest, entry)
+            else:
+                heappushpop(slowest, entry)
 
     def _take_extra(self, extra: Iterable[tuple[str, str, Any]]) -> None:
         for group, name, value in extra:
@@ -304,9 +318,15 @@ def _live_name(call: Call[Any]) -> str:
     return call.label or f"{call.step.name} #{call.id}"
 
 
-def _ran(took: float, extra: Iterable[tuple[str, str, Any]] | None) -> float:
+def _is_odd(row: Row) -> bool:
+    """Say whether it is an attempt, a pattern, a gap, or has something more to say."""
+    return row[-1] is not None or row[-2] is not None or row[4] is not None or row[9] != "ok"
+
+
+def _seconds(row: Row) -> float:
     """Give the seconds of a call without those for which it waited."""
-    for group, _, value in extra or ():
+    took: float = row[8] - row[7]
+    for group, _, value in row[13] or ():
         if group == "waits":
             took -= value
     return took
