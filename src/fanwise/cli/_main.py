@@ -14,6 +14,7 @@ from fanwise.cli._exit import Exit
 from fanwise.cli._streams import accept_any_text
 
 _COMMANDS: Final = {
+    "demo": "Show what Fanwise is for: one flaky job, three times, in under ten seconds.",
     "digest": "Answer a task over documents, with the place of every statement.",
     "run": "Run a step, a function or a call of yours, and watch it.",
 }

@@ -70,7 +70,7 @@ from fanwise.core._record import (
 )
 from fanwise.core._run import Run
 from fanwise.core._runtime import Runtime, RuntimeStatistics, current_runtime, run
-from fanwise.core._scope import CURRENT, DEADLINE, READS_ONLY, Scope, waiting_call
+from fanwise.core._scope import BODY, CURRENT, DEADLINE, READS_ONLY, Scope, waiting_call
 from fanwise.core._step import (
     BoundStep,
     BoundStreamStep,
@@ -87,16 +87,17 @@ from fanwise.core._watch import ask, begin, leave
 from fanwise.core._watchers import LIVE, NO_KWARGS, Ending, Watcher, excuse
 
 __all__ = [
-    "CURRENT", "DEADLINE", "LIVE", "NO_KWARGS", "READS_ONLY", "Admission", "AttemptRow", "Body",
-    "BoundStep", "BoundStreamStep", "Breaker", "BreakerOpen", "BreakerStatistics", "Cache", "Call",
-    "CallDropped", "CallRow", "CallSkipped", "CircularWait", "Current", "DeadlinePassed",
-    "Decorator", "Drawn", "Effect", "Ending", "FanIn", "FanwiseError", "Header", "Hedge", "Hooks",
-    "IdentityClash", "Journal", "Landed", "Limit", "LimitError", "LimitHeld", "LimitStatistics",
-    "LimitUnknown", "LoopBlocked", "MemoryJournal", "NotCanonical", "NotDone", "NotEnough",
-    "Outcome", "Plan", "Policy", "Pool", "RaceStatistics", "Record", "RecordDamaged", "Retry",
-    "Run", "RunRecord", "Runtime", "RuntimeStatistics", "Scope", "Status", "Step", "StepTimedOut",
-    "StrayCancel", "Stream", "StreamCall", "StreamStep", "StreamTaken", "TimedOut", "Timeout",
-    "TimerQueue", "Watcher", "WriteRefused", "__version__", "as_step", "ask", "at_least", "begin",
-    "current", "current_runtime", "deadline", "digest_of", "excuse", "leave", "line_of", "name_of",
-    "note", "plain_function", "read_records", "run", "step", "waiting_call", "watch", "whole",
+    "BODY", "CURRENT", "DEADLINE", "LIVE", "NO_KWARGS", "READS_ONLY", "Admission", "AttemptRow",
+    "Body", "BoundStep", "BoundStreamStep", "Breaker", "BreakerOpen", "BreakerStatistics", "Cache",
+    "Call", "CallDropped", "CallRow", "CallSkipped", "CircularWait", "Current", "DeadlinePassed",
+    "Decorator", "Drawn", "Effect", "Ending", "FanIn", "FanwiseError", "Header", "Hedge",
+    "HedgeStatistics", "Hooks", "IdentityClash", "Journal", "Landed", "Limit", "LimitError",
+    "LimitHeld", "LimitStatistics", "LimitUnknown", "LoopBlocked", "MemoryJournal", "NotCanonical",
+    "NotDone", "NotEnough", "Outcome", "Plan", "Policy", "Pool", "RaceStatistics", "Record",
+    "RecordDamaged", "Retry", "Run", "RunRecord", "Runtime", "RuntimeStatistics", "Scope",
+    "Status", "Step", "StepTimedOut", "StrayCancel", "Stream", "StreamCall", "StreamStep",
+    "StreamTaken", "TimedOut", "Timeout", "TimerQueue", "Watcher", "WriteRefused", "__version__",
+    "as_step", "ask", "at_least", "begin", "current", "current_runtime", "deadline", "digest_of",
+    "excuse", "leave", "line_of", "name_of", "note", "plain_function", "read_records", "run",
+    "step", "waiting_call", "watch", "whole",
 ]  # fmt: skip

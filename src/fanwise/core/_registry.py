@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 TABLE: Final[dict[str, dict[str, str]]] = {
     "command": {
+        "demo": "fanwise.cli.demo._command:command",
         "digest": "fanwise.cli._digest:command",
         "run": "fanwise.cli._run:command",
     },

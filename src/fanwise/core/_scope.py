@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from fanwise.core._attempts import Execution
     from fanwise.core._call import Call
     from fanwise.core._hedging import Hedging
+    from fanwise.core._protocols import Body
     from fanwise.core._run import Run
+    from fanwise.core._timers import TimerQueue
 
 
 class Scope:
@@ -91,7 +93,7 @@ class Attempt:
 
     __slots__ = ("abandoned", "counts", "debt", "digests", "execution", "hedge",
                  "hedging", "number", "scope", "slow", "started", "task",
-                 "timed_out")  # fmt: skip
+                 "timed_out", "timer")  # fmt: skip
 
     debt: int
     digests: bool
@@ -111,6 +113,7 @@ class Attempt:
         self.counts: dict[Any, int] | None = None
         self.digests = scope.digests or keeps
         self.hedge = False
+        self.timer: TimerQueue | None = None  # of its hedge
         self.hedging: Hedging | None = None
         self.abandoned: Any = None  # the future of a thread that went on
 
@@ -136,6 +139,7 @@ class Attempt:
 
 CURRENT: ContextVar[Scope | Attempt | None] = ContextVar("fanwise_current", default=None)
 DEADLINE: ContextVar[float | None] = ContextVar("fanwise_deadline", default=None)
+BODY: ContextVar[Body | None] = ContextVar("fanwise_body", default=None)  # of runs opened here
 READS_ONLY: ContextVar[str | None] = ContextVar("fanwise_reads_only", default=None)
 
 

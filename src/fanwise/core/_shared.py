@@ -10,12 +10,14 @@ from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fanwise.core._blocking import watch, watch_of
 from fanwise.core._breaker import BreakerState
 from fanwise.core._contents import contents_of
 from fanwise.core._errors import LimitHeld, LimitUnknown
+from fanwise.core._hedge_state import HedgeState
 from fanwise.core._hedging import send_hedge
 from fanwise.core._items import interrupt_item
 from fanwise.core._limits import Width
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from fanwise.core._blocking import Block, LoopWatch
     from fanwise.core._call import Call
     from fanwise.core._contents import Record
-    from fanwise.core._policies import Breaker
+    from fanwise.core._policies import Breaker, Hedge
     from fanwise.core._protocols import Plan, Pool
     from fanwise.core._step import Definition
 
@@ -51,7 +53,7 @@ class Outfit:
 
     breaker: BreakerState | None
     first: TimerQueue | None  # for the first item of a stream, `idle` for each next one
-    hedges: TimerQueue | None
+    hedges: HedgeState | None
     idle: TimerQueue | None
     only: Width | None
     timeouts: TimerQueue | None
@@ -62,7 +64,7 @@ class Outfit:
         widths: tuple[tuple[Width, str], ...],
         breaker: BreakerState | None,
         timeouts: TimerQueue | None,
-        hedges: TimerQueue | None,
+        hedges: HedgeState | None,
     ) -> None:
         """Keep the limits with the kind of wait for each, the breaker, the timers."""
         self.widths = widths
@@ -102,6 +104,7 @@ class Shared:
         self.watch: LoopWatch | None = None
         self.widths: dict[str, Width] = {}
         self.breakers: dict[str, BreakerState] = {}
+        self.hedges: dict[str, HedgeState] = {}
         self.reading: dict[Call[Any], Call[Any]] = {}  # streams with a limit, and who reads them
         self.limit_waits: dict[str, dict[Call[Any], None]] = {}
         self.backing_off: dict[Call[Any], float] = {}  # until when, on the loop's clock
@@ -132,7 +135,7 @@ class Shared:
         watched = self.threads is not None and not self.untimed
         self.watch = watch(loop) if watched else watch_of(loop)
         if self.watch is not None:
-            self.watch.runtimes.add(self)  # type: ignore[arg-type] # a Runtime is the only one
+            self.watch.join(self)  # type: ignore[arg-type] # a Runtime is the only one
 
     def width(self, name: str) -> Width:
         """Give the limit of that name; raise `LimitUnknown` where an explicit runtime has none."""
@@ -212,11 +215,19 @@ class Shared:
             if policy.seconds is not None:
                 timeouts = self._queue(self._timeouts, policy.seconds, interrupt)
             if policy.hedge is not None:
-                hedges = self._queue(self._hedges, policy.hedge.after, send_hedge)
+                hedges = self.hedge_state(step.name, policy.hedge)
         found = self.outfits[step] = Outfit(tuple(widths), breaker, timeouts, hedges)
         if step.streams and not self.untimed:
             found.first, found.idle = self._pace(policy.first), self._pace(policy.idle)
         return found
+
+    def hedge_state(self, name: str, policy: Hedge) -> HedgeState:
+        """Give what is known of a step's hedges."""
+        state = self.hedges.get(name)
+        if state is None or state.policy is not policy:
+            queue = partial(self._queue, self._hedges, action=send_hedge)
+            state = self.hedges[name] = HedgeState(name, policy, queue)
+        return state
 
     def _pace(self, seconds: float | None) -> TimerQueue | None:
         return None if seconds is None else self._queue(self._paces, seconds, interrupt_item)
