@@ -9,7 +9,18 @@ from contextlib import chdir
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from benchmarks import awaits, diamonds, fan_outs, imports, live, maps, uneven, virtual, votes
+from benchmarks import (
+    awaits,
+    diamonds,
+    fan_outs,
+    imports,
+    live,
+    maps,
+    streams,
+    uneven,
+    virtual,
+    votes,
+)  # fmt: skip
 from benchmarks._figure import HEADS, Figure, line, machine, markdown
 from benchmarks._measure import Scale
 
@@ -28,6 +39,8 @@ FIGURES: dict[str, Callable[[Scale], Iterator[Figure]]] = {
     "fan_map": maps.speed,
     "fan_map_record": maps.size,
     "live": live.viewed,
+    "stream": streams.read,
+    "stream_list": streams.awaited,
     "virtual": virtual.plain,
     "virtual_policies": virtual.armed,
     "vote": votes.rule,

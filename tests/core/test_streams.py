@@ -25,10 +25,12 @@ from fanwise import (
     first,
     step,
 )
-from fanwise.core import Hooks, MemoryJournal, StreamStep
+from fanwise.core import Hooks, MemoryJournal, StreamStep, read_records
+from fanwise.core._dump import dump
 from fanwise.errors import (
     BreakerOpen,
     CallDropped,
+    CallSkipped,
     CircularWait,
     DeadlinePassed,
     LimitHeld,
@@ -36,6 +38,7 @@ from fanwise.errors import (
     StrayCancel,
     StreamTaken,
 )
+from fanwise.record import Record
 from fanwise.testing import Deadlock, no_orphans, run_virtual
 
 
@@ -628,6 +631,29 @@ async def test_a_reader_that_asks_for_the_limit_of_its_stream_is_refused():
         assert await ask("free again") == "free again"
 
 
+async def test_readers_of_one_body_in_tasks_of_their_own_share_a_limit():
+    script = Script(["a", 1.0, "b"], limit="models")
+
+    @step
+    async def reads_two():
+        return await asyncio.gather(read(script.step(), 1.0), read(script.step(), 1.0))
+
+    for at_once, ended in ((1, 6.0), (2, 3.0)):
+        began = now()
+        async with Runtime(limits={"models": Limit(at_once=at_once)}) as runtime:
+            assert await runtime.run(reads_two()) == [["a", "b"], ["a", "b"]]
+        assert now() - began <= ended
+
+
+async def test_a_reader_outside_any_step_is_refused_too():
+    script = Script(["a", "b"], limit="models")
+    async with Runtime(limits={"models": Limit(at_once=1)}), script.step() as stream:
+        await anext(stream)
+        with pytest.raises(NotEnough, match="which the stream script holds") as raised:
+            await fan_out(script.step(), need=1)
+    assert isinstance(raised.value.__cause__, LimitHeld)
+
+
 async def test_a_reader_that_waits_for_who_waits_for_the_limit_of_its_stream_is_refused():
     @step(limit="models")
     async def ask(prompt):
@@ -700,6 +726,43 @@ async def test_leaving_cancels_the_call_and_closes_the_generator_at_its_await():
     assert (script.closed, row.status, row.facts["items"], row.error) == (1, "cancelled", 1, None)
 
 
+async def test_a_stream_that_is_left_before_it_began_is_skipped():
+    script = Script(["a", 5.0], limit="one")
+
+    @step
+    async def slow():
+        await asyncio.sleep(9)
+        return 1
+
+    rows = []
+    async with Runtime(limits={"one": Limit(at_once=1)}, listeners=[rows.append]) as runtime:
+        other = asyncio.ensure_future(read(script.step()))
+        await asyncio.sleep(1)
+        for call in (script.step(), bind(count, slow())):  # waits for its slot, for its input
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(1), call as stream:
+                    await anext(stream)
+            assert [row.status for row in rows if row.step == call.step.name] == ["skipped"]
+        assert await other == ["a"]
+        assert runtime.reading == {}
+
+
+async def test_a_drain_lets_a_stream_go_on_and_starts_none():
+    script = Script([1.0, "a", 1.0, "b"])
+
+    @step
+    async def main(runtime):
+        async with script.step() as stream:
+            found = [await anext(stream)]
+            runtime.drain()
+            with pytest.raises(CallSkipped, match="the runtime drains"):
+                await read(script.step())
+            return found + [item async for item in stream]
+
+    async with Runtime() as runtime:
+        assert await runtime.run(main(runtime)) == ["a", "b"]
+
+
 async def test_leaving_closes_a_generator_that_stands_at_its_yield():
     seen = []
 
@@ -717,6 +780,27 @@ async def test_leaving_closes_a_generator_that_stands_at_its_yield():
         await anext(stream)
         await asyncio.sleep(1)
     assert (seen, now()) == (["cancelled"], 2.0)
+
+
+async def test_a_long_cleanup_is_not_cut_by_the_bounds_of_items():
+    ended = []
+
+    @step(timeout=Timeout(first=9.0, idle=1.0))
+    async def cleans():
+        try:
+            yield 1
+            await asyncio.sleep(0.5)
+            yield 2
+        finally:
+            await asyncio.sleep(5)
+            ended.append(now())
+
+    for pause in (0.25, 3.0):  # at its await, at its yield
+        began = now()
+        async with cleans() as stream:
+            await anext(stream)
+            await asyncio.sleep(pause)
+        assert ended.pop() == began + pause + 5
 
 
 async def test_a_group_of_tasks_around_a_yield_ends_cleanly():
@@ -961,6 +1045,14 @@ async def test_what_is_left_gives_no_item_any_more():
         await anext(stream)
 
 
+async def test_another_task_that_waits_for_an_item_is_told_when_the_block_is_left():
+    async with count(3) as stream:
+        other = asyncio.ensure_future(anext(stream))
+        await asyncio.sleep(0.5)
+    with pytest.raises(CallDropped, match="the block of this stream was left"):
+        await other
+
+
 # The record, the hooks, the rehearsal
 
 
@@ -1042,6 +1134,32 @@ async def test_a_retried_reader_reads_anew():
     assert (script.opened, tries) == (2, [["a", "b"]] * 2)
 
 
+@pytest.mark.parametrize("keyed", [False, True])
+async def test_a_stream_that_writes_is_not_read_anew_unless_its_target_honours_keys(keyed):
+    script = Script(["a", "b"], effect="write", keyed=keyed)
+
+    @step(retry=Retry(attempts=2))
+    async def pays():
+        found = await read(script.step())
+        if current().attempt == 1:
+            raise ConnectionError
+        return found
+
+    if keyed:
+        assert await pays() == ["a", "b"]
+    else:
+        with pytest.raises(StreamTaken, match="script has a reader already"):
+            await pays()
+    assert script.opened == 1 + keyed
+
+
+async def test_a_stream_that_writes_and_was_left_may_have_happened():
+    script = Script(["a", 9.0], effect="write")
+    async with Runtime() as runtime:
+        await read(script.step(), most=1)
+        assert row_of(runtime).facts["ambiguous"] is True
+
+
 async def test_a_retried_step_that_awaited_a_list_finds_it():
     script = Script(["a", "b"])
     tries = []
@@ -1103,6 +1221,29 @@ async def test_a_rehearsal_plays_a_list_as_items():
 
 def row_of_first(runtime):
     return next(row for row in runtime.runs[-1].record().calls if row.step == "script")
+
+
+def test_a_record_with_contents_has_no_result_of_what_was_read(tmp_path):
+    path = tmp_path / "record.jsonl"
+
+    async def main():
+        async with Runtime(record=Record(path, contents="full")):
+            assert await read(count(1, 0)) == [0]
+            assert await count(1, 0) == [0]
+
+    asyncio.run(main())
+    records = read_records(path.read_text().splitlines(keepends=True))
+    one, two = [row.facts for found in records for row in found.calls]
+    assert (one["args"], "result" in one) == ('{"most": 1, "seconds": 0}', False)
+    assert two["result"] == "[0]"
+
+
+async def test_the_dump_says_that_a_stream_waits_for_its_reader():
+    async with Runtime() as runtime, count(3) as stream:
+        await anext(stream)
+        await asyncio.sleep(3)
+        assert "count: waits for its reader, 4.0 s" in dump(runtime)
+    assert runtime.reading == {}
 
 
 # Nothing left

@@ -218,6 +218,8 @@ def held_by(runtime: Runtime) -> Iterator[str]:
     for width in runtime.widths.values():
         if width.used or width.waiting:
             yield f"slots are lost: {width!r}"
+    if runtime.reading:
+        yield f"streams are being read: {runtime.reading}"
     yield from (f"{it} still wait for {name}" for name, it in runtime.limit_waits.items() if it)
     yield from (f"the probe is lost: {it!r}" for it in runtime.breakers.values() if it.probing)
     yield from (f"timers are armed: {it!r}" for it in timers_of(runtime) if it.armed)

@@ -101,7 +101,7 @@ async def no_wait_at_all(self, *args):
     return None
 
 
-def any_claim(self, attempt):
+def any_choice(self, attempt):
     return True
 
 
@@ -132,7 +132,7 @@ MUTANTS = {
     "a map hands over backwards": lambda: changed((Flow, "result", backwards)),
     "a tie goes to the last voter": lambda: changed((Poll, "result", last_of_a_tie)),
     "a stream is left and goes on": lambda: changed((StreamCall, "__aexit__", no_wait_at_all)),
-    "the first item decides nothing": lambda: changed((Hedging, "claim", any_claim)),
+    "the first item decides nothing": lambda: changed((Hedging, "choose", any_choice)),
     "a block keeps its timer": lambda: changed((deadline, "__exit__", never_late)),
 }
 

@@ -111,5 +111,7 @@ async def streams() -> None:
     async with tokens("q") as stream:
         number: int = await anext(stream)  # mypy: arg-type  # pyright: reportAssignmentType
     text: str = await tokens("q")  # mypy: assignment  # pyright: reportAssignmentType
-    Timeout(1.0, frist=1.0)  # mypy: call-arg  # pyright: reportCallIssue
+    async for _ in tokens("q"):  # mypy: attr-defined  # pyright: reportGeneralTypeIssues
+        pass
+    Timeout(1.0, last=1.0)  # mypy: call-arg  # pyright: reportCallIssue
     _ = number, text

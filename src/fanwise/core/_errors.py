@@ -22,7 +22,7 @@ RuntimeWarning
 
 TimeoutError
 └── TimedOut (also FanwiseError)
-    ├── StepTimedOut     one attempt, or the wait for an item, took longer than the timeout
+    ├── StepTimedOut     an attempt, or the wait for an item, took longer than the timeout
     └── DeadlinePassed   `with deadline(...)` ran out
 """
 

@@ -4,10 +4,10 @@ Problem: a generator must be resumed by one task for all of its life (timeouts, 
 context variables inside it belong to the task that entered them), it must not run far ahead of its
 reader, and it must be closed whatever happens.
 Method: the attempt's own task drives it and puts each item into a place for one, which the reader
-empties; the generator goes on when the place is empty again, so that it makes the next item while
-the reader works on this one. Rejected: resuming it in the reader's task (a reader may change tasks,
-and is not under the call's policy), and a longer queue (it saves switches of tasks, and is more
-that is made and never read).
+empties; the generator goes on when the item was taken, or when the reader waits for it, so that one
+item is made ahead of what was asked for, while the reader works. Rejected: resuming it in the
+reader's task (a reader may change tasks, and is not under the call's policy), and a longer queue
+(it saves switches of tasks, and is more that is made and never read).
 """
 
 from __future__ import annotations
@@ -43,6 +43,9 @@ class Reader(Protocol):
     @property
     def full(self) -> bool:
         """Whether an item waits to be taken."""
+
+    def offer(self, item: Any, /) -> bool:  # noqa: ANN401
+        """Hand an item to a reader that waits for one; say whether it did."""
 
     async def put(self, item: Any, /) -> None:  # noqa: ANN401 - what the generator gives
         """Hand an item over, and return when it was taken."""
@@ -129,7 +132,7 @@ class Intake:
         began = attempt.started
         cancelled = False
         while True:
-            if self.queue is not None:
+            if self.queue is not None and not cancelled:
                 self.queue.arm(attempt, began)
             try:
                 item = await (throw(source) if cancelled else anext(source))
@@ -142,7 +145,7 @@ class Intake:
                     self.queue.armed.pop(attempt, None)
             self.admit(item)
             cancelled = False
-            if reader is not None:
+            if reader is not None and not reader.offer(item):
                 try:
                     await reader.put(item)
                 except CancelledError:
@@ -154,7 +157,7 @@ class Intake:
         """Count an item, unless the attempt is over and the generator has not noticed."""
         self.refuse_cancelled()
         if not self.given:
-            self.claim()
+            self.choose()
         self.given += 1
         if self.kept is not None:
             self.kept.append(item)
@@ -165,7 +168,7 @@ class Intake:
         if task is not None and task.cancelling() > self.attempt.debt:
             raise CancelledError
 
-    def claim(self) -> None:
+    def choose(self) -> None:
         """Take the first item: no duplicate is sent any more, and those that run lose."""
         attempt = self.attempt
         hedging = attempt.hedging
@@ -173,7 +176,7 @@ class Intake:
         hedges = self.outfit.hedges
         if hedges is not None:
             hedges.disarm(attempt)
-        if hedging is not None and not hedging.claim(attempt):
+        if hedging is not None and not hedging.choose(attempt):
             raise CancelledError
         self.queue = self.outfit.idle
         call = self.call
@@ -212,10 +215,11 @@ class Intake:
 
 
 def interrupt_item(attempt: Attempt) -> None:
-    """End an attempt that did not give an item in time."""
-    attempt.slow = True
-    if attempt.task is not None:
-        attempt.task.cancel()
+    """End an attempt that did not give an item in time, and that nobody else has ended already."""
+    task = attempt.task
+    if task is not None and task.cancelling() <= attempt.debt:
+        attempt.slow = True
+        task.cancel()
 
 
 def open_source(call: Call[Any]) -> AsyncIterator[Any]:

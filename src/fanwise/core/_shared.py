@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import time
@@ -26,10 +27,9 @@ from fanwise.core._protocols import Hooks
 from fanwise.core._races import Races
 from fanwise.core._timed import interrupt
 from fanwise.core._timers import TimerQueue
-from fanwise.core._watchers import is_below, waiting_for
+from fanwise.core._watchers import is_below, waiting_for, watchers_of
 
 if TYPE_CHECKING:
-    import asyncio
     import concurrent.futures
     from collections.abc import Callable, Iterator
 
@@ -105,7 +105,7 @@ class Shared:
         self.widths: dict[str, Width] = {}
         self.breakers: dict[str, BreakerState] = {}
         self.hedges: dict[str, HedgeState] = {}
-        self.reading: dict[Call[Any], Call[Any]] = {}  # streams with a limit, and who reads them
+        self.reading: dict[Call[Any], asyncio.Task[Any] | None] = {}  # streams with a limit: whose
         self.limit_waits: dict[str, dict[Call[Any], None]] = {}
         self.backing_off: dict[Call[Any], float] = {}  # until when, on the loop's clock
         self.outfits: dict[Definition[Any], Outfit] = {}
@@ -161,7 +161,7 @@ class Shared:
 
     def refuse_held(self, call: Call[Any], width: Width) -> None:
         """Raise where one who waits for `call`, or in whose body it was made, has the width."""
-        keepers = self.keepers(waiting_for(call)[1:])
+        keepers = self.keepers(waiting_for(call))
         holders = [c for c, name in keepers if name == width.name and c is not call]
         here = call.home if call.home is not None else call.owner
         above = here.call
@@ -177,18 +177,26 @@ class Shared:
             if holders[0] in self.reading:
                 msg = (
                     f"{call.name} asks for the limit {width.name!r}, which the stream "
-                    f"{holders[0].name} holds until it is read: read it to its end first, or give "
-                    "the two steps different limits"
+                    f"{holders[0].name} holds until it is read, and its reader waits for "
+                    f"{call.name}: read it to its end first, or give the two different limits"
                 )
             raise LimitHeld(msg)
 
     def keepers(self, waiting: list[Call[Any]]) -> Iterator[tuple[Call[Any], str]]:
-        """Give who keeps a limit while each of `waiting` waits: it itself, the streams it reads."""
+        """Give who keeps a limit while `waiting` wait: themselves, and streams of who awaits them.
+
+        A reader is known by its task: others of the same body may go on.
+        """
         for call in waiting:
             if call.holds is not None:
                 yield call, call.holds
-        for stream, reader in self.reading.items():
-            if reader in waiting and stream.policy.limit is not None:
+        if not self.reading:
+            return
+        awaited = [getattr(w, "future", None) for call in waiting for w in watchers_of(call)]
+        for stream, task in self.reading.items():
+            future = getattr(task, "_fut_waiter", None)  # what asyncio itself shows in its repr
+            blocked = task is asyncio.current_task() or (future is not None and future in awaited)
+            if blocked and stream.policy.limit is not None:
                 yield stream, stream.policy.limit
 
     def waiting_for_limit(self, name: str) -> list[Call[Any]]:

@@ -6,9 +6,9 @@ place for one (see `fanwise.core._items`), and nobody else can have them.
 
 from __future__ import annotations
 
-from asyncio import Future, get_running_loop
+from asyncio import Future, current_task, get_running_loop
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from fanwise.core._call import Call
 from fanwise.core._errors import CallDropped, LimitUnknown, StreamTaken, TimedOut
@@ -46,8 +46,11 @@ class StreamCall(Call[list[T]], Generic[T]):
         self.reader = stream
         here = CURRENT.get()
         stream.owner = None if here is None else here.call
-        if not ask(self, stream, here):
-            stream.note_limit(self)
+        limit = self.policy.limit if not ask(self, stream, here) else None
+        if limit is not None:
+            with suppress(LimitUnknown):  # which the call itself will say
+                self.run.runtime.width(limit).nested = True
+                self.run.runtime.reading[self] = current_task()
         return stream
 
     async def __aexit__(
@@ -65,6 +68,7 @@ class StreamCall(Call[list[T]], Generic[T]):
         if not isinstance(stream, Stream):
             return
         stream.close()
+        self.run.runtime.reading.pop(self, None)
         if not leave(self, stream):
             return
         await Ending(self).wait()
@@ -77,19 +81,21 @@ class StreamCall(Call[list[T]], Generic[T]):
             finally:
                 del raised, self
 
-    def __aiter__(self) -> NoReturn:
-        """Refuse: a `break` would leave the generator running."""
-        msg = (
-            "read a stream in its block, so that leaving the loop closes the generator:\n"
-            f"    async with {self.step.name}(...) as stream:\n"
-            "        async for item in stream: ..."
-        )
-        excuse(self)
-        raise TypeError(msg)
+    if not TYPE_CHECKING:  # type checkers refuse it by themselves
+
+        def __aiter__(self) -> object:
+            """Refuse: a `break` would leave the generator running."""
+            msg = (
+                "read a stream in its block, so that leaving the loop closes the generator:\n"
+                f"    async with {self.step.name}(...) as stream:\n"
+                "        async for item in stream: ..."
+            )
+            excuse(self)
+            raise TypeError(msg)
 
 
 class Stream(Generic[T]):
-    """The items of one call, in order, for one reader; at most one is made ahead of it."""
+    """The items of one call, in order, for one reader; one is made ahead of what it asks for."""
 
     __slots__ = ("_arrival", "_call", "_items", "_room", "_time", "begun", "owner", "waited")
 
@@ -101,7 +107,7 @@ class Stream(Generic[T]):
     def __init__(self, call: StreamCall[T]) -> None:
         """Read `call`."""
         self._call = call
-        self._items: list[T] = []  # at most one
+        self._items: list[T] = []  # one; more where the generator had timeouts of its own
         self._arrival: Future[None] | None = None
         self._room: Future[None] | None = None
         self._time = get_running_loop().time
@@ -127,10 +133,8 @@ class Stream(Generic[T]):
                 if call.status == "ok":
                     raise StopAsyncIteration
                 error, trace = failure_of(call)
-                del (
-                    self,
-                    call,
-                )  # the frame stands in the error's traceback: it must not lead back here
+                # The frame stands in the error's traceback: it must not lead back here.
+                del self, call
                 try:
                     raise error.with_traceback(trace)
                 finally:
@@ -145,14 +149,25 @@ class Stream(Generic[T]):
                 self._arrival = None
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
-        return self._items.pop()
+        return self._items.pop(0)
+
+    def offer(self, item: T) -> bool:
+        """Hand an item to a reader that waits for one; say whether it did. For the engine."""
+        if self._items or self._arrival is None:
+            return False
+        self.begun = True
+        self._items.append(item)
+        self._wake()
+        return True
 
     async def put(self, item: T) -> None:
         """Hand an item over, and return when it was taken; for the engine."""
-        if self._items:  # the generator had a timeout of its own, and goes on
-            await self._taken()
-        self._items.append(item)
         self.begun = True
+        try:
+            if self._items:
+                await self._taken()
+        finally:
+            self._items.append(item)
         self._wake()
         await self._taken()
 
@@ -176,18 +191,16 @@ class Stream(Generic[T]):
         call.run.runtime.reading.pop(call, None)
         self._wake()
 
-    def note_limit(self, call: StreamCall[T]) -> None:
-        """Let the runtime know whose waiting keeps a slot taken."""
-        limit = call.policy.limit
-        if self.owner is not None and limit is not None:
-            with suppress(LimitUnknown):  # which the call itself will say
-                call.run.runtime.width(limit).nested = True
-                call.run.runtime.reading[call] = self.owner
+    @property
+    def future(self) -> Future[None] | None:
+        """What its reader waits for."""
+        return self._arrival
 
     def close(self) -> None:
         """Give no item any more."""
         self._items.clear()
         self._call = None
+        self._wake()
 
     def _wake(self) -> None:
         if self._arrival is not None and not self._arrival.done():
@@ -195,4 +208,6 @@ class Stream(Generic[T]):
 
     def __repr__(self) -> str:
         """Name the call."""
+        if self._call is None:
+            return "<stream that was left>"
         return f"<stream of {self._call!r}, {len(self._items)} to be taken>"
