@@ -14,13 +14,14 @@ from benchmarks import (
     diamonds,
     fan_outs,
     imports,
+    live,
     maps,
     processes,
     streams,
     uneven,
     virtual,
     votes,
-)
+)  # fmt: skip
 from benchmarks._figure import HEADS, Figure, line, machine, markdown
 from benchmarks._measure import Scale
 
@@ -38,6 +39,7 @@ FIGURES: dict[str, Callable[[Scale], Iterator[Figure]]] = {
     "uneven": uneven.uneven,
     "fan_map": maps.speed,
     "fan_map_record": maps.size,
+    "live": live.viewed,
     "stream": streams.read,
     "stream_list": streams.awaited,
     "processes": processes.tasks,
@@ -45,6 +47,7 @@ FIGURES: dict[str, Callable[[Scale], Iterator[Figure]]] = {
     "virtual_policies": virtual.armed,
     "vote": votes.rule,
     "import": imports.imported,
+    "help": imports.helped,
 }
 QUICK = Scale(rounds=1, share=0.002)
 

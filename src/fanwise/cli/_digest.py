@@ -1,23 +1,22 @@
 """`fanwise digest`: a task over documents, answered with quotes and their places."""
 
-import asyncio
 import json
 import os
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
 import click
 
-from fanwise import Call, Runtime
 from fanwise.cli._exit import Exit
 from fanwise.cli._given import with_input
-from fanwise.cli._interrupt import Interrupt
+from fanwise.cli._output import Output
 from fanwise.cli._progress import Progress
+from fanwise.cli._refusal import refuse
+from fanwise.cli._running import execute
 from fanwise.cli._streams import deliver, say
-from fanwise.cli._summary import Times, summary, times_of
+from fanwise.cli._summary import Times, summary
 from fanwise.cli._summary import to_data as times_to_data
-from fanwise.cli._target import Target
-from fanwise.core import excuse
+from fanwise.cli._view import View
 from fanwise.digest import Bounds, Digest, digest, limits, to_data, to_markdown
 from fanwise.documents import FORMATS, Reason
 
@@ -116,28 +115,25 @@ def digest_command(
     """
     width = _checked(paths, task, at_once if at_once is not None else _width(model))
     target = _target(output)
-    progress = Progress(quiet=quiet)
+    progress = Progress()
     try:
         bounds = Bounds(sentences, chunk_tokens, arity, within, _count(need))
         places, library = with_input(paths, form)
         call = digest(places, task or "", by=model, bounds=bounds, library=library, watch=progress)
     except ValueError as error:
-        _refuse(_in_options(str(error)))
+        refuse(_in_options(str(error)))
     except OSError as error:
-        _refuse(f"standard input cannot be read: {error.strerror or error}")
-    try:
-        found, times, interrupted = asyncio.run(_run(call, width, record))
-    except OSError as error:
-        excuse(call)  # it was never started
-        say(f"the record cannot be written: {error}")
-        return Exit.WRONG_USE
+        refuse(f"standard input cannot be read: {error.strerror or error}")
+    with View("digest", progress.text, quiet=quiet) as view:
+        ended = execute(call, view, limits=limits(width), record=record)
+    found, times = ended.value, ended.times
     written = _write(_json(found, times) if as_json else to_markdown(found), target)
     if not quiet:
         for line in summary(found, times):
             say(line)
     if found.part.documents and not found.enough:
         say(_too_little(found))
-    return _code(found, interrupted=interrupted) if written else Exit.FAILED
+    return _code(found, interrupted=ended.interrupted) if written else Exit.FAILED
 
 
 def command(_name: str) -> click.Command:
@@ -148,21 +144,17 @@ def command(_name: str) -> click.Command:
 def _checked(paths: tuple[str, ...], task: str | None, at_once: int) -> int:
     """Refuse what cannot be meant, and give the width."""
     if not paths:
-        _refuse("PATH is missing; name folders, files or patterns, such as docs/, or - for stdin")
+        refuse("PATH is missing; name folders, files or patterns, such as docs/, or - for stdin")
     if task is None or not task.strip():
-        _refuse('--task is empty; say what is asked, such as --task "What is this about?"')
+        refuse('--task is empty; say what is asked, such as --task "What is this about?"')
     if at_once < 1:
-        _refuse(f"--at-once is {at_once}; it must be at least 1")
+        refuse(f"--at-once is {at_once}; it must be at least 1")
     return at_once
 
 
 def _width(model: str) -> int:
     """Give the questions at once that can be of use: a local model's work is the processor's."""
     return (os.cpu_count() or 1) if model.startswith("local:") else _AT_ONCE
-
-
-def _refuse(message: str) -> NoReturn:
-    raise click.UsageError(message, click.get_current_context())
 
 
 def _in_options(message: str) -> str:
@@ -178,19 +170,19 @@ def _count(need: str) -> int | str:
     return int(need) if need.removeprefix("-").isdecimal() else need
 
 
-def _target(output: str | None) -> Target | None:
+def _target(output: str | None) -> Output | None:
     """Give the file for the result, checked before any work begins."""
     if output is None or output == "-":
         return None
-    target = Target(output)
+    target = Output(output)
     try:
         target.check()
     except OSError as error:
-        _refuse(f"--output {output} cannot be written: {error.strerror or error}")
+        refuse(f"--output {output} cannot be written: {error.strerror or error}")
     return target
 
 
-def _write(text: str, target: Target | None) -> bool:
+def _write(text: str, target: Output | None) -> bool:
     """Write the result; where the file cannot be written, print it, so that it is not lost."""
     failed = False
     if target is not None:
@@ -215,23 +207,6 @@ def _too_little(found: Digest) -> str:
         f"too little: {found.part.digested} of {found.found} documents went into it; "
         f"--need {found.need} asks for {found.needed}"
     )
-
-
-async def _run(call: Call[Digest], at_once: int, record: Path | None) -> tuple[Digest, Times, bool]:
-    """Run the digest; a first Ctrl-C lets it end early with what is there."""
-    before = _processor()
-    async with Runtime(record=record, limits=limits(at_once)) as runtime:
-        with Interrupt(runtime.drain) as interrupt:
-            run = runtime.start(call)
-            found = await run.wait()
-        rows = run.record()
-    return found, times_of(rows, _processor() - before), interrupt.asked
-
-
-def _processor() -> float:
-    """Give the processor's time in seconds, that of worker processes that have ended included."""
-    spent = os.times()
-    return spent.user + spent.system + spent.children_user + spent.children_system
 
 
 def _json(found: Digest, times: Times) -> str:

@@ -2,7 +2,11 @@
 
 import os
 import sys
-from typing import Final
+from typing import Final, TextIO
+
+import click
+
+from fanwise.cli._terminal import shows_colours
 
 _STREAMS: Final = ("stdout", "stderr")
 
@@ -37,10 +41,19 @@ def _discard() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def say(line: str) -> None:
-    """Write a line for people; a standard error that is closed is no reason to stop."""
+def say(line: str, colour: str | None = None) -> None:
+    """Write a line for people, in a colour where standard error shows any."""
+    coloured = colour is not None and shows_colours(sys.stderr)
+    tell(f"fanwise: {click.style(line, fg=colour) if coloured else line}\n")
+
+
+def tell(text: str) -> None:
+    """Write text for people; a standard error that is closed, or absent, is no reason to stop."""
+    stream: TextIO | None = sys.stderr  # None where the process was started without
+    if stream is None:
+        return
     try:
-        sys.stderr.write(f"fanwise: {line}\n")
-        sys.stderr.flush()
-    except OSError:
+        stream.write(text)
+        stream.flush()
+    except (OSError, ValueError):
         return

@@ -1,85 +1,97 @@
-"""`-o FILE`: a result written whole or not at all.
+"""`module:function`: finding what the user wants to run."""
 
-Problem: whoever reads the file must see the old content or the new, never half of it, also
-after a crash. Way: a new file in the same folder, written, flushed to the disk, given the old
-one's mode, and renamed over it; then the folder is flushed, as POSIX asks for the rename to last.
-A link stays a link: what it leads to is replaced.
-"""
-
+import difflib
+import importlib
+import importlib.util
 import os
-import stat
-from contextlib import suppress
+import sys
+from collections.abc import Callable
 from pathlib import Path
-from secrets import token_hex
-from typing import Final
+from typing import Any
 
-_NEW: Final = 0o666  # less the umask
+from fanwise import Call
+from fanwise.cli._refusal import refuse
+from fanwise.core import excuse
+
+Target = Callable[..., Any] | Call[Any]
+_MOST_NAMED = 8
 
 
-class Target:
-    """The file for a result, as the user named it."""
+class ImportFailed(Exception):
+    """The user's module raised while it was imported; the cause is its own error."""
 
-    __slots__ = ("_path", "name")
 
-    def __init__(self, name: str) -> None:
-        """Take the name; links are followed."""
-        self.name = name
-        self._path = Path(os.path.realpath(name))
+def find(address: str) -> Target:
+    """Import a module, the current folder being searched first, and give what is named in it.
 
-    def __repr__(self) -> str:
-        """Show the name."""
-        return f"<Target {self.name!r}>"
+    Raises `click.UsageError` where there is no such thing, with near names, and `ImportFailed`
+    where the module itself raises.
+    """
+    name, colon, path = address.partition(":")
+    if not colon or not name or not path:
+        refuse(f"{address!r} is not of the form module:function{_form_of(address)}")
+    if name.endswith(".py") or os.sep in name:
+        refuse(f"{name!r} is a file; {_module_of(name)}:{path} names it as a module")
+    sys.path[:0] = [""] if sys.path[:1] != [""] else []
+    found: object = _imported(name)
+    for part in path.split("."):
+        found = _part(found, part, name)
+    if not callable(found) and not isinstance(found, Call):
+        kind = type(found).__name__
+        refuse(f"{address} is a {kind}; a step, a function or a call can be run")
+    return found
 
-    def check(self) -> None:
-        """Raise OSError with what is known before: no folder, no permission, no regular file."""
-        mode = self._mode()
-        if mode is not None and not stat.S_ISREG(mode):
-            kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file; use > instead of -o"
-            raise OSError(f"it is {kind}")
-        if mode is not None and not os.access(self._path, os.W_OK):
-            raise PermissionError("it is write-protected")
-        if not self._path.parent.is_dir():
-            raise OSError(f"there is no folder {self._path.parent}")
-        part = self._begun(b"")
-        part.unlink()
 
-    def write(self, text: str) -> None:
-        """Write the whole text; raise OSError and leave everything as it was where that fails."""
-        part = self._begun(text.encode("utf-8", "backslashreplace"))
-        try:
-            mode = self._mode()
-            if mode is not None:
-                part.chmod(stat.S_IMODE(mode))
-            part.replace(self._path)
-        except OSError:
-            part.unlink(missing_ok=True)
-            raise
-        self._flush_folder()
+def _imported(name: str) -> object:
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if name == missing or name.startswith(f"{missing}."):
+            refuse(f"there is no module {missing!r} here{_near(missing, _modules())}")
+        raise ImportFailed(name) from error
+    except Exception as error:
+        raise ImportFailed(name) from error
+    for each in vars(module).values():
+        if isinstance(each, Call):
+            excuse(each)  # calls at the top of a module are offered: only one of them is run
+    return module
 
-    def _mode(self) -> int | None:
-        try:
-            return self._path.stat().st_mode
-        except (FileNotFoundError, NotADirectoryError):
-            return None
 
-    def _begun(self, data: bytes) -> Path:
-        """Make a file beside the target and bring the bytes to the disk."""
-        part = self._path.with_name(f".{self._path.name[:60]}.{token_hex(4)}.part")
-        opened = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _NEW)
-        try:
-            with os.fdopen(opened, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-        return part
+def _part(whole: object, part: str, module: str) -> object:
+    try:
+        return getattr(whole, part)
+    except AttributeError:
+        names = [n for n in dir(whole) if not n.startswith("_") and _runs(getattr(whole, n, None))]
+        own = [n for n in names if getattr(getattr(whole, n), "__module__", module) == module]
+        refuse(f"{module!r} has no {part!r}{_near(part, own or names)}")
 
-    def _flush_folder(self) -> None:
-        with suppress(OSError):  # some file systems cannot; the file itself is on the disk
-            folder = os.open(self._path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+
+def _runs(found: object) -> bool:
+    return isinstance(found, Call) or (callable(found) and not isinstance(found, type))
+
+
+def _modules() -> list[str]:
+    """Name the modules of the current folder."""
+    here = Path()
+    packages = [path.parent.name for path in here.glob("*/__init__.py")]
+    return [*packages, *(path.stem for path in here.glob("*.py") if path.stem.isidentifier())]
+
+
+def _near(name: str, names: list[str]) -> str:
+    """Suggest the names that are like it, else all where they are few."""
+    like = difflib.get_close_matches(name, names, n=3)
+    if like:
+        return f"; did you mean {' or '.join(map(repr, like))}?"
+    return f"; there are: {', '.join(sorted(names))}" if 0 < len(names) <= _MOST_NAMED else ""
+
+
+def _form_of(address: str) -> str:
+    module, dot, function = address.rpartition(".")
+    if dot and function != "py":
+        return f"; did you mean {module}:{function}?"
+    return ", such as jobs:answer for the function answer in jobs.py"
+
+
+def _module_of(file: str) -> str:
+    return os.path.normpath(file.removesuffix(".py")).replace(os.sep, ".")

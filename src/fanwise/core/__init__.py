@@ -3,6 +3,7 @@
 Standard library only. The layers above import from here; users import from `fanwise`.
 """
 
+from fanwise._version import __version__
 from fanwise.core._away import (
     CurrentAway,
     Job,
@@ -95,7 +96,6 @@ from fanwise.core._step import (
 )
 from fanwise.core._streams import Stream, StreamCall
 from fanwise.core._timers import TimerQueue
-from fanwise.core._version import __version__
 from fanwise.core._watch import ask, begin, leave
 from fanwise.core._watchers import LIVE, NO_KWARGS, Ending, Watcher, excuse
 

@@ -207,6 +207,7 @@ class Execution:
         if admission is None:
             return await timed(self.call, attempt, self.outfit.timeouts, self.deadline)
         reservation = await admission.reserve(self.call)
+        attempt.started = self.call.run.time()  # its time counts from its admission
         try:
             return await timed(self.call, attempt, self.outfit.timeouts, self.deadline)
         finally:
@@ -356,9 +357,13 @@ class Execution:
         return policy.effect == "read" or policy.keyed or isinstance(error, NotDone)
 
     async def back_off(self, delay: float) -> None:
-        """Wait before the next attempt, holding nothing."""
-        began = self.call.run.time()
+        """Wait before the next attempt, visibly, holding nothing."""
+        call = self.call
+        began = call.run.time()
+        waiting = call.run.runtime.backing_off
+        waiting[call] = began + delay
         try:
             await asyncio.sleep(delay)
         finally:
-            add_wait(self.call, "backoff", self.call.run.time() - began)
+            del waiting[call]
+            add_wait(call, "backoff", call.run.time() - began)

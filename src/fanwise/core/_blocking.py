@@ -253,7 +253,7 @@ class LoopWatch:
         for runtime in self.open_runtimes():
             for run in list(runtime.live):
                 for call in calls_below(run.root):
-                    if call.task is task and task is not None:
+                    if task is not None and getattr(call, "task", None) is task:
                         return call
         return None
 

@@ -57,6 +57,10 @@ def _line(call: Call[Any], now: float, waits: dict[Call[Any], list[str]]) -> str
         for name, waiting in waits_by_name.items():
             if call in waiting:
                 return f"{call.name}: waits for the {kind} {name!r}, {since}{dropped}"
+    if call in runtime.backing_off:
+        left = runtime.backing_off[call] - now
+        failed = f"after attempt {call.attempts} failed"
+        return f"{call.name}: waits {left:.1f} s more {failed}, {since}{dropped}"
     if call.reader is not None and call.reader.full:
         return f"{call.name}: waits for its reader, {since}{dropped}"
     if call in waits:

@@ -15,6 +15,7 @@ TABLE: Final[dict[str, dict[str, str]]] = {
     "command": {
         "demo": "fanwise.cli.demo._command:command",
         "digest": "fanwise.cli._digest:command",
+        "run": "fanwise.cli._run:command",
     },
     "document": {
         "pdfium": "fanwise.documents._pdfium:reader",

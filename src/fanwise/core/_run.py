@@ -8,6 +8,7 @@ import time
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
+from fanwise._version import __version__
 from fanwise.core._record import (
     ATTEMPT,
     CHUNK,
@@ -19,7 +20,6 @@ from fanwise.core._record import (
     view_of,
 )
 from fanwise.core._scope import CURRENT, Attempt, Scope, path_of
-from fanwise.core._version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -117,6 +117,7 @@ class Shared:
         self.hedges: dict[str, HedgeState] = {}
         self.reading: dict[Call[Any], asyncio.Task[Any] | None] = {}  # streams with a limit: whose
         self.limit_waits: dict[str, dict[Call[Any], None]] = {}
+        self.backing_off: dict[Call[Any], float] = {}  # until when, on the loop's clock
         self.outfits: dict[Definition[Any], Outfit] = {}
         self._timeouts: dict[float, TimerQueue] = {}
         self._hedges: dict[float, TimerQueue] = {}
