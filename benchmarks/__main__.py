@@ -9,7 +9,7 @@ from contextlib import chdir
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from benchmarks import awaits, diamonds, fan_outs, imports, maps, streams, uneven, virtual
+from benchmarks import awaits, diamonds, fan_outs, imports, maps, streams, uneven, virtual, votes
 from benchmarks._figure import HEADS, Figure, line, machine, markdown
 from benchmarks._measure import Scale
 
@@ -31,6 +31,7 @@ FIGURES: dict[str, Callable[[Scale], Iterator[Figure]]] = {
     "stream_list": streams.awaited,
     "virtual": virtual.plain,
     "virtual_policies": virtual.armed,
+    "vote": votes.rule,
     "import": imports.imported,
 }
 QUICK = Scale(rounds=1, share=0.002)

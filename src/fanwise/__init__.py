@@ -18,10 +18,10 @@ from fanwise.core import (
     run,
     step,
 )
-from fanwise.patterns import bind, fan_map, fan_out, first, tree_reduce
+from fanwise.patterns import bind, fan_map, fan_out, first, tree_reduce, vote
 
 __all__ = [
     "Breaker", "Call", "FanIn", "Hedge", "Limit", "NotEnough", "Outcome", "Retry", "Runtime",
     "Step", "Timeout", "__version__", "bind", "current", "deadline", "fan_map", "fan_out", "first",
-    "run", "step", "tree_reduce",
+    "run", "step", "tree_reduce", "vote",
 ]  # fmt: skip

@@ -11,6 +11,7 @@ from fanwise.core import (
     LimitError,
     LimitHeld,
     LimitUnknown,
+    LoopBlocked,
     NotCanonical,
     NotDone,
     NotEnough,
@@ -24,7 +25,7 @@ from fanwise.core import (
 
 __all__ = [
     "BreakerOpen", "CallDropped", "CallSkipped", "CircularWait", "DeadlinePassed", "FanwiseError",
-    "IdentityClash", "LimitError", "LimitHeld", "LimitUnknown", "NotCanonical", "NotDone",
-    "NotEnough", "RecordDamaged", "StepTimedOut", "StrayCancel", "StreamTaken",
+    "IdentityClash", "LimitError", "LimitHeld", "LimitUnknown", "LoopBlocked", "NotCanonical",
+    "NotDone", "NotEnough", "RecordDamaged", "StepTimedOut", "StrayCancel", "StreamTaken",
     "TimedOut", "WriteRefused",
 ]  # fmt: skip

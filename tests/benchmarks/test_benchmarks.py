@@ -2,15 +2,21 @@
 
 import asyncio
 import json
+import random
+import re
 
 import pytest
 
 from benchmarks import _programs as programs
+from benchmarks import votes
 from benchmarks.__main__ import FIGURES, QUICK, main
 from benchmarks._figure import Figure, line, markdown
 from benchmarks._measure import Rounds, Scale, Span, Spread, alternate
 from benchmarks._record import RecordIncomplete, check_record
 from fanwise import Runtime, fan_out, step
+from fanwise.patterns._agreement import agreed
+from tests.laws.proving import replaced
+from tests.repository.sources import ROOT
 
 # They run event loops of their own on the real clock, and read records where they measure.
 pytestmark = [pytest.mark.real_clock, pytest.mark.blocking_ok]
@@ -24,7 +30,7 @@ def test_each_figure_runs_and_measures_something(name, tmp_path, monkeypatch):
     for figure in figures:
         assert figure.measured.low <= figure.measured.median <= figure.measured.high
         assert figure.unit == "ms" or figure.measured.low > 0
-        assert figure.bar is not None or "record=PATH" in figure.what
+        assert figure.bar is not None or "record=PATH" in figure.what or "wave=4" in figure.what
         assert figure.yardstick
 
 
@@ -106,6 +112,49 @@ def test_every_policy_is_armed_where_it_is_said():
     assert programs.timed_step.policy.timeout is not None
 
 
+def test_the_rules_own_figures_are_those_of_a_plain_simulation():
+    """The exact yardstick of `vote` against ten thousand sequences of answers, without an engine."""
+    chance = random.Random(1)
+    asked, right = [], []
+    for _ in range(10_000):
+        score = [0, 0]
+        while True:
+            score[chance.random() < votes.RIGHT] += 1
+            if sum(score) == votes.VOTERS or votes.met(max(score), min(score)):
+                break
+        asked.append(sum(score))
+        right.append(score[1] > score[0] if score[0] != score[1] else chance.random() < 0.5)
+    exact = votes.expected(wave=1)
+    assert exact[0].errors(asked) < 3
+    assert exact[1].errors(right) < 3
+
+
+def test_the_numbers_of_the_page_are_those_of_the_rule():
+    page = (ROOT / "docs" / "patterns" / "vote.md").read_text("utf-8")
+    rows = re.findall(r"^\| (0\.\d+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$", page, re.MULTILINE)
+    assert len(rows) == 5
+    for share, one_by_one, in_waves, right in rows:
+        asked, accuracy = votes.expected(wave=1, share=float(share))
+        waves, _ = votes.expected(wave=4, share=float(share))
+        found = f"{asked.mean:.1f}", f"{waves.mean:.1f}", f"{accuracy.mean:.3f}"
+        assert found == (one_by_one, in_waves, right)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda leader, runner_up, stop_at: leader >= 3,
+        lambda leader, runner_up, stop_at: agreed(leader - 1, runner_up, stop_at),
+        lambda leader, runner_up, stop_at: agreed(leader, 0, stop_at),
+    ],
+    ids=["three", "one too many", "without the runner-up"],
+)
+def test_a_vote_by_another_rule_misses(wrong):
+    with replaced(agreed, wrong):
+        figures = list(votes.rule(Scale(rounds=1, share=0.1)))
+    assert figures[0].verdict == "MISS"
+
+
 @pytest.fixture(scope="module")
 def whole():
     """The record of a run that fans out over four calls."""
@@ -158,3 +207,10 @@ def test_a_missing_call_is_refused(whole):
     calls = whole.calls[:place] + whole.calls[place + 1 :]
     with pytest.raises(RecordIncomplete, match="4 calls of noop ran, the record has 3"):
         check_record(whole._replace(calls=calls), CALLS)
+
+
+def test_what_nothing_of_its_kind_can_reach_is_no_miss_and_no_pass():
+    missed = Spread(4.0, 3.9, 4.1)
+    assert Figure("it", missed, 2.0, "by hand", bound=2.7).verdict == "BOUND"
+    assert Figure("it", missed, 2.0, "by hand", bound=1.9).verdict == "MISS"
+    assert Figure("it", Spread(1.9, 1.9, 1.9), 2.0, "by hand", bound=2.7).verdict == "PASS"

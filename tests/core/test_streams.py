@@ -1197,7 +1197,7 @@ class Draws:
     def __call__(self, call, attempt, draw):
         return self if call.step.streams else None
 
-    async def play(self):
+    async def play(self, own):
         await asyncio.sleep(self.seconds)
         return self.items
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from fanwise.core import CallRow, FanIn
 from fanwise.core._timers import TimerQueue
-from fanwise.patterns import Reduced
-from tests.fuzz.programs import FanMap, FanOut, First, Items, Tree
+from fanwise.patterns import Reduced, Vote
+from tests.fuzz.programs import FanMap, FanOut, First, Items, Poll, Tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,10 +30,13 @@ def fits(world: World, node: Node, value: Any) -> bool:
         return True
     if isinstance(node, First):
         return any(fits_quietly(world, it, value) for it in node.branches if of_kind(it, value))
-    if isinstance(node, Tree):
-        return of_kind(node, value) and tree_fits(node, value)
-    if isinstance(node, Items):
-        return of_kind(node, value) and items_fit(node, value)
+    if isinstance(node, Poll):
+        if isinstance(value, Vote):
+            check_vote(world, node, value)
+        return isinstance(value, Vote)
+    if isinstance(node, (Tree, Items)):
+        fit = tree_fits if isinstance(node, Tree) else items_fit
+        return of_kind(node, value) and fit(node, value)  # type: ignore[arg-type]
     return bool(value == ("v", node.id))
 
 
@@ -48,16 +52,14 @@ def of_kind(node: Node, value: Any) -> bool:
     """Say whether a node of this kind gives such values."""
     if isinstance(node, First):
         return any(of_kind(it, value) for it in node.branches)
+    if isinstance(node, Poll):
+        return isinstance(value, Vote) and len(value.found) == len(node.branches)
     if isinstance(node, Tree):
         return isinstance(value, Reduced if node.keys is None else dict)
-    if isinstance(node, FanOut):
-        return isinstance(value, FanIn) and all(o.item is None for o in value)
-    if isinstance(node, FanMap):
-        items = [it.id for it in node.items]
+    if isinstance(node, (FanOut, FanMap)):
+        items = [it.id for it in node.items] if isinstance(node, FanMap) else [None]
         return isinstance(value, FanIn) and all(o.item in items for o in value)
-    if isinstance(node, Items):
-        return isinstance(value, list)
-    return isinstance(value, tuple)
+    return isinstance(value, list if isinstance(node, Items) else tuple)
 
 
 def items_fit(node: Items, value: list[Any]) -> bool:
@@ -134,6 +136,50 @@ def check_fan_in(world: World, node: FanOut | FanMap, found: FanIn[Any], *, rais
         return  # a share of an input that nobody has read to its end
     if raised == (len(good) >= need) and not (raised and broken):
         world.wrong(f"{where}: need={need}, {len(good)} succeeded, raised={raised}: {found}")
+
+
+def ballot_of(value: Any) -> str:
+    """Say as what a vote counts a value."""
+    if not isinstance(value, tuple):
+        return type(value).__name__
+    kind, what = value
+    return kind if kind == "r" else ("even", "odd")[what % 2]
+
+
+def check_vote(world: World, node: Poll, found: Vote[Any]) -> None:
+    """Every branch has one outcome, every success one vote, and the leader is the answer."""
+    where = f"vote {node.id}"
+    outcomes = check_polled(world, node, found.found)
+    good = [it.value for it in outcomes if it.status == "ok"]
+    counts = Counter(map(ballot_of, good))
+    most = max(counts.values(), default=0)
+    leaders = [it for it in counts if counts[it] == most]
+    if found.counts != counts or found.tied != (len(leaders) > 1):
+        world.wrong(f"{where}: {found!r} and {dict(counts)}")
+    elif not any(found.answer is it for it in good) or ballot_of(found.answer) != next(
+        ballot_of(it) for it in good if ballot_of(it) in leaders
+    ):
+        world.wrong(f"{where}: {found.answer!r} is not the first of {leaders}")
+    left = sum(it.status == "skipped" for it in outcomes)
+    if found.asked != len(outcomes) - left or (node.stop_at is None and found.stopped_early):
+        world.wrong(f"{where}: {found!r}, {left} were never started")
+
+
+def check_polled(world: World, node: Poll, found: FanIn[Any]) -> list[Any]:
+    """One outcome a branch, in the order given, with its own value."""
+    outcomes = list(found.outcomes)
+    if [it.index for it in outcomes] != list(range(len(node.branches))):
+        world.wrong(f"vote {node.id}: {len(node.branches)} branches have {outcomes}")
+        return []
+    for branch, outcome in zip(node.branches, outcomes, strict=True):
+        check_outcome(world, f"vote {node.id}", branch, outcome)
+    return outcomes
+
+
+def check_nobody(world: World, node: Poll, found: FanIn[Any]) -> None:
+    """A vote fails only where nobody answered."""
+    if any(it.status == "ok" for it in check_polled(world, node, found)):
+        world.wrong(f"vote {node.id}: there were votes, and yet it failed: {found}")
 
 
 def check_outcome(world: World, where: str, node: Node, outcome: Any) -> None:

@@ -112,6 +112,15 @@ class First(Node):
 
 
 @dataclass(eq=False)
+class Poll(Node):
+    """`vote`; values are counted as odd, even or of another kind."""
+
+    branches: list[Node]
+    wave: int | None = None
+    stop_at: float | None = None
+
+
+@dataclass(eq=False)
 class Tree(Node):
     """`tree_reduce`; items without a call are plain values."""
 
@@ -291,13 +300,25 @@ class Draw:
         acts = [self.act() for _ in range(number)]
         return Items(self.id(), waits, acts, policy, self.ticks(2), stop)
 
-    def first(self, depth: int) -> First:
-        me = self.id()
+    def readers(self, depth: int) -> list[Node]:
         self.races += 1
         self.shared.append([])  # what was made outside the race may be a write
         branches = self.branches(depth, 1)
         self.shared.pop()
         self.races -= 1
+        return branches
+
+    def poll(self, depth: int) -> Poll:
+        me = self.id()
+        branches = self.readers(depth)
+        for _ in range(self.random.randint(0, 4)):
+            branches.append(Leaf(self.id(), [self.act()], {}))
+        wave = self.random.choice((None, 1, 2, 3))
+        return Poll(me, branches, wave, self.random.choice((None, 0.5, 0.8, 0.95)))
+
+    def first(self, depth: int) -> First:
+        me = self.id()
+        branches = self.readers(depth)
         stagger = tuple(sorted(self.ticks(4) for _ in branches)) if self.chance(0.5) else None
         return First(me, branches, stagger, self.chance(0.3))
 
@@ -322,8 +343,8 @@ class Draw:
         kinds = (self.leaf, lambda: self.bound(depth), lambda: self.sub(depth),
                  lambda: self.fan_out(depth), lambda: self.fan_map(depth),
                  lambda: self.first(depth), lambda: self.tree(depth), lambda: self.plain(depth),
-                 self.items)  # fmt: skip
-        node = self.random.choices(kinds, (6, 3, 3, 4, 2, 3, 2, 1, 3))[0]()
+                 lambda: self.poll(depth), self.items)  # fmt: skip
+        node = self.random.choices(kinds, (6, 3, 3, 4, 2, 3, 2, 1, 2, 3))[0]()
         if not isinstance(node, Plain):
             pool.append(node)
         return node

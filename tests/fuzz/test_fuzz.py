@@ -15,12 +15,12 @@ from fanwise.core import StreamCall, deadline
 from fanwise.core._attempts import Execution
 from fanwise.core._engine import drop, finish
 from fanwise.core._hedging import Hedging
-from fanwise.core._items import close
 from fanwise.core._limits import Width
 from fanwise.core._timers import TimerQueue
 from fanwise.core._watchers import Ending
 from fanwise.patterns._flow import Flow
 from fanwise.patterns._gathering import Gathering
+from fanwise.patterns._vote import Poll
 from tests.fuzz.programs import draw, text_of
 from tests.fuzz.runs import repeat, run_seed, shrunk
 from tests.fuzz.world import cheap_collections, silence
@@ -97,10 +97,6 @@ def never_late(self, *args):
     return None
 
 
-async def closes_nothing(call, source):
-    return None
-
-
 async def no_wait_at_all(self, *args):
     return None
 
@@ -115,6 +111,15 @@ def backwards(self):
     return found
 
 
+def last_of_a_tie(self, statuses, *, early):
+    found = VOTED(self, statuses, early=early)
+    most = max(self.counts.values())
+    last = max(index for index, ballot in self.ballots.items() if self.counts[ballot] == most)
+    found.answer = self.calls[last].result
+    return found
+
+
+VOTED = Poll.result
 GIVE, RESULT = Execution.give_slots, Flow.result
 MUTANTS = {
     "rows of timeouts are lost": lambda: replaced(finish, losing_rows),
@@ -125,7 +130,7 @@ MUTANTS = {
     "need is not judged": lambda: changed((Gathering, "verdict", any_verdict)),
     "timers are never disarmed": lambda: changed((TimerQueue, "disarm", never_late)),
     "a map hands over backwards": lambda: changed((Flow, "result", backwards)),
-    "a stream's generator is not closed": lambda: replaced(close, closes_nothing),
+    "a tie goes to the last voter": lambda: changed((Poll, "result", last_of_a_tie)),
     "a stream is left and goes on": lambda: changed((StreamCall, "__aexit__", no_wait_at_all)),
     "the first item decides nothing": lambda: changed((Hedging, "choose", any_choice)),
     "a block keeps its timer": lambda: changed((deadline, "__exit__", never_late)),

@@ -24,9 +24,17 @@ from fanwise.core import (
     step,
 )
 from fanwise.core._watchers import excuse
-from fanwise.patterns import bind, fan_map, fan_out, first, tree_reduce
+from fanwise.patterns import bind, fan_map, fan_out, first, tree_reduce, vote
 from fanwise.testing import no_orphans, run_virtual
-from tests.fuzz.checks import check_fan_in, check_rest, check_runtime, fits, ids_of
+from tests.fuzz.checks import (
+    ballot_of,
+    check_fan_in,
+    check_nobody,
+    check_rest,
+    check_runtime,
+    fits,
+    ids_of,
+)
 from tests.fuzz.programs import (
     GRID,
     WIDTHS,
@@ -37,6 +45,7 @@ from tests.fuzz.programs import (
     Items,
     Leaf,
     Plain,
+    Poll,
     Sub,
     Tree,
     nodes_of,
@@ -266,6 +275,8 @@ class World:
         except NotEnough as error:
             if isinstance(node, (FanOut, FanMap)):
                 check_fan_in(self, node, error.found, raised=True)
+            elif isinstance(node, Poll):
+                check_nobody(self, node, error.found)
             raise
         if not fits(self, node, value):
             self.wrong(f"node {node.id} gave {value!r}")
@@ -346,6 +357,10 @@ class World:
     def make_first(self, node: First, made: dict[int, Any]) -> Call[Any]:
         branches = [self.make(it, made) for it in node.branches]
         return first(*branches, stagger=node.stagger, accept=accepted if node.accept else None)
+
+    def make_poll(self, node: Poll, made: dict[int, Any]) -> Call[Any]:
+        branches = [self.make(it, made) for it in node.branches]
+        return vote(branches, key=ballot_of, wave=node.wave, stop_at=node.stop_at)
 
     def make_tree(self, node: Tree, made: dict[int, Any]) -> Call[Any]:
         items = [self.make(it, made) for it in node.items]

@@ -147,7 +147,7 @@ def test_law_2_rejects_a_reduction_by_arrival():
 
 
 def test_law_2_rejects_a_race_that_the_last_wins():
-    count = Race._count
+    count = Race.hear
 
     def last_wins(self, call):
         before, self.winner = self.winner, None
@@ -155,4 +155,4 @@ def test_law_2_rejects_a_race_that_the_last_wins():
         if self.winner is None:
             self.winner = before
 
-    rejects(runs(raced), **PROGRAM, mutant=changed((Race, "_count", last_wins)))
+    rejects(runs(raced), **PROGRAM, mutant=changed((Race, "hear", last_wins)))

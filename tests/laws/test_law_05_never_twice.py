@@ -14,7 +14,7 @@ from fanwise.core import Hedge, NotDone, NotEnough, Retry, WriteRefused, step
 from fanwise.core._attempts import Execution, refuse_write
 from fanwise.core._identity import identified
 from fanwise.core._step import refuse_write_below_race
-from fanwise.patterns import fan_map, fan_out, first
+from fanwise.patterns import fan_map, fan_out, first, vote
 from tests.laws.proving import (
     ORDERS,
     changed,
@@ -159,7 +159,7 @@ def test_law_5_holds_below_other_steps_and_patterns():
 # Races
 
 
-def race_of_writes(deep):
+def race_of_writes(deep, voted):
     acted = []
 
     @step(effect="write")
@@ -173,7 +173,8 @@ def race_of_writes(deep):
     async def program(runtime):
         @step
         async def main():
-            return await first(inner() if deep else write())
+            branch = inner() if deep else write()
+            return await (vote([branch]) if voted else first(branch))
 
         error = await outcome_of(runtime.run(main()))
         assert not acted, "a write acted in a race"
@@ -183,7 +184,7 @@ def race_of_writes(deep):
 
 
 def test_law_5_holds_in_races():
-    holds(race_of_writes, deep=st.booleans(), examples=10)
+    holds(race_of_writes, deep=st.booleans(), voted=st.booleans(), examples=10)
 
 
 def test_law_5_rejects_writes_in_races():
@@ -191,7 +192,9 @@ def test_law_5_rejects_writes_in_races():
         return None
 
     with replaced(refuse_write_below_race, lenient):
-        rejects(race_of_writes, deep=st.just(True), mutant=replaced(refuse_write, lenient))
+        for voted in (False, True):
+            drawn = {"deep": st.just(True), "voted": st.just(voted)}
+            rejects(race_of_writes, **drawn, mutant=replaced(refuse_write, lenient))
 
 
 def test_a_write_takes_no_hedge():

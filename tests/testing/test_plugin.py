@@ -184,7 +184,69 @@ async def test_given_fails(n):
     result.stdout.fnmatch_lines(["*n=5*"])
 
 
+BLOCKS = """
+from fanwise import step
+from fanwise.core import watch
+
+@step
+async def parse():
+    found = watch(asyncio.get_running_loop()).found
+    end = time.monotonic() + 15
+    while not found and time.monotonic() < end:
+        pass
+
+async def test_blocks():
+    await parse()
+
+@pytest.mark.real_clock
+async def test_blocks_too():
+    await parse()
+
+@pytest.mark.blocks_the_loop
+async def test_may_block():
+    end = time.monotonic() + 0.06
+    while time.monotonic() < end:
+        pass
+
+async def test_gets_on():
+    await asyncio.sleep(1)
+"""
+
+
+def test_a_step_that_blocks_the_loop_fails_its_test(suite):
+    result = suite(BLOCKS)
+    result.assert_outcomes(passed=2, failed=2)
+    result.stdout.fnmatch_lines(["*LoopBlocked: step 'parse' blocks the event loop at *.py:10 *"])
+
+
 def test_a_mode_that_does_not_exist_is_refused(suite):
     result = suite("def test_one(): pass", mode="automatic")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*fanwise_mode must be*'automatic'*"])
+
+
+def test_a_fault_script_comes_as_a_fixture_and_is_checked_at_the_end(suite):
+    result = suite(
+        """
+from fanwise import step
+from fanwise.testing import faults
+
+@step
+async def news():
+    return "news"
+
+async def test_hangs(fanwise_faults):
+    fanwise_faults.add(news=faults.hangs())
+    with pytest.raises(TimeoutError):
+        await news.using(timeout=60.0)()
+
+async def test_without():
+    assert await news() == "news"
+
+async def test_misspelt(fanwise_faults):
+    fanwise_faults.add(nwes=faults.hangs())
+    await news()
+"""
+    )
+    result.assert_outcomes(passed=3, errors=1)
+    result.stdout.fnmatch_lines(["*no call of 'nwes' was made; steps seen: news; did you mean*"])

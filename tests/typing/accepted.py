@@ -22,9 +22,10 @@ from fanwise import (
     run,
     step,
     tree_reduce,
+    vote,
 )
 from fanwise.core import Stream, StreamCall, StreamStep
-from fanwise.patterns import MapCall, Reduced
+from fanwise.patterns import MapCall, Reduced, Vote
 
 
 @step
@@ -179,6 +180,22 @@ def races() -> None:
     a = assert_type(first(web("a"), web("b"), stagger=(0, 0.1)), Call[list[int]])
     b = assert_type(first(web("a"), web("b"), accept=lambda found: len(found) > 1), Call[list[int]])
     _ = a, b
+
+
+async def votes() -> None:
+    a = assert_type(vote([plain(n) for n in range(8)]), Call[Vote[str]])
+    b = assert_type(
+        vote([web("q")], key=lambda found: len(found) > 1, wave=None), Call[Vote[list[int]]]
+    )
+    c = assert_type(vote((plain(n) for n in range(8)), stop_at=None), Call[Vote[str]])
+    d = assert_type(vote([awaited(1), awaited(2)]), Call[Vote[int]])
+    e = assert_type(vote([plain(1)], key=str.lower), Call[Vote[str]])
+    found = await a
+    _ = assert_type(found.answer, str)
+    _ = assert_type(found.found, FanIn[str])
+    _ = assert_type(found.counts["yes"], int)
+    _ = assert_type(found.share, float)
+    _ = b, c, d, e
 
 
 async def trees() -> None:

@@ -2,7 +2,19 @@
 
 from collections.abc import AsyncIterator
 
-from fanwise import Call, Runtime, Timeout, bind, fan_map, fan_out, first, run, step, tree_reduce
+from fanwise import (
+    Call,
+    Runtime,
+    Timeout,
+    bind,
+    fan_map,
+    fan_out,
+    first,
+    run,
+    step,
+    tree_reduce,
+    vote,
+)
 
 
 @step
@@ -56,6 +68,10 @@ async def patterns(client: Client) -> None:
     await fan_map(web, [1], at_once=1)  # mypy: arg-type  # pyright: reportArgumentType reportCallIssue
     await fan_map(client.ask, [1], at_once=1)  # mypy: arg-type  # pyright: reportArgumentType reportCallIssue
     await first(3)  # mypy: call-overload  # pyright: reportArgumentType
+    await vote(web("q"))  # mypy: call-overload  # pyright: reportArgumentType reportCallIssue
+    await vote(web("q"), web("r"))  # mypy: call-overload  # pyright: reportCallIssue
+    await vote([3])  # mypy: arg-type  # pyright: reportArgumentType reportCallIssue
+    await vote([score(3)], key=len)  # mypy: arg-type  # pyright: reportArgumentType reportCallIssue
     await tree_reduce(add, ["q"], arity=2)  # mypy: arg-type  # pyright: reportArgumentType reportCallIssue
 
 

@@ -15,6 +15,7 @@ from fanwise.cli._streams import accept_any_text
 from fanwise.core import _registry
 
 _COMMANDS: Final = {
+    "demo": "Show what Fanwise is for: one flaky job, three times, in under ten seconds.",
     "digest": "Answer a task over documents, with the place of every statement.",
 }
 

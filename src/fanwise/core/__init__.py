@@ -3,6 +3,7 @@
 Standard library only. The layers above import from here; users import from `fanwise`.
 """
 
+from fanwise.core._blocking import watch
 from fanwise.core._breaker import BreakerStatistics
 from fanwise.core._call import Call
 from fanwise.core._canonical import digest_of
@@ -21,6 +22,7 @@ from fanwise.core._errors import (
     LimitError,
     LimitHeld,
     LimitUnknown,
+    LoopBlocked,
     NotCanonical,
     NotDone,
     NotEnough,
@@ -56,6 +58,7 @@ from fanwise.core._protocols import (
     Plan,
     Pool,
 )
+from fanwise.core._races import RaceStatistics
 from fanwise.core._record import (
     AttemptRow,
     CallRow,
@@ -66,7 +69,7 @@ from fanwise.core._record import (
 )
 from fanwise.core._run import Run
 from fanwise.core._runtime import Runtime, RuntimeStatistics, current_runtime, run
-from fanwise.core._scope import CURRENT, DEADLINE, READS_ONLY, Scope, waiting_call
+from fanwise.core._scope import BODY, CURRENT, DEADLINE, READS_ONLY, Scope, waiting_call
 from fanwise.core._step import (
     BoundStep,
     BoundStreamStep,
@@ -84,17 +87,17 @@ from fanwise.core._watch import ask, begin, leave
 from fanwise.core._watchers import LIVE, NO_KWARGS, Ending, Watcher, excuse
 
 __all__ = [
-    "CURRENT", "DEADLINE", "LIVE", "NO_KWARGS", "READS_ONLY", "Admission", "AttemptRow", "Body",
-    "BoundStep", "BoundStreamStep", "Breaker", "BreakerOpen",
-    "BreakerStatistics", "Cache", "Call", "CallDropped", "CallRow", "CallSkipped",
-    "CircularWait", "Current", "DeadlinePassed", "Decorator", "Drawn", "Effect", "Ending",
-    "FanIn", "FanwiseError", "Header", "Hedge", "Hooks", "IdentityClash", "Journal", "Landed",
-    "Limit", "LimitError", "LimitHeld", "LimitStatistics", "LimitUnknown", "MemoryJournal",
-    "NotCanonical", "NotDone", "NotEnough", "Outcome", "Plan", "Policy", "Pool", "Record",
-    "RecordDamaged", "Retry", "Run", "RunRecord", "Runtime", "RuntimeStatistics", "Scope", "Status",
-    "Step", "StepTimedOut", "StrayCancel", "Stream", "StreamCall", "StreamStep", "StreamTaken",
-    "TimedOut", "Timeout", "TimerQueue", "Watcher", "WriteRefused",
-    "__version__", "as_step", "ask", "at_least", "begin", "current", "current_runtime", "deadline",
-    "digest_of", "excuse", "leave", "line_of", "name_of", "note", "plain_function",
-    "read_records", "run", "step", "waiting_call", "whole",
+    "BODY", "CURRENT", "DEADLINE", "LIVE", "NO_KWARGS", "READS_ONLY", "Admission", "AttemptRow",
+    "Body", "BoundStep", "BoundStreamStep", "Breaker", "BreakerOpen", "BreakerStatistics", "Cache",
+    "Call", "CallDropped", "CallRow", "CallSkipped", "CircularWait", "Current", "DeadlinePassed",
+    "Decorator", "Drawn", "Effect", "Ending", "FanIn", "FanwiseError", "Header", "Hedge",
+    "HedgeStatistics", "Hooks", "IdentityClash", "Journal", "Landed", "Limit", "LimitError",
+    "LimitHeld", "LimitStatistics", "LimitUnknown", "LoopBlocked", "MemoryJournal", "NotCanonical",
+    "NotDone", "NotEnough", "Outcome", "Plan", "Policy", "Pool", "RaceStatistics", "Record",
+    "RecordDamaged", "Retry", "Run", "RunRecord", "Runtime", "RuntimeStatistics", "Scope",
+    "Status", "Step", "StepTimedOut", "StrayCancel", "Stream", "StreamCall", "StreamStep",
+    "StreamTaken", "TimedOut", "Timeout", "TimerQueue", "Watcher", "WriteRefused", "__version__",
+    "as_step", "ask", "at_least", "begin", "current", "current_runtime", "deadline", "digest_of",
+    "excuse", "leave", "line_of", "name_of", "note", "plain_function", "read_records", "run",
+    "step", "waiting_call", "watch", "whole",
 ]  # fmt: skip

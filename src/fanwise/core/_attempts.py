@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from fanwise.core._breaker import BreakerState
     from fanwise.core._call import Call
+    from fanwise.core._hedge_state import HedgeState
     from fanwise.core._limits import Width
     from fanwise.core._policies import Policy
     from fanwise.core._scope import Scope
@@ -119,7 +120,7 @@ class Execution:
                 try:
                     if self.outfit.hedges is None:
                         return await self.attempt(attempt)
-                    return await self.raced(attempt)
+                    return await self.raced(attempt, self.outfit.hedges)
                 except Exception as error:
                     delay = self.delay_after(error)
                     if delay is None:
@@ -129,7 +130,7 @@ class Execution:
             if self.own and self.scope.kept:
                 self.scope.kept.clear()  # the children refer to the attempts that made them
 
-    async def raced(self, attempt: Attempt) -> Any:  # noqa: ANN401 - the step's value
+    async def raced(self, attempt: Attempt, hedges: HedgeState) -> Any:  # noqa: ANN401 - as above
         """Make one attempt beside which duplicates may start, and give the winner's value."""
         try:
             value = await self.attempt(attempt)
@@ -143,6 +144,8 @@ class Execution:
                 if won is not None:
                     return won[0]
             raise
+        if not self.call.step.streams:  # whose first item has been noted
+            hedges.took(self.call.run.time() - attempt.started)
         if attempt.hedging is not None:
             await attempt.hedging.first_succeeded()
         return value
@@ -189,7 +192,7 @@ class Execution:
         finally:
             attempt.execution = attempt.task = None  # they lead back here
             if outfit.hedges is not None:
-                outfit.hedges.armed.pop(attempt, None)
+                outfit.hedges.disarm(attempt)
             if holding:
                 self.give_slots(attempt)
             if breaker is not None:

@@ -20,16 +20,22 @@ if TYPE_CHECKING:
 async def run_body(call: Call[Any], attempt: Scope | Attempt) -> Any:  # noqa: ANN401 - the step's value
     """Run the step's function, or what a rehearsal drew in its place."""
     run = call.run
-    step = call.step
     if run.body is not None:
         drawn = run.body(call, call.attempts, run.random(attempt, "body"))
         if drawn is not None:
-            return await (run_items(call, attempt, drawn) if step.streams else drawn.play())
+            if call.step.streams:
+                return await run_items(call, attempt, drawn)
+            return await drawn.play(partial(_own_body, call, attempt))
+    if call.step.streams:
+        return await run_items(call, attempt, None)
+    return await _own_body(call, attempt)
+
+
+async def _own_body(call: Call[Any], attempt: Scope | Attempt) -> Any:  # noqa: ANN401 - as above
+    step = call.step
     if step.inline:
         return await step.function(*call.args, **call.kwargs)
-    if step.streams:
-        return await run_items(call, attempt, None)
-    if run.runtime.threads is None:  # the virtual clock: time must not pass beside the loop
+    if call.run.runtime.threads is None:  # the virtual clock: time must not pass beside the loop
         result = step.function(*call.args, **call.kwargs)
     else:
         result = await _in_thread(call, attempt)

@@ -8,11 +8,12 @@ a task costs about a microsecond). The last watcher to leave cancels it.
 from __future__ import annotations
 
 import warnings
-from asyncio import CancelledError, Future, get_running_loop
+from asyncio import CancelledError, Future, Task, get_running_loop
 from sys import _getframe
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from fanwise.core import _watch
+from fanwise.core._engine import run_call
 from fanwise.core._scope import CURRENT, Attempt
 from fanwise.core._watchers import CALL_TYPES, NO_KWARGS, Ending
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from fanwise.core._run import Run
     from fanwise.core._scope import Scope
     from fanwise.core._step import Definition
+    from fanwise.core._watchers import ItemWatcher
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -47,7 +49,6 @@ class Call(Generic[R_co]):
         "code",
         "context",
         "dropped",
-        "ended",
         "error",
         "excused",
         "facts",
@@ -82,7 +83,6 @@ class Call(Generic[R_co]):
     attempts: int
     bare: bool
     dropped: bool
-    ended: float
     error: BaseException | None
     excused: bool
     facts: dict[str, Any] | None
@@ -143,20 +143,41 @@ class Call(Generic[R_co]):
         counts[name] = self.number + 1
 
     @classmethod
-    def of_item(cls, step: Definition[R_co], item: object, home: Scope, number: int) -> Call[R_co]:
-        """Make the call of an item that a pattern starts at once: nobody can forget to await it."""
+    def start_item(
+        cls, step: Definition[R_co], item: object, home: Scope, number: int, watcher: ItemWatcher
+    ) -> Call[R_co]:
+        """Make and start the call of an item of `fan_map`, where there is nothing to ask.
+
+        The caller has made sure that no plan, deadline, drain, digest or hedge has a say, and that
+        calls were begun here before. Nobody can forget to await it.
+        """
         call = cls.__new__(cls)
+        run = home.run
+        runtime = run.runtime
         call.step = step
         call.args = (item,)
         call.kwargs = NO_KWARGS
-        call.status = "new"
-        call.label = call.watchers = call.inputs = call.key = call.id = None
+        call.policy = step.policy
+        call.home = call.owner = home
+        call.run = run
+        call.fan_in = home.id
+        call.number = number
+        call.id = run.next_id = run.next_id + 1
         call.attempts = 0
+        call.label = call.inputs = call.key = call.error = call.facts = call.holds = None
+        call.scope = None
         call.dropped = False
         call.excused = True
-        call.home = home
-        call.number = number
-        call.fan_in = home.id
+        call.watchers = watcher
+        call.status = "starting"
+        call.bare = step.inline and run.plain
+        call.started = run.time()
+        call.load = runtime.running
+        runtime.running += 1
+        home.live[call] = None  # type: ignore[index] # as said above
+        call.task = Task(
+            run_call(call), loop=runtime.loop, name=step.name, context=watcher.context.copy()
+        )
         return call
 
     @property
@@ -168,6 +189,12 @@ class Call(Generic[R_co]):
             return self.step.name
         plain = self.plan_name
         return plain if self.number == 0 else f"{plain} {self.number + 1}"
+
+    @property
+    def made_at(self) -> tuple[str, int]:
+        """The file and the line that made it."""
+        lines = [line for start, end, line in self.code.co_lines() if start <= self.place < end]
+        return self.code.co_filename, next(filter(None, lines), 0)
 
     @property
     def plan_name(self) -> str:
@@ -228,10 +255,5 @@ CALL_TYPES.add(Call)
 def _warn_unawaited(call: Call[Any]) -> None:
     if call.home is not None:
         call.home.run.unawaited += 1
-    lines = [line for start, end, line in call.code.co_lines() if start <= call.place < end]
-    warnings.warn_explicit(
-        f"call of {call.step.name!r} was made and never awaited",
-        RuntimeWarning,
-        call.code.co_filename,
-        next(filter(None, lines), 0),
-    )
+    text = f"call of {call.step.name!r} was made and never awaited"
+    warnings.warn_explicit(text, RuntimeWarning, *call.made_at)

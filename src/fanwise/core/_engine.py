@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from fanwise.core._attempts import make_attempts
-from fanwise.core._contents import contents_of
 from fanwise.core._errors import CallDropped, CallSkipped, StepTimedOut, StrayCancel
 from fanwise.core._record import CHUNK, text_of
 from fanwise.core._scope import CURRENT, DEADLINE, Scope, scope_of
@@ -79,6 +78,7 @@ def settle(call: Call[Any], error: BaseException) -> str:
         stray = StrayCancel(f"{call.name} raised a CancelledError that nobody had sent")
         stray.__cause__ = keep_user_frames(error)
         call.error = stray
+        call.trace = None
         return "failed"
     call.error = keep_user_frames(error)
     call.trace = error.__traceback__
@@ -123,6 +123,7 @@ def not_started(call: Call[Any]) -> None:
     """End a call whose body never ran."""
     excuse(call)
     call.error = CallDropped(f"{call.name} was let go before it started")
+    call.trace = None
     finish(call, "skipped")
 
 
@@ -171,9 +172,9 @@ def finish(call: Call[Any], status: str) -> None:
     owner = call.owner
     step = call.step
     error = call.error
-    call.ended = now = run.time()
-    if runtime.contents is not None and step.pattern is None:
-        note(call, **contents_of(call, status, runtime.contents))
+    now = run.time()
+    if runtime.noting:
+        note(call, **runtime.facts_at_end(call, status))
     call.status = status
     call.task = call.inputs = call.scope = call.context = None
     call.args = ()

@@ -17,6 +17,9 @@ FanwiseError
 ├── IdentityClash        equal calls from two tasks of one step, under a journal
 └── RecordDamaged        a record that is not readable as one
 
+RuntimeWarning
+└── LoopBlocked          a step keeps the event loop from turning
+
 TimeoutError
 └── TimedOut (also FanwiseError)
     ├── StepTimedOut     an attempt, or the wait for an item, took longer than the timeout
@@ -133,3 +136,7 @@ class StepTimedOut(TimedOut):
 
 class DeadlinePassed(TimedOut):
     """The time of a `with deadline(...)` block, or of what encloses it, ran out."""
+
+
+class LoopBlocked(RuntimeWarning):
+    """Something keeps the event loop from turning: nothing else of the loop gets on meanwhile."""

@@ -68,12 +68,17 @@ class Hedging:
         retry = execution.policy.retry
         if retry is not None and execution.call.attempts >= retry.attempts:
             return  # `attempts` counts hedges too
-        queue = execution.outfit.hedges
-        if self._decided() or not execution.has_room() or hedge is None or queue is None:
+        state, timer = execution.outfit.hedges, self.first.timer
+        if self._decided() or hedge is None or state is None or timer is None:
+            return
+        if not execution.has_room():
+            state.held_back += 1
             return
         context = execution.call.context
         if context is None:
             return  # the call has ended
+        if not state.take():
+            return
         attempt = Attempt(execution.scope, keeps=True)
         attempt.hedge = True
         attempt.hedging = self
@@ -86,7 +91,7 @@ class Hedging:
             )
         )
         if len(self.tasks) < hedge.more:
-            queue.arm(self.first, execution.call.run.time())
+            timer.arm(self.first, execution.call.run.time())
 
     async def _duplicate(self, attempt: Attempt) -> None:
         if not self.execution.has_room():
@@ -94,18 +99,37 @@ class Hedging:
         try:
             value = await self.execution.attempt(attempt)
         except (Exception, CancelledError) as error:  # noqa: BLE001 - its row says so; the first one decides
-            if self.chosen is attempt and not isinstance(error, CancelledError):
+            if self.chosen is not attempt:
+                self._waste(attempt)
+            elif not isinstance(error, CancelledError):
                 self.error = error
             return
         finally:
             attempt.hedging = None
         if self.chosen is attempt:
             self.winner = (value,)
-        if self.closed or self._decided():
-            return
-        self.winner = (value,)
+        elif self.closed or self._decided():
+            self._waste(attempt)
+        else:
+            self.winner = (value,)
+            self._overtake()
+
+    def _overtake(self) -> None:
+        """Count a win, and end the first attempt."""
+        state = self.execution.outfit.hedges
+        if state is not None:
+            state.won += 1
         if not self.failed:
+            self._waste(self.first)
+            if state is not None:  # what it had taken is above the percentile, and counts so
+                state.took(self.execution.call.run.time() - self.first.started)
             self.task.cancel()
+
+    def _waste(self, attempt: Attempt) -> None:
+        """Count the time of an attempt that ran beside the one that counts."""
+        state = self.execution.outfit.hedges
+        if state is not None and attempt.number:
+            state.wasted += self.execution.call.run.time() - attempt.started
 
     def choose(self, attempt: Attempt) -> bool:
         """Let a stream's attempt that has its first item be the only one; say whether it is."""
@@ -115,8 +139,7 @@ class Hedging:
         self._cancel(but=attempt.task)
         if attempt is not self.first:
             self.execution.call.task = attempt.task  # who lets the call go cancels that one
-            if not self.failed:
-                self.task.cancel()
+            self._overtake()
         return True
 
     async def first_succeeded(self) -> None:

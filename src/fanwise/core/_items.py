@@ -173,14 +173,17 @@ class Intake:
         attempt = self.attempt
         hedging = attempt.hedging
         attempt.execution = None
-        if self.outfit.hedges is not None:
-            self.outfit.hedges.armed.pop(attempt, None)
+        hedges = self.outfit.hedges
+        if hedges is not None:
+            hedges.disarm(attempt)
         if hedging is not None and not hedging.choose(attempt):
             raise CancelledError
         self.queue = self.outfit.idle
         call = self.call
-        first = round((call.run.time() - attempt.started) * 1_000_000)
-        call.facts = {**(call.facts or {}), "first_item": first}
+        first = call.run.time() - attempt.started
+        if hedges is not None and not attempt.hedge:
+            hedges.took(first)
+        call.facts = {**(call.facts or {}), "first_item": round(first * 1_000_000)}
 
     def was_slow(self) -> bool:
         """Say whether the attempt was cancelled for being slow with an item; take that back.
@@ -230,13 +233,27 @@ def open_source(call: Call[Any]) -> AsyncIterator[Any]:
 
 
 async def drawn_items(call: Call[Any], drawn: Drawn) -> AsyncGenerator[Any, None]:
-    """Give the items that a rehearsal drew: a list, as awaiting the stream gives."""
-    items = await drawn.play()
-    if not isinstance(items, (list, tuple)):
-        msg = f"what is drawn for the stream {call.name} is a list of its items, got {items!r}"
-        raise TypeError(msg)
-    for item in items:
-        yield item
+    """Give the items that a rehearsal drew: a list, as awaiting the stream gives, or its own."""
+    opened: list[AsyncIterator[Any]] = []
+
+    async def own() -> AsyncIterator[Any]:
+        opened.append(open_source(call))
+        return opened[0]
+
+    try:
+        items = await drawn.play(own)
+        if opened and items is opened[0]:
+            async for item in opened[0]:
+                yield item
+            return
+        if not isinstance(items, (list, tuple)):
+            msg = f"what is drawn for the stream {call.name} is a list of its items, got {items!r}"
+            raise TypeError(msg)
+        for item in items:
+            yield item
+    finally:
+        for source in opened:
+            await close(call, source)
 
 
 def throw(source: AsyncIterator[Any]) -> Awaitable[Any]:

@@ -61,7 +61,7 @@ class Outcome(Generic[T_co]):
         if call.attempts or status == "ok":  # "ok" without an attempt: taken from a journal
             self.attempts = call.attempts
             self.started = call.started
-            self.ended = None if call.status in LIVE else call.ended
+            self.ended = None if call.status in LIVE else call.row[ENDED]
         facts = call.facts
         if facts is not None:
             self.ambiguous = "ambiguous" in facts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -86,16 +87,40 @@ class Hedge:
     Of a stream the first item is the answer.
 
     At most `more` duplicates, `after` seconds apart (Dean and Barroso, "The Tail at Scale", 2013).
-    For reads only. A hedge takes a limit's slot without waiting for it, or is not sent.
+    `after="p95"` is that percentile of the step's own latest latencies, known after 20 attempts or
+    more. At most the part `share` of attempts is hedged (`None`: any with seconds, with a
+    percentile what lies above it, 0.05 for "p95"). For reads only. A hedge takes a limit's slot
+    without waiting for it, or is not sent; none is sent while the breaker is not closed.
     """
 
-    after: float
+    after: float | str
     more: int = 1
+    share: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
-        at_least("Hedge(after=)", self.after, 0)
+        if isinstance(self.after, str):
+            _ = self.quantile
+        else:
+            at_least("Hedge(after=)", self.after, 0)
         whole("Hedge(more=)", self.more, 1)
+        if self.share is not None and not 0 < self.share <= 1:
+            msg = f"Hedge(share=) is a share of attempts, above 0 and at most 1, got {self.share}"
+            raise ValueError(msg)
+
+    @property
+    def quantile(self) -> float | None:
+        """The percentile as a fraction, such as 0.95; `None` where `after` is in seconds."""
+        if not isinstance(self.after, str):
+            return None
+        match = re.fullmatch(r"p(\d{1,2}(?:\.\d{1,3})?)", self.after)
+        if match is None or not 0 < float(match[1]) < 100:
+            msg = (
+                'Hedge(after=) is in seconds, such as 0.5, or a percentile, such as "p95", '
+                f"got {self.after!r}"
+            )
+            raise ValueError(msg)
+        return float(match[1]) / 100
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from fanwise.core._call import Call
 
@@ -67,8 +67,11 @@ class Plan(Protocol):
 class Drawn(Protocol):
     """What a rehearsed attempt does in place of the step's function."""
 
-    async def play(self) -> Any:  # noqa: ANN401
-        """Take the drawn time, on the loop's clock, and give the value or raise the failure."""
+    async def play(self, own: Callable[[], Awaitable[Any]], /) -> Any:  # noqa: ANN401
+        """Take the drawn time, on the loop's clock, and give the value or raise the failure.
+
+        `own` runs the step's function, where that is wanted all the same; at most once.
+        """
 
 
 class Body(Protocol):

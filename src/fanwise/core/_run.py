@@ -78,7 +78,7 @@ class Run:
         self.anchor = time.time_ns()
         self.epoch = self.time()
         self.task: asyncio.Task[Any] | None = None
-        self.root = Scope(None, self, None)
+        self.root = Scope.of_run(self)
 
     @property
     def calls(self) -> int:

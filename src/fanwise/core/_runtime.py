@@ -9,6 +9,7 @@ import re
 import time
 import weakref
 from collections import deque
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
@@ -18,7 +19,7 @@ from fanwise.core._dump import listen, unlisten
 from fanwise.core._errors import CallSkipped
 from fanwise.core._record import CHUNK
 from fanwise.core._run import Run
-from fanwise.core._scope import CURRENT
+from fanwise.core._scope import BODY, CURRENT
 from fanwise.core._shared import Shared
 from fanwise.core._watchers import CALL_TYPES, excuse
 from fanwise.core._writer import RecordWriter
@@ -30,9 +31,11 @@ if TYPE_CHECKING:
 
     from fanwise.core._breaker import BreakerStatistics
     from fanwise.core._call import Call
+    from fanwise.core._hedge_state import HedgeStatistics
     from fanwise.core._limits import LimitStatistics
     from fanwise.core._policies import Limit
     from fanwise.core._protocols import Body, Plan
+    from fanwise.core._races import RaceStatistics
     from fanwise.core._record import AttemptRow, CallRow
 
 T = TypeVar("T")
@@ -48,7 +51,7 @@ OPEN: weakref.WeakSet[Runtime] = weakref.WeakSet()
 
 
 class RuntimeStatistics(NamedTuple):
-    """A runtime at one instant: calls running, live runs, limits and breakers in use.
+    """A runtime at one instant: calls running, live runs, limits, breakers, hedges, races.
 
     `abandoned` counts functions in threads that go on though nobody waits for them.
     """
@@ -58,6 +61,8 @@ class RuntimeStatistics(NamedTuple):
     abandoned: int
     limits: tuple[LimitStatistics, ...]
     breakers: tuple[BreakerStatistics, ...]
+    hedges: tuple[HedgeStatistics, ...]
+    races: tuple[RaceStatistics, ...]
 
 
 class Runtime(Shared):
@@ -76,7 +81,6 @@ class Runtime(Shared):
     held: int
     id: str
     listeners: list[Callable[[CallRow | AttemptRow], None]]
-    contents: Record | None
     record_path: str | None
     seed: int
     seeded: bool
@@ -106,6 +110,7 @@ class Runtime(Shared):
         written = record if isinstance(record, Record) or record is None else Record(record)
         self.record_path = None if written is None else os.fspath(written.path)
         self.contents = None if written is None or written.contents == "none" else written
+        self.noting = self.contents is not None
         self.writer: RecordWriter | None = None
         self._spills: dict[Run, RecordWriter] = {}
         self._token: Token[Runtime | None] | None = None
@@ -139,7 +144,11 @@ class Runtime(Shared):
     ) -> None:
         """Cancel what still runs, wait for it, and close the record."""
         if self._token is not None:
-            RUNTIME.reset(self._token)
+            # Cells of a notebook and fixtures enter in one context and leave in another, where
+            # this runtime was never current.
+            with suppress(ValueError):
+                RUNTIME.reset(self._token)
+            self._token = None
         await self.aclose()
 
     async def aclose(self) -> None:
@@ -213,9 +222,11 @@ class Runtime(Shared):
             call,
             run_id=f"{self.id}-{self.count}" if run_id is None else run_id,
             seed=self.seed if seed is None else seed,
-            body=body,
+            body=BODY.get() if body is None else body,
         )
         self.live[run] = None
+        if self.watch is not None:
+            self.watch.wake()
         if self.writer is not None:
             self.writer.follow(run)
         return run
@@ -249,6 +260,8 @@ class Runtime(Shared):
             len(self.abandoned),
             tuple(width.statistics() for width in self.widths.values()),
             tuple(state.statistics(self.time()) for state in self.breakers.values()),
+            tuple(state.statistics() for state in self.hedges.values()),
+            self.races.statistics(),
         )
 
     # What runs tell

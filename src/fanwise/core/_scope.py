@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from fanwise.core._attempts import Execution
     from fanwise.core._call import Call
     from fanwise.core._hedging import Hedging
+    from fanwise.core._protocols import Body
     from fanwise.core._run import Run
+    from fanwise.core._timers import TimerQueue
 
 
 class Scope:
@@ -45,33 +47,41 @@ class Scope:
     started: float
     task: asyncio.Task[Any] | None
     timed_out: bool
+    counts: dict[Any, int] | None
     digests: bool
     kept: dict[bytes, Call[Any]] | None
     call: Call[Any] | None
     id: int | None
+    live: dict[Call[Any], None] | None
     number: int
     parent: Scope | Attempt | None
     run: Run
     step_name: str
 
-    def __init__(self, call: Call[Any] | None, run: Run, parent: Scope | Attempt | None) -> None:
-        """Open the scope of `call`, or of a whole run where there is none."""
+    def __init__(self, call: Call[Any], run: Run, parent: Scope | Attempt) -> None:
+        """Open the scope of `call`."""
         self.call = call
         self.run = run
         self.parent = parent
-        self.counts: dict[Any, int] | None = None
-        self.live: dict[Call[Any], None] | None = None
+        self.counts = None
+        self.live = None
         # What must be found again by a later attempt of anything above, and so needs a digest.
-        self.kept = None if parent is None else parent.kept
-        self.digests = run.digests if parent is None else parent.digests
-        if call is None:
-            self.id: int | None = None
-            self.step_name = ""
-            self.number = 0
-        else:
-            self.id = call.id
-            self.step_name = call.step.name
-            self.number = call.number
+        self.kept = parent.kept
+        self.digests = parent.digests
+        self.id = call.id
+        self.step_name = call.step.name
+        self.number = call.number
+
+    @classmethod
+    def of_run(cls, run: Run) -> Scope:
+        """Open the scope of a whole run, which is that of no call."""
+        scope = cls.__new__(cls)
+        scope.run = run
+        scope.call = scope.parent = scope.counts = scope.live = scope.kept = scope.id = None
+        scope.digests = run.digests
+        scope.step_name = ""
+        scope.number = 0
+        return scope
 
     def __repr__(self) -> str:
         """Name the step."""
@@ -83,7 +93,7 @@ class Attempt:
 
     __slots__ = ("abandoned", "counts", "debt", "digests", "execution", "hedge",
                  "hedging", "number", "scope", "slow", "started", "task",
-                 "timed_out")  # fmt: skip
+                 "timed_out", "timer")  # fmt: skip
 
     debt: int
     digests: bool
@@ -103,6 +113,7 @@ class Attempt:
         self.counts: dict[Any, int] | None = None
         self.digests = scope.digests or keeps
         self.hedge = False
+        self.timer: TimerQueue | None = None  # of its hedge
         self.hedging: Hedging | None = None
         self.abandoned: Any = None  # the future of a thread that went on
 
@@ -128,6 +139,7 @@ class Attempt:
 
 CURRENT: ContextVar[Scope | Attempt | None] = ContextVar("fanwise_current", default=None)
 DEADLINE: ContextVar[float | None] = ContextVar("fanwise_deadline", default=None)
+BODY: ContextVar[Body | None] = ContextVar("fanwise_body", default=None)  # of runs opened here
 READS_ONLY: ContextVar[str | None] = ContextVar("fanwise_reads_only", default=None)
 
 

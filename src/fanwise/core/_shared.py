@@ -11,15 +11,20 @@ from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from fanwise.core._blocking import watch, watch_of
 from fanwise.core._breaker import BreakerState
+from fanwise.core._contents import contents_of
 from fanwise.core._errors import LimitHeld, LimitUnknown
+from fanwise.core._hedge_state import HedgeState
 from fanwise.core._hedging import send_hedge
 from fanwise.core._items import interrupt_item
 from fanwise.core._limits import Width
 from fanwise.core._policies import Limit, Policy
 from fanwise.core._protocols import Hooks
+from fanwise.core._races import Races
 from fanwise.core._timed import interrupt
 from fanwise.core._timers import TimerQueue
 from fanwise.core._watchers import is_below, waiting_for, watchers_of
@@ -28,15 +33,17 @@ if TYPE_CHECKING:
     import concurrent.futures
     from collections.abc import Callable, Iterator
 
+    from fanwise.core._blocking import Block, LoopWatch
     from fanwise.core._call import Call
-    from fanwise.core._policies import Breaker
+    from fanwise.core._contents import Record
+    from fanwise.core._policies import Breaker, Hedge
     from fanwise.core._protocols import Plan, Pool
     from fanwise.core._step import Definition
 
 log = logging.getLogger("fanwise")
 THREADS = 32
 STUBBORN_AFTER = 1.0
-SCHEDULE = frozenset({"at_once", "need", "enough", "within", "stagger", "arity"})
+SCHEDULE = frozenset({"at_once", "need", "enough", "within", "stagger", "arity", "stop_at", "wave"})
 
 
 class Outfit:
@@ -46,7 +53,7 @@ class Outfit:
 
     breaker: BreakerState | None
     first: TimerQueue | None  # for the first item of a stream, `idle` for each next one
-    hedges: TimerQueue | None
+    hedges: HedgeState | None
     idle: TimerQueue | None
     only: Width | None
     timeouts: TimerQueue | None
@@ -57,7 +64,7 @@ class Outfit:
         widths: tuple[tuple[Width, str], ...],
         breaker: BreakerState | None,
         timeouts: TimerQueue | None,
-        hedges: TimerQueue | None,
+        hedges: HedgeState | None,
     ) -> None:
         """Keep the limits with the kind of wait for each, the breaker, the timers."""
         self.widths = widths
@@ -79,6 +86,7 @@ class Shared:
     definitions: Mapping[str, Limit] | None
     hooks: Hooks
     plan: Plan | None
+    noting: bool  # whether `facts_at_end` has anything to say
     running: int
     untimed: bool
     driving: bool
@@ -93,8 +101,10 @@ class Shared:
         self.running = 0
         self.time: Callable[[], float] = time.monotonic
         self.threads: Width | None = None
+        self.watch: LoopWatch | None = None
         self.widths: dict[str, Width] = {}
         self.breakers: dict[str, BreakerState] = {}
+        self.hedges: dict[str, HedgeState] = {}
         self.reading: dict[Call[Any], asyncio.Task[Any] | None] = {}  # streams with a limit: whose
         self.limit_waits: dict[str, dict[Call[Any], None]] = {}
         self.outfits: dict[Definition[Any], Outfit] = {}
@@ -107,7 +117,11 @@ class Shared:
         self._policies: dict[Definition[Any], Policy] = {}
         self._schedules: dict[str, Mapping[str, Any]] = {}
         self._executor: ThreadPoolExecutor | None = None
+        self.races = Races()
         self.abandoned: set[concurrent.futures.Future[Any]] = set()
+        self.contents: Record | None = None
+        self.noting = False
+        self.blocked: dict[Call[Any], Block] = {}
 
     def use_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Take the clock of `loop`; on the virtual clock there are no threads."""
@@ -117,6 +131,10 @@ class Shared:
         self.time = time.monotonic if plain else loop.time
         if not getattr(loop, "virtual", False):
             self.threads = Width("threads", Limit(at_once=THREADS))
+        watched = self.threads is not None and not self.untimed
+        self.watch = watch(loop) if watched else watch_of(loop)
+        if self.watch is not None:
+            self.watch.join(self)  # type: ignore[arg-type] # a Runtime is the only one
 
     def width(self, name: str) -> Width:
         """Give the limit of that name; raise `LimitUnknown` where an explicit runtime has none."""
@@ -204,11 +222,19 @@ class Shared:
             if policy.seconds is not None:
                 timeouts = self._queue(self._timeouts, policy.seconds, interrupt)
             if policy.hedge is not None:
-                hedges = self._queue(self._hedges, policy.hedge.after, send_hedge)
+                hedges = self.hedge_state(step.name, policy.hedge)
         found = self.outfits[step] = Outfit(tuple(widths), breaker, timeouts, hedges)
         if step.streams and not self.untimed:
             found.first, found.idle = self._pace(policy.first), self._pace(policy.idle)
         return found
+
+    def hedge_state(self, name: str, policy: Hedge) -> HedgeState:
+        """Give what is known of a step's hedges."""
+        state = self.hedges.get(name)
+        if state is None or state.policy is not policy:
+            queue = partial(self._queue, self._hedges, action=send_hedge)
+            state = self.hedges[name] = HedgeState(name, policy, queue)
+        return state
 
     def _pace(self, seconds: float | None) -> TimerQueue | None:
         return None if seconds is None else self._queue(self._paces, seconds, interrupt_item)
@@ -269,8 +295,27 @@ class Shared:
         self.abandoned.add(future)
         future.add_done_callback(self.abandoned.discard)
 
+    def note_at_end(self, call: Call[Any], block: Block) -> None:
+        """Keep that a call blocks the loop, for its row; safe from another thread."""
+        self.blocked[call] = block
+        self.noting = True
+
+    def facts_at_end(self, call: Call[Any], status: str) -> dict[str, Any]:
+        """Give what a call's row holds beside its own facts."""
+        facts: dict[str, Any] = {}
+        if self.contents is not None and call.step.pattern is None:
+            facts.update(contents_of(call, status, self.contents))
+        block = self.blocked.pop(call, None)
+        if block is not None:
+            facts["blocked"] = round(block.seconds * 1_000_000)
+            facts["blocked_at"] = f"{block.file}:{block.line}"
+        self.noting = self.contents is not None or bool(self.blocked)
+        return facts
+
     def close_shared(self) -> None:
         """Stop timers and threads; blocks while an abandoned function runs."""
+        if self.watch is not None:
+            self.watch.leave(self)  # type: ignore[arg-type] # as above
         stubborn = [] if self._stubborn is None else [self._stubborn]
         queues = (*self._timeouts.values(), *self._hedges.values(), *self._paces.values())
         for queue in (*queues, *stubborn):

@@ -137,7 +137,7 @@ def begin(call: Call[Any], asker: Scope, context: Context | None = None) -> None
     call.owner = owner
     call.run = run
     call.id = run.next_id = run.next_id + 1
-    call.error = call.trace = call.facts = call.task = call.holds = call.scope = call.context = None
+    call.error = call.facts = call.task = call.holds = call.scope = call.context = None
     call.policy = call.step.policy
     call.started = run.time()
     call.load = runtime.running
@@ -174,6 +174,7 @@ def _refused(call: Call[Any], runtime: Runtime, deadline: float | None) -> bool:
         return False
     excuse(call)
     call.error = error
+    call.trace = None
     finish(call, status)
     return True
 

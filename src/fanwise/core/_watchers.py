@@ -10,6 +10,7 @@ from fanwise.core._scope import scope_of
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterable
+    from contextvars import Context
 
     from fanwise.core._call import Call
     from fanwise.core._scope import Attempt, Scope
@@ -28,6 +29,12 @@ class Watcher(Protocol):
 
     def call_ended(self, call: Call[Any], /) -> None:
         """Take note: the last act of `call`."""
+
+
+class ItemWatcher(Watcher, Protocol):
+    """A pattern that starts the calls of its items itself, each in a copy of `context`."""
+
+    context: Context
 
 
 def add_watcher(call: Call[Any], watcher: Watcher) -> None:

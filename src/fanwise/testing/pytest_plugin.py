@@ -17,13 +17,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from fanwise.core import watch
+from fanwise.errors import LoopBlocked
 from fanwise.testing._clock import run_virtual
 from fanwise.testing._orphans import Orphan, assert_no_orphans, living
+from fanwise.testing.faults import Script
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator, Mapping
+    from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping
 
 _VIRTUAL, _REAL = "virtual_clock", "real_clock"
+_BLOCKS = "blocks_the_loop"
 _OTHERS = ("asyncio", "anyio", "trio")
 
 
@@ -42,6 +46,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "plugin has)",
         default="strict",
     )
+    parser.addini(
+        "fanwise_blocking",
+        'what becomes of an async test in which a step blocks the loop for 50 ms: "error" or "off"',
+        default="error",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -51,6 +60,11 @@ def pytest_configure(config: pytest.Config) -> None:
         f"{_VIRTUAL}(**options): an async test on the virtual clock; options of run_virtual",
     )
     config.addinivalue_line("markers", f"{_REAL}: an async test on the real clock")
+    config.addinivalue_line("markers", f"{_BLOCKS}: an async test whose steps may block the loop")
+    blocking = config.getini("fanwise_blocking")
+    if blocking not in ("error", "off"):
+        msg = f'fanwise_blocking must be "error" or "off", not {blocking!r}'
+        raise pytest.UsageError(msg)
     mode = config.getini("fanwise_mode")
     if mode not in ("strict", "auto"):
         msg = f'fanwise_mode must be "strict" or "auto", not {mode!r}'
@@ -61,6 +75,13 @@ def pytest_configure(config: pytest.Config) -> None:
 def fanwise_seed(request: pytest.FixtureRequest) -> int:
     """The seed of this run: `--fanwise-seed`."""
     return _seed(request.config)
+
+
+@pytest.fixture
+def fanwise_faults(fanwise_seed: int) -> Iterator[Script]:
+    """An empty fault script around the test: `.add(news=faults.fails())` fills it."""
+    with Script(seed=fanwise_seed) as script:
+        yield script
 
 
 def _seed(config: pytest.Config) -> int:
@@ -74,6 +95,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if not _is_ours(pyfuncitem):
         return None
     runner = _runner(pyfuncitem)
+    if pyfuncitem.config.getini("fanwise_blocking") == "error":
+        runner = runner if pyfuncitem.get_closest_marker(_BLOCKS) else _unblocked(runner)
     given = _hypothesis(pyfuncitem.obj)
     if given is not None:
         # Each example gets a loop of its own. The test is called below us, by pytest.
@@ -115,6 +138,30 @@ def _runner(item: pytest.Function) -> Callable[[Coroutine[Any, Any, None]], None
     def run(test: Coroutine[Any, Any, None]) -> None:
         __tracebackhide__ = True
         run_virtual(test, **given)
+
+    return run
+
+
+def _unblocked(
+    runner: Callable[[Coroutine[Any, Any, None]], None],
+) -> Callable[[Coroutine[Any, Any, None]], None]:
+    """Make an error of a step that blocks the loop."""
+
+    async def watched(test: Coroutine[Any, Any, None]) -> None:
+        __tracebackhide__ = True
+        found = watch(asyncio.get_running_loop())
+        found.kept = True
+        try:
+            await test
+        finally:
+            found.stop()
+        blocks = [block.text for block in found.found if block.kind == "step"]
+        if blocks:
+            raise LoopBlocked("\n".join(blocks))
+
+    def run(test: Coroutine[Any, Any, None]) -> None:
+        __tracebackhide__ = True
+        runner(watched(test))
 
     return run
 

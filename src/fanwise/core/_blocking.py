@@ -1,0 +1,302 @@
+"""What keeps a loop from turning: a thread that names the step, the file and the line.
+
+An async step that computes, or calls something that waits without `await`, holds up every other
+call of its loop, and no timeout can end it. The thread looks in every 17 ms. Where the loop is not
+at rest it asks for a turn (`call_soon_threadsafe`), and where the same callback still runs, with no
+turn in between, after 50 ms of looking, that callback blocks. A wide fan-out, whose one turn runs
+thousands of short steps, does not; nor does a machine that gives the process no time, for the
+thread was then not there to look, and counts nothing but the processor time of the loop's thread.
+
+Python code is seen while it blocks, a function in C that keeps the interpreter's lock just after.
+The thread waits without a tick while no run is live. Rejected: asyncio's debug mode, which times
+every callback on the hot path and tells only afterwards; a signal, which only the main thread has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import sys
+import threading
+import time
+import warnings
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import ref
+
+from fanwise.core._errors import LoopBlocked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+    from fanwise.core._call import Call
+    from fanwise.core._runtime import Runtime
+    from fanwise.core._scope import Scope
+
+AFTER = 0.05  # seconds without a turn
+TICK = AFTER / 3
+LATE = 2 * AFTER  # of a tick: the lock was held, or the machine had no time for this process
+ATTRIBUTE = "_fanwise_watch"
+THREAD = "fanwise loop watch"
+STANDARD = (
+    os.path.dirname(os.path.dirname(__file__)) + os.sep,  # and this library
+    os.path.dirname(os.__file__) + os.sep,
+    "<frozen",
+)
+INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+
+
+class Block(NamedTuple):
+    """One time that a loop could not turn: who held it, where, and for how many seconds so far.
+
+    `kind` is "step", "pattern" (which started very many calls at once), or "callback" for what is
+    no call.
+    """
+
+    kind: str
+    step: str
+    file: str
+    line: int
+    seconds: float
+
+    @property
+    def text(self) -> str:
+        """Say it in a sentence, with the cure."""
+        where = f"{self.file}:{self.line} (no turn for {self.seconds:.2g} s)"
+        if self.kind == "pattern":
+            return (
+                f"{self.step} starts so many calls at once that it blocks the event loop, made at "
+                f"{where}: at_once=... bounds what it starts"
+            )
+        return (
+            f"{self.kind} {self.step!r} blocks the event loop at {where}: await something that "
+            "does not block, or make it a step of its own with a plain `def`, which runs in a "
+            "thread"
+        )
+
+
+class Sample(NamedTuple):
+    """What ran at one look: its task, what tells it from other callbacks, and where it stood."""
+
+    task: asyncio.Task[Any] | None
+    what: object
+    place: tuple[str, int]
+
+
+class LoopWatch:
+    """Watches one loop while runs are live in its runtimes; `found` keeps what blocked it."""
+
+    __slots__ = ("__weakref__", "found", "ident", "idle", "kept", "lock", "loop", "over", "runtimes",
+                 "seen", "signal", "thread", "turns")  # fmt: skip
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Watch `loop`, which runs in this thread, from now on."""
+        self.signal = threading.Event()
+        self.lock = threading.Lock()  # of `runtimes`: a runtime closes in a thread
+        self.loop = ref(loop, lambda _: self.signal.set())
+        self.ident = threading.get_ident()
+        self.runtimes: tuple[ref[Runtime], ...] = ()  # replaced whole: the thread may be reading
+        self.found: list[Block] = []
+        self.seen: set[tuple[str, int]] = set()
+        self.turns = 0
+        self.idle = self.over = False
+        self.kept = False  # whether it stays when the last runtime closes
+        self.thread = threading.Thread(target=self._watch, name=THREAD, daemon=True)
+        self.thread.start()
+
+    def wake(self) -> None:
+        """Look in from now on: a run has begun."""
+        if self.idle:
+            self.signal.set()
+
+    def join(self, runtime: Runtime) -> None:
+        """Watch for `runtime` too."""
+        with self.lock:
+            self.runtimes = (*[ref(each) for each in self.open_runtimes()], ref(runtime))
+
+    def leave(self, runtime: Runtime) -> None:
+        """Watch no longer for `runtime`, which closes."""
+        with self.lock:
+            self.runtimes = tuple([ref(it) for it in self.open_runtimes() if it is not runtime])
+        if not self.runtimes and not self.kept:
+            self.stop()
+
+    def stop(self) -> None:
+        """End the thread, soon."""
+        self.over = True
+        self.signal.set()
+
+    def open_runtimes(self) -> list[Runtime]:
+        """Give the runtimes that are watched for."""
+        return [runtime for it in self.runtimes if (runtime := it()) is not None]
+
+    def _watch(self) -> None:
+        while not self.over:
+            loop = self.loop()
+            if loop is None or loop.is_closed():
+                return
+            if self._is_idle():
+                del loop
+                self.signal.wait()
+                self.idle = False
+            else:
+                self._look(loop)
+                del loop
+
+    def _is_idle(self) -> bool:
+        self.signal.clear()
+        self.idle = True  # before the look: a run that begins meanwhile sets the signal
+        if any(runtime.live for runtime in self.open_runtimes()) and not self.over:
+            self.idle = False
+        return self.idle and not self.over
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Ask for a turn, and see who keeps it from coming."""
+        if self._rests():
+            spent, locked = self._tick()
+            if locked:
+                self._tell(self._running(loop), spent, None)
+            return
+        block: Block | None = None
+        turns = self.turns
+        try:
+            loop.call_soon_threadsafe(self._turn)
+        except RuntimeError:  # closed meanwhile
+            return
+        held = 0.0
+        running = self._running(loop)
+        while True:
+            spent, locked = self._tick()
+            last, running = running, self._running(loop)
+            if not locked and (self.turns != turns or self.over):
+                break
+            held = held + spent if running.what is last.what or locked else 0.0
+            if held >= AFTER:
+                block = self._tell(running, held, block)
+            if self.turns != turns or self.over:
+                break
+
+    def _turn(self) -> None:
+        self.turns += 1
+
+    def _tick(self) -> tuple[float, bool]:
+        """Wait a little; give the seconds that count, and whether the loop's thread had the lock.
+
+        Where this thread came late, only what the loop's thread has really run counts; where that
+        was much of the time, it was in one function in C that keeps the lock (the
+        collector does so too, on whoever's behalf).
+        """
+        began, used, collected = time.monotonic(), self._processor(), collections()
+        self.signal.wait(TICK)
+        spent = time.monotonic() - began
+        if spent < LATE:
+            return spent, False
+        used = self._processor() - used
+        return used, used > spent * 0.3 and collections() == collected
+
+    def _processor(self) -> float:
+        try:
+            return time.clock_gettime(time.pthread_getcpuclockid(self.ident))
+        except (AttributeError, OSError):  # not on this system; or the loop's thread has ended
+            return 0.0
+
+    def _rests(self) -> bool:
+        frame = sys._current_frames().get(self.ident)  # noqa: SLF001 - there is no public way
+        return frame is not None and frame.f_code.co_name == "select"
+
+    def _running(self, loop: asyncio.AbstractEventLoop) -> Sample:
+        """Give what runs now, and where it stands."""
+        frame = sys._current_frames().get(self.ident)  # noqa: SLF001 - as above
+        task = asyncio.current_task(loop)
+        place = user_place(frame)
+        if task is not None:
+            return Sample(task, task, place)
+        inner = outer = frame
+        while outer is not None and outer.f_code.co_name != "_run":
+            inner, outer = outer, outer.f_back
+        return Sample(None, object() if outer is None else inner, place)
+
+    def _tell(self, running: Sample, seconds: float, before: Block | None) -> Block | None:
+        """Say, once a place, that the loop is blocked; note it with the call that blocks.
+
+        `before` is what was found of the same block earlier.
+        """
+        task, (file, line) = running.task, running.place
+        call = self._call_of(task)
+        if call is None:  # or one that has just ended
+            coroutine = getattr(task and task.get_coro(), "__name__", "")
+            kind = "step" if coroutine == "run_call" else "callback"
+            name = "without a task" if task is None else task.get_name()
+        elif call.step.pattern is not None:
+            kind, name, (file, line) = "pattern", call.name, call.made_at
+        elif call.step.inline:
+            kind, name = "step", call.step.name
+            code = getattr(call.step.function, "__code__", None)
+            if file.startswith(STANDARD) and code is not None:  # its last line is done already
+                file, line = code.co_filename, code.co_firstlineno
+        else:  # a plain `def` on the virtual clock, where it runs in the loop
+            return before
+        block = Block(kind, name, file, line, seconds)
+        self.found[len(self.found) - (before is not None) :] = [block]
+        if call is not None:
+            call.run.runtime.note_at_end(call, block)
+        if (file, line) not in self.seen:
+            self.seen.add((file, line))
+            try:
+                warnings.warn_explicit(block.text, LoopBlocked, file, line)
+            except LoopBlocked as error:  # as filters may have it; there is nobody to raise it to
+                sys.stderr.write(f"LoopBlocked: {error}\n")
+        return block
+
+    def _call_of(self, task: object) -> Call[Any] | None:
+        for runtime in self.open_runtimes():
+            for run in list(runtime.live):
+                for call in calls_below(run.root):
+                    if call.task is task and task is not None:
+                        return call
+        return None
+
+    def __repr__(self) -> str:
+        """Count."""
+        return f"<LoopWatch of {self.loop()!r}, blocked {len(self.found)} times>"
+
+
+def collections() -> int:
+    """Give how often the collector went through everything."""
+    return int(gc.get_stats()[2]["collections"])
+
+
+def calls_below(scope: Scope) -> Iterator[Call[Any]]:
+    """Give the calls that live under a scope; safe from another thread."""
+    for call in list(scope.live or ()):
+        yield call
+        inner = call.scope
+        if inner is not None:
+            yield from calls_below(inner)
+
+
+def user_place(frame: FrameType | None) -> tuple[str, int]:
+    """Give file and line of the innermost frame outside all libraries; else outside Python's."""
+    frames = []
+    while frame is not None and frame.f_code.co_name != "_run":  # of asyncio's handle
+        frames.append((frame.f_code.co_filename, frame.f_lineno))
+        frame = frame.f_back
+    ours = [it for it in frames if not it[0].startswith(STANDARD)]
+    own = [it for it in ours if not any(part in it[0] for part in INSTALLED)]
+    return (own or ours or frames or [("?", 0)])[0]
+
+
+def watch_of(loop: asyncio.AbstractEventLoop) -> LoopWatch | None:
+    """Give the watch that a loop has."""
+    found: LoopWatch | None = getattr(loop, ATTRIBUTE, None)
+    return found
+
+
+def watch(loop: asyncio.AbstractEventLoop) -> LoopWatch:
+    """Give the watch of the running loop, started where there is none."""
+    found = watch_of(loop)
+    if found is None or found.over:
+        found = LoopWatch(loop)
+        setattr(loop, ATTRIBUTE, found)
+    return found
