@@ -87,8 +87,8 @@ class Sample(NamedTuple):
 class LoopWatch:
     """Watches one loop while runs are live in its runtimes; `found` keeps what blocked it."""
 
-    __slots__ = ("__weakref__", "found", "ident", "idle", "kept", "lock", "loop", "over", "runtimes",
-                 "seen", "signal", "thread", "turns")  # fmt: skip
+    __slots__ = ("__weakref__", "found", "ident", "idle", "kept", "lock", "loop", "over",
+                 "runtimes", "seen", "signal", "thread", "turns")  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Watch `loop`, which runs in this thread, from now on."""
