@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from fanwise import Limit, Runtime, bind, fan_map, fan_out, step
 from fanwise.analysis import _critical_path as walking
 from fanwise.analysis import critical_path
+from fanwise.analysis._decisions import LET_GO, decided_by_a_branch
 from fanwise.analysis._graph import Graph
 from fanwise.core import CallRow, Header, RunRecord
 from fanwise.testing import run_virtual
@@ -222,8 +223,8 @@ def naive(record):
             last = awaited[places[-1]]
             own(row, last.end, now)
             below = floor
-            if last.status in walking.LET_GO and walking.decided_by_a_branch(row):
-                ends = [e.end for e in awaited[: places[-1]] if e.status not in walking.LET_GO]
+            if last.status in LET_GO and decided_by_a_branch(row):
+                ends = [e.end for e in awaited[: places[-1]] if e.status not in LET_GO]
                 below = max(floor, *ends[-1:], floor)
             now = walk(last, last.end, below)
         return now

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from fanwise.core import CallRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Mapping, Sequence
 
     from fanwise.core import AttemptRow, RunRecord
 
@@ -19,28 +19,54 @@ UNFINISHED: Final = -1  # stands in for a main call that has no row yet
 class Graph:
     """The rows of a run by id, and for each call those that it may have waited for.
 
-    These are the calls made in its body, those that it was the first to ask for, the branches that
-    it gathered, and the inputs that it was bound to, each list in the order of their ends.
+    These are the branches that it gathered, the inputs that it was bound to, the calls that it was
+    the first to ask for, and the others made in its body, each list in the order of their ends. A
+    call that outlives who asked for it first was waited for by the next of these, or by nobody.
     """
 
     def __init__(self, record: RunRecord) -> None:
         """Index a record, in time O(n log n)."""
         self.rows: dict[int, CallRow] = {row.call: row for row in record.calls}
         self.awaited: dict[int, list[CallRow]] = {}
+        self.askers: dict[int, int] = {}  # who started a call: the first that asked for it
         self.attempts: dict[int, list[AttemptRow]] = {}
         for attempt in record.attempts:
             self.attempts.setdefault(attempt.call, []).append(attempt)
         self.main = self.rows.get(MAIN) or self._unfinished(record.calls)
+        bound = self._bound(record.calls)
         # Rows stand in the order of the ends, which tells calls of one microsecond apart.
-        for row in sorted(record.calls, key=lambda row: row.end):
-            for above in self._above(row):
-                self.awaited.setdefault(above, []).append(row)
+        self.ends = sorted(record.calls, key=lambda row: row.end)
+        self.awaiters: dict[int, int] = {}
+        for row in self.ends:
+            if row is not self.main:
+                above = self._awaiter(row, bound)
+                if above is not None:
+                    self.awaiters[row.call] = above
+                    self.awaited.setdefault(above, []).append(row)
         self._add_edges(record.calls)
 
-    def _above(self, row: CallRow) -> Iterable[int]:
-        wanted = (row.parent, row.fan_in, row.facts.get("asked_by"))
-        known = {each for each in wanted if isinstance(each, int)} & self.rows.keys()
-        return known if known or row is self.main else {self.main.call}
+    def _bound(self, rows: Sequence[CallRow]) -> dict[int, int]:
+        """Give the bound call that asked for an input first: it began before the input did."""
+        found: dict[int, int] = {}
+        for row in rows:
+            for each in row.edges:
+                if row.call < each:
+                    found[each] = max(row.call, found.get(each, MAIN))
+        return found
+
+    def _awaiter(self, row: CallRow, bound: Mapping[int, int]) -> int | None:
+        """Give the call that waited for `row`, and note in passing which one started it."""
+        rows = self.rows
+        asker = None
+        for each in (row.fan_in, bound.get(row.call), row.facts.get("asked_by"), row.parent):
+            above = rows.get(each) if isinstance(each, int) and each != row.call else None
+            if above is not None:
+                asker = above.call if asker is None else asker
+                if above.end >= row.end:
+                    self.askers[row.call] = asker
+                    return above.call
+        self.askers[row.call] = self.main.call if asker is None else asker
+        return self.main.call if asker is None else None
 
     def _add_edges(self, rows: Sequence[CallRow]) -> None:
         order = {row.call: place for place, row in enumerate(rows)}

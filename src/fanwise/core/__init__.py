@@ -60,6 +60,7 @@ from fanwise.core._record import (
     Header,
     RunRecord,
     line_of,
+    microseconds,
     read_records,
 )
 from fanwise.core._run import Run
@@ -82,6 +83,6 @@ __all__ = [
     "RecordDamaged", "Retry", "Run", "RunRecord", "Runtime", "RuntimeStatistics", "Scope", "Status",
     "Step", "StepTimedOut", "StrayCancel", "TimedOut", "TimerQueue", "Watcher", "WriteRefused",
     "__version__", "as_step", "ask", "at_least", "begin", "current", "current_runtime", "deadline",
-    "digest_of", "excuse", "leave", "line_of", "name_of", "note", "plain_function",
+    "digest_of", "excuse", "leave", "line_of", "microseconds", "name_of", "note", "plain_function",
     "read_records", "run", "step", "waiting_call", "whole",
 ]  # fmt: skip
