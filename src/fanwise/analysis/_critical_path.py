@@ -93,7 +93,11 @@ def critical_path(record: RunRecord) -> CriticalPath:
     Where the main call has no row yet (the run goes on, or was killed), the path leads from the
     first start to the last end that the record has.
     """
-    graph = Graph(record)
+    return path_of(Graph(record))
+
+
+def path_of(graph: Graph) -> CriticalPath:
+    """Give the same from a graph that is there."""
     walk = Walk(graph)
     walk.back()
     segments = tuple(reversed(walk.segments))

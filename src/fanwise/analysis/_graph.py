@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from fanwise.core import CallRow
@@ -26,6 +27,7 @@ class Graph:
 
     def __init__(self, record: RunRecord) -> None:
         """Index a record, in time O(n log n)."""
+        self.record = record
         self.rows: dict[int, CallRow] = {row.call: row for row in record.calls}
         self.awaited: dict[int, list[CallRow]] = {}
         self.askers: dict[int, int] = {}  # who started a call: the first that asked for it
@@ -95,6 +97,7 @@ class Graph:
         ends = [self.rows[each].end for each in row.edges if each in self.rows]
         return min(row.end, max((row.start, *ends)))
 
+    @cached_property
     def numbers(self) -> dict[int, int]:
         """Number branches of one fan-in and step from 1, in the order of their starts."""
         groups: defaultdict[tuple[int, str], list[int]] = defaultdict(list)
@@ -103,6 +106,20 @@ class Graph:
                 groups[row.fan_in, row.step].append(row.call)
         several = (sorted(group) for group in groups.values() if len(group) > 1)
         return {call: number for group in several for number, call in enumerate(group, 1)}
+
+    def branches(self) -> dict[int, list[CallRow]]:
+        """Give the calls that each pattern gathered, in the order of their ends."""
+        found: defaultdict[int, list[CallRow]] = defaultdict(list)
+        for row in self.ends:
+            if row.fan_in in self.rows and self.rows[row.fan_in].pattern is not None:
+                found[row.fan_in].append(row)
+        return found
+
+    @cached_property
+    def around(self) -> set[int]:
+        """Give the calls that have others inside."""
+        found = {row.parent for row in self.ends} | {row.fan_in for row in self.ends}
+        return {call for call in found if call is not None}
 
     def __repr__(self) -> str:
         """Count."""

@@ -32,7 +32,7 @@ def spans(graph: Graph, row: CallRow) -> list[Span]:
     """Cut the life of a call into stretches of one kind; they partition it exactly."""
     if row.pattern is not None:
         return [Span(row.start, row.end, "coordination")]
-    if not row.waits and not row.edges and row.attempts and row.call not in graph.attempts:
+    if _plain(graph, row):
         return [Span(row.start, row.end, "running")] if row.start < row.end else []
     launch = graph.launch(row)
     found = [Span(row.start, launch, "wait inputs")]
@@ -73,3 +73,16 @@ def _waits(start: int, end: int, left: dict[str, int], *, first: bool) -> Iterat
             yield Span(start, start + time, f"wait {kind}")
             start += time
     yield Span(start, end, "coordination")
+
+
+def running(graph: Graph, row: CallRow) -> int:
+    """Give the time in which a call ran, its waits left out."""
+    if _plain(graph, row):
+        return row.end - row.start
+    return sum(span.end - span.start for span in spans(graph, row) if span.kind == "running")
+
+
+def _plain(graph: Graph, row: CallRow) -> bool:
+    """Say whether a step's call ran once from start to end, as nearly all do."""
+    odd = row.waits or row.edges or row.pattern is not None or not row.attempts
+    return not odd and row.call not in graph.attempts
