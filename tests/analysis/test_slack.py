@@ -34,16 +34,16 @@ def composed(inner):
 
 plain = st.recursive(
     leaves,
-    lambda inner: st.tuples(
-        st.just("row"), st.lists(st.tuples(gaps, inner), min_size=1, max_size=3), gaps
-    )
-    | st.tuples(
-        st.just("fan"), st.lists(inner, min_size=1, max_size=4), st.none(), st.none(), st.none()
-    )
-    | st.tuples(st.just("bound"), times, st.lists(leaves, min_size=1, max_size=3))
-    | st.tuples(
-        st.just("graph"),
-        st.lists(st.tuples(times, st.sets(st.integers(0, 4))), min_size=1, max_size=5),
+    lambda inner: (
+        st.tuples(st.just("row"), st.lists(st.tuples(gaps, inner), min_size=1, max_size=3), gaps)
+        | st.tuples(
+            st.just("fan"), st.lists(inner, min_size=1, max_size=4), st.none(), st.none(), st.none()
+        )
+        | st.tuples(st.just("bound"), times, st.lists(leaves, min_size=1, max_size=3))
+        | st.tuples(
+            st.just("graph"),
+            st.lists(st.tuples(times, st.sets(st.integers(0, 4))), min_size=1, max_size=5),
+        )
     ),
     max_leaves=10,
 )

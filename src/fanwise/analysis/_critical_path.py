@@ -31,6 +31,7 @@ from fanwise.analysis._spans import Span, spans
 if TYPE_CHECKING:
     from fanwise.core import CallRow, RunRecord
 
+
 @dataclass(frozen=True, slots=True)
 class Segment:
     """A stretch of the critical path: `start` to `end` in microseconds since the record's anchor.

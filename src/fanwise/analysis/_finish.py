@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Final
 
 from fanwise.analysis._critical_path import CriticalPath, path_of
+from fanwise.analysis._decisions import LET_GO, TIMED
 from fanwise.analysis._graph import UNFINISHED, Graph
 from fanwise.analysis._parts import named, time_text
 from fanwise.analysis._slack import slack_of
@@ -39,12 +40,11 @@ def finish_of(graph: Graph, path: CriticalPath, slack: Mapping[int, int]) -> str
         lead = f"The run is not over: {whole} so far"
     else:
         lead = f"The run {ENDS.get(graph.main.status, 'ended after')} {whole}"
-    numbers = graph.numbers
-    clauses = [lead, *_longest(graph, path, numbers), *_harmless(graph, path, slack, numbers)]
+    clauses = [lead, *_longest(graph, path), *_harmless(graph, path, slack)]
     return "; ".join(clauses) + "."
 
 
-def _longest(graph: Graph, path: CriticalPath, numbers: Mapping[int, int]) -> Iterable[str]:
+def _longest(graph: Graph, path: CriticalPath) -> Iterable[str]:
     """Name the step that had most of the critical path, and what its calls waited for."""
     groups: defaultdict[str, list[Segment]] = defaultdict(list)
     for segment in path.segments:
@@ -52,14 +52,16 @@ def _longest(graph: Graph, path: CriticalPath, numbers: Mapping[int, int]) -> It
     if not groups:
         return
     step = max(groups, key=lambda name: sum(each.microseconds for each in groups[name]))
-    rows = {each.call: graph.rows.get(each.call, graph.main) for each in groups[step]}
+    least = max(1, WORTH_SAYING * path.microseconds)
     times: Counter[str] = Counter()
+    each_call: Counter[int] = Counter()
     for each in groups[step]:
         times[each.kind] += each.microseconds
-    least = max(1, WORTH_SAYING * path.microseconds)
+        each_call[each.call] += each.microseconds
+    calls = [call for call, time in each_call.items() if time >= least] or list(each_call)
     waits = {k: t for k, t in times.items() if k.startswith("wait ") and t >= least}
     own = sum(times.values()) - sum(waits.values())
-    who = _who(list(rows.values()), numbers)
+    who = _who(graph, [graph.rows.get(call, graph.main) for call in calls])
     if sum(waits.values()) > own:
         kind = max(waits, key=lambda each: waits[each])
         yield f"{time_text(waits[kind])} of it {who} spent {_waiting(kind)}"
@@ -70,12 +72,15 @@ def _longest(graph: Graph, path: CriticalPath, numbers: Mapping[int, int]) -> It
     yield f"{share} of it was {how}{who}" + (f", after {after}" if after else "")
 
 
-def _who(rows: list[CallRow], numbers: Mapping[int, int]) -> str:
+def _who(graph: Graph, rows: list[CallRow]) -> str:
     if len(rows) > 1:
         return f"`{rows[0].step}` ({len(rows):,} calls in a row)"
     (row,) = rows
-    tries = f" (attempt {row.attempts} of {row.attempts})" if row.attempts > 1 else ""
-    return f"`{named(row, numbers)}`{tries}"
+    around = None if row.fan_in is None else graph.rows.get(row.fan_in)
+    timed = around is not None and around.facts.get("closed") == TIMED
+    notes = [f"attempt {row.attempts} of {row.attempts}"] if row.attempts > 1 else []
+    notes += ["until the time of its fan-in was over"] if timed and row.status in LET_GO else []
+    return f"`{named(row, graph.numbers)}`" + (f" ({', '.join(notes)})" if notes else "")
 
 
 def _waiting(kind: str) -> str:
@@ -87,9 +92,7 @@ def _waiting(kind: str) -> str:
     return f"waiting for a {waited}"
 
 
-def _harmless(
-    graph: Graph, path: CriticalPath, slack: Mapping[int, int], numbers: Mapping[int, int]
-) -> Iterable[str]:
+def _harmless(graph: Graph, path: CriticalPath, slack: Mapping[int, int]) -> Iterable[str]:
     """Name the longest innermost step none of whose calls is critical."""
     critical = {graph.rows[each.call].step for each in path.segments if each.call in graph.rows}
     around = graph.around

@@ -11,16 +11,17 @@ What precedes what:
 - its end: its start, and the calls that it waited for (`Graph` says which);
 - the end of a fan-in, race or bound call that was decided: the branches that decided it, or its
   start where time did; then the ends of what was let go, which follow from the decision;
-- the admission of a call that waited for a limit: calls of the same step that had ended by then.
+- the admission of a call that waited for a limit: the calls that had ended by then, of steps of
+  which any call ever waited for one.
 Cost: O(n log n) for n calls, nearly all of it one sort.
 Rejected: delaying each call and replaying, which is the definition and quadratic; it is the test.
 
 Assumptions. A body is taken to have waited for those of its calls that had ended when it started
-the next one. A place (of `at_once`, of a limit) goes to the same call as before. The same branches
-decide, so that no loser would have ended by itself meanwhile; and what a fan-in had counted when it
-was decided must still be in time for that. Each can only make slack smaller than it is: a call has
-at least what is said here, except where a limit is shared by several steps, since the record does
-not say who held it.
+the next one. A place (of `at_once`, of a limit) goes to the same call as before. What a fan-in had
+counted when it was decided must still be in time for that. These make slack smaller than it is, if
+anything. The others can make it larger: the same branches decide, so that no loser ends by itself
+meanwhile, and what is let go stops as quickly as it did; time limits that did not strike, and who
+held a limit without ever having waited for one, are not in the record.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class Network:
     """
 
     __slots__ = ("before", "caps", "decided", "decisions", "ends", "gates", "graph", "lagged",
-                 "loose", "made", "pending", "queues", "starts", "times")  # fmt: skip
+                 "limited", "loose", "made", "pending", "queue", "starts", "times")  # fmt: skip
 
     def __init__(self, graph: Graph) -> None:
         """Begin without instants."""
@@ -82,7 +83,8 @@ class Network:
         self.ends: dict[int, int] = {}  # call -> instant of its end
         self.gates: dict[int, int] = {}  # call -> the last thing that it did
         self.pending: dict[int, list[int]] = {}  # call -> what ended for it since then
-        self.queues: dict[str, list[int]] = {}  # step -> what its limit's next admission follows
+        self.limited: frozenset[str] = frozenset()  # steps of which a call waited for a limit
+        self.queue: list[int] = []  # what the next admission follows
         self.made: dict[Decision, int] = {}
         self.loose: set[int] = set()  # ends of what was let go
 
@@ -113,14 +115,17 @@ class Network:
                 begins = next(coming)
             yield row.end, row, True
 
-    def _admissions(self) -> list[tuple[int, int, CallRow]]:
+    def _admissions(self) -> list[tuple[int, int]]:
         """Give when calls that waited for a limit were admitted, in that order."""
-        waited = [row for row in self.graph.ends if LIMIT in row.waits and row.attempts == 1]
-        self.queues = {row.step: [] for row in waited}
-        return sorted(
-            (min(self.graph.launch(row) + sum(row.waits.values()), row.end), row.call, row)
-            for row in waited
-        )
+        waited = [row for row in self.graph.ends if LIMIT in row.waits]
+        self.limited = frozenset(row.step for row in waited)
+        return sorted((time, row.call) for row in waited for time in self._admitted(row))
+
+    def _admitted(self, row: CallRow) -> list[int]:
+        """Give the starts of the attempts: a call that had only one has no row for it."""
+        known = [attempt.start for attempt in self.graph.attempts.get(row.call, ())]
+        launch = self.graph.launch(row) + sum(row.waits.values())
+        return known if row.attempts > 1 and known else [min(launch, row.end)]
 
     def _add(self, time: int, before: list[int]) -> int:
         self.times.append(time)
@@ -146,15 +151,13 @@ class Network:
         known = [self.ends[each] for each in row.edges if each in self.ends]
         self.pending.setdefault(row.call, []).extend(known)
 
-    def _admit(self, time: int, call: int, row: CallRow) -> None:
+    def _admit(self, time: int, call: int) -> None:
         if call not in self.gates or call in self.ends:
             return
-        queue = self.queues[row.step]
-        ended = [node for node in queue if self.times[node] <= time]
         own = self.gates[call]
-        self.gates[call] = node = self._add(time, ended)
+        self.gates[call] = node = self._add(time, self.queue)
         self.lagged[node] = own
-        queue[:] = [node]
+        self.queue = [node]
 
     def _end(self, row: CallRow) -> None:
         call = row.call
@@ -168,9 +171,8 @@ class Network:
         self.ends[call] = node = self._add(row.end, before)
         if row.status in LET_GO:
             self.loose.add(node)
-        queue = self.queues.get(row.step)
-        if queue is not None:
-            queue.append(node)
+        if row.step in self.limited:
+            self.queue.append(node)
         above = self.graph.awaiters.get(call)
         if above is not None and above not in self.ends:
             self.pending.setdefault(above, []).append(node)
@@ -215,8 +217,7 @@ class Network:
             if before:
                 latest = found[node] + max([times[each] for each in before])
                 for each in before:
-                    if latest - times[each] < found[each]:
-                        found[each] = latest - times[each]
+                    found[each] = min(found[each], latest - times[each])
             if node in self.lagged:
                 own = self.lagged[node]
                 found[own] = min(found[own], found[node])

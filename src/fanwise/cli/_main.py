@@ -16,6 +16,7 @@ from fanwise.core import _registry
 
 _COMMANDS: Final = {
     "digest": "Answer a task over documents, with the place of every statement.",
+    "show": "Show what a run did, from its record: the waterfall, the critical path.",
 }
 
 

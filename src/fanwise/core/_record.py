@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from threading import Lock
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from fanwise.core._errors import RecordDamaged
 
@@ -25,6 +25,7 @@ LONGEST_ERROR = 300  # characters
 Row = tuple[Any, ...]
 STARTED, ENDED, ATTEMPTS = 7, 8, 10  # places in a call's row
 NOTHING: Mapping[str, Any] = MappingProxyType({})
+BLANK = {"parent": None, "fan_in": None, "pattern": None, "key": None}
 
 
 class Header(NamedTuple):
@@ -74,6 +75,9 @@ class AttemptRow(NamedTuple):
     end: int
     status: str
     error: str | None = None
+
+
+Checked = TypeVar("Checked", CallRow, AttemptRow)
 
 
 class RunRecord(NamedTuple):
@@ -212,6 +216,38 @@ def _read(lines: Iterable[str]) -> _Reader:
     return reader
 
 
+def _checked(row: Checked) -> Checked:
+    """Raise TypeError where a row is none: its reader counts with what is a number in it."""
+    numbers = (row.call, row.start, row.end)
+    if any(number.__class__ is not int for number in numbers) or row.status.__class__ is not str:
+        msg = "call, start and end are integers, status is text"
+        raise TypeError(msg)
+    if isinstance(row, CallRow):
+        _check_call(row)
+    return row
+
+
+def _check_call(row: CallRow) -> None:
+    if row.step.__class__ is not str or row.attempts.__class__ is not int:
+        msg = "step is text, attempts an integer"
+        raise TypeError(msg)
+    for each in (row.parent, row.fan_in, *row.edges):
+        if each is not None and each.__class__ is not int:
+            msg = "parent, fan_in and edges are ids of calls"
+            raise TypeError(msg)
+    for text in (row.pattern, row.error):
+        if text is not None and text.__class__ is not str:
+            msg = "pattern and error are text"
+            raise TypeError(msg)
+    for counts in (row.waits, row.usage):
+        if counts and any(count.__class__ is not int for count in counts.values()):
+            msg = "waits and usage are objects of integers"
+            raise TypeError(msg)
+    if row.facts.__class__ not in (dict, MappingProxyType):
+        msg = "facts are an object"
+        raise TypeError(msg)
+
+
 class _Reader:
     """Collects the lines of a record under their headers."""
 
@@ -224,7 +260,7 @@ class _Reader:
     def take(self, number: int, line: str) -> None:
         try:
             self._file(json.loads(line))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             msg = f"line {number} is not a line of a record: {line.strip()[:60]!r} ({error})"
             raise RecordDamaged(msg) from error
 
@@ -237,16 +273,18 @@ class _Reader:
             self.torn = True
 
     def _file(self, data: dict[str, Any]) -> None:
+        if data.__class__ is not dict:
+            msg = "not a JSON object"
+            raise TypeError(msg)
         if "fanwise" in data:
             self._open(data)
             return
         run = data.pop("run", self.latest)
         if "step" in data:
             edges = tuple(data.pop("edges", ()))
-            blank = {"parent": None, "fan_in": None, "pattern": None, "key": None}
-            self.rows[run].append(CallRow(**(blank | data), edges=edges))
+            self.rows[run].append(_checked(CallRow(**(BLANK | data), edges=edges)))
         else:
-            self.rows[run].append(AttemptRow(**({"hedge": False} | data)))
+            self.rows[run].append(_checked(AttemptRow(**({"hedge": False} | data))))
 
     def _open(self, data: dict[str, Any]) -> None:
         version = data.pop("fanwise")
@@ -254,6 +292,9 @@ class _Reader:
             msg = f"format {version} is not known here (known: {FORMAT})"
             raise ValueError(msg)
         header = Header(**data, format=version)
+        if header.run.__class__ is not str:
+            msg = "the id of a run is text"
+            raise TypeError(msg)
         self.latest = header.run
         self.headers[header.run] = header
         self.rows[header.run] = []

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 TABLE: Final[dict[str, dict[str, str]]] = {
-    "command": {"digest": "fanwise.cli._digest:command"},
+    "command": {
+        "digest": "fanwise.cli._digest:command",
+        "show": "fanwise.cli._show:command",
+    },
     "model": {"local:extractive": "fanwise.providers:extractive"},
 }
 
