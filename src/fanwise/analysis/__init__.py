@@ -4,6 +4,7 @@ from fanwise.analysis._blame import Blame, blame
 from fanwise.analysis._critical_path import CriticalPath, Segment, critical_path
 from fanwise.analysis._fan_ins import FanInTimes, fan_ins
 from fanwise.analysis._finish import finish
+from fanwise.analysis._graph import UNFINISHED
 from fanwise.analysis._outline import Fold, Line, Outline
 from fanwise.analysis._parts import Part, time_text
 from fanwise.analysis._report import Report, report
@@ -14,6 +15,7 @@ from fanwise.analysis._tax import Tax, tax
 from fanwise.analysis._waste import Loss, Waste, waste
 
 __all__ = [
+    "UNFINISHED",
     "Blame",
     "CriticalPath",
     "FanInTimes",

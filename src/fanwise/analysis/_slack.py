@@ -30,7 +30,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from fanwise.analysis._decisions import LET_GO, decisions_of
-from fanwise.analysis._graph import Graph
+from fanwise.analysis._graph import UNFINISHED, Graph
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -57,6 +57,7 @@ def slack_of(graph: Graph) -> Mapping[int, int]:
     """Give the same from a graph that is there."""
     network = Network(graph)
     network.sweep()
+    network.ends.pop(UNFINISHED, None)
     spare = network.spare()
     return MappingProxyType({call: spare[node] for call, node in network.ends.items()})
 

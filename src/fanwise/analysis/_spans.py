@@ -31,7 +31,7 @@ class Span(NamedTuple):
 def spans(graph: Graph, row: CallRow) -> list[Span]:
     """Cut the life of a call into stretches of one kind; they partition it exactly."""
     if row.pattern is not None:
-        return [Span(row.start, row.end, "coordination")]
+        return [Span(row.start, row.end, "coordination")] if row.start < row.end else []
     if _plain(graph, row):
         return [Span(row.start, row.end, "running")] if row.start < row.end else []
     launch = graph.launch(row)

@@ -90,7 +90,7 @@ def _added(groups: Iterable[Mapping[str, int]]) -> dict[str, int]:
 
 def _lines(found: Summary) -> Iterable[str]:
     yield (
-        f"{found.calls:,} calls in {time_text(found.wall)}; the innermost in a row "
+        f"{_counted(found.calls, 'call')} in {time_text(found.wall)}; the innermost in a row "
         f"{time_text(found.work)} ({found.ratio:.1f} x)"
     )
     waits = [f"{kind} {time_text(found.waits[kind])}" for kind in WAITS if found.waits.get(kind)]
@@ -102,6 +102,11 @@ def _lines(found: Summary) -> Iterable[str]:
     if found.gaps:
         yield "gaps: " + ", ".join(f"{count} {status}" for status, count in found.gaps.items())
     if found.retries or found.hedges:
-        yield f"{found.retries} retries, {found.hedges} hedges"
+        retries = "1 retry" if found.retries == 1 else f"{found.retries:,} retries"
+        yield f"{retries}, {_counted(found.hedges, 'hedge')}"
     if found.wasted:
         yield f"wasted: {time_text(found.wasted)}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,6 +1,6 @@
 """What `fanwise show --json` prints: docs/show.md has the fields."""
 
-from fanwise.analysis import FanInTimes, Fold, Line, Loss, Report
+from fanwise.analysis import UNFINISHED, FanInTimes, Fold, Line, Loss, Report
 
 FORMAT = 1
 
@@ -14,7 +14,7 @@ def show_data(report: Report) -> dict[str, object]:
         "format": FORMAT,
         "run": report.record.header.run,
         "status": main.status,
-        "over": main.status != "running",
+        "over": main.call != UNFINISHED,
         "torn": report.record.torn,
         "calls": outline.calls,
         "start": outline.start,

@@ -1,6 +1,7 @@
 """Text from a record, made safe and measured for a terminal."""
 
 import unicodedata
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 _NO_WIDTH: Final = ("Mn", "Me")
@@ -48,3 +49,19 @@ def clipped(text: str, width: int, dots: str = "…") -> str:
 def padded(text: str, width: int) -> str:
     """Fill text up to so many columns."""
     return text + " " * (width - columns(text))
+
+
+def wrapped(
+    pieces: Iterable[str], width: int, first: str = "", rest: str = "", dots: str = "…"
+) -> Iterator[str]:
+    """Fill lines with pieces and a space between them; only what fits no line is clipped.
+
+    The first line begins with `first`, the others with `rest`.
+    """
+    line, empty = first, True
+    for piece in pieces:
+        if not empty and columns(line) + 1 + columns(piece) > width:
+            yield line
+            line, empty = rest, True
+        line, empty = clipped(line + piece if empty else f"{line} {piece}", width, dots), False
+    yield line

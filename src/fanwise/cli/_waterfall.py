@@ -7,7 +7,7 @@ from typing import Final
 from fanwise.analysis import Fold, Line, Outline, time_text
 from fanwise.cli._bars import Glyphs, glyph, histogram, kinds_of, legend, place_of
 from fanwise.cli._colour import Paint
-from fanwise.cli._text import clipped, columns, padded
+from fanwise.cli._text import clipped, columns, padded, wrapped
 
 _TIME: Final = 9
 _LEAST_BAR: Final = 12
@@ -119,24 +119,13 @@ class Waterfall:
             f"max {time_text(fold.longest)}",
             f"[{histogram(fold.bins, self.glyphs)}]",
         ]
-        for line in wrapped(pieces, self.width, indent):
+        rest = " " * columns(indent)
+        for line in wrapped(pieces, self.width, indent, rest, self.glyphs.dots):
             yield self.paint(line, "faint")
 
     def _legend(self) -> Iterator[str]:
         pieces = ["* critical path", *legend(self.kinds, self.glyphs)]
         pieces = [f"{piece}," for piece in pieces[:-1]] + pieces[-1:]
-        for line in wrapped([self.glyphs.text(piece) for piece in pieces], self.width, ""):
+        pieces = [self.glyphs.text(piece) for piece in pieces]
+        for line in wrapped(pieces, self.width, dots=self.glyphs.dots):
             yield self.paint(line, "faint")
-
-
-def wrapped(pieces: list[str], width: int, indent: str) -> Iterator[str]:
-    """Fill lines with pieces, never cutting one that fits a line; further lines are indented."""
-    line = indent
-    empty = True
-    for piece in pieces:
-        if not empty and columns(line) + 1 + columns(piece) > width:
-            yield line
-            line, empty = " " * columns(indent), True
-        line += piece if empty else f" {piece}"
-        line, empty = clipped(line, width), False
-    yield line
