@@ -9,7 +9,7 @@ from contextlib import chdir
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from benchmarks import awaits, diamonds, fan_outs, imports, maps, uneven, virtual
+from benchmarks import awaits, diamonds, fan_outs, imports, maps, shows, uneven, virtual
 from benchmarks._figure import HEADS, Figure, line, machine, markdown
 from benchmarks._measure import Scale
 
@@ -29,6 +29,7 @@ FIGURES: dict[str, Callable[[Scale], Iterator[Figure]]] = {
     "fan_map_record": maps.size,
     "virtual": virtual.plain,
     "virtual_policies": virtual.armed,
+    "show": shows.shown,
     "import": imports.imported,
 }
 QUICK = Scale(rounds=1, share=0.002)

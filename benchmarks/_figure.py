@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from benchmarks._measure import Spread
 
-UNITS = {"x": "{:.2f} x", "ms": "{:.2f} ms", "B": "{:.0f} B"}
+UNITS = {"x": "{:.2f} x", "ms": "{:.2f} ms", "B": "{:.0f} B", "s": "{:.2f} s", "MB": "{:.0f} MB"}
 
 
 @dataclass(frozen=True, slots=True)

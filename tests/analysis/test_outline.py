@@ -1,5 +1,7 @@
 """The outline: every call has its line, or is counted where it would stand."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from fanwise.analysis import Fold, Line, report
 from fanwise.analysis import _outline as outlining
 from fanwise.core import AttemptRow
-from tests.analysis.rows import records, recorded, row
+from tests.analysis.rows import recorded, records, row
 
 
 def wide(n, **more):
@@ -29,7 +31,7 @@ def check(record, most):
     assert bool(below_folds) == bool(folds)
     depths = [each.depth for each in found.lines]
     assert depths[0] == 0
-    assert all(1 <= b <= a + 1 for a, b in zip(depths, depths[1:], strict=False))
+    assert all(1 <= b <= a + 1 for a, b in itertools.pairwise(depths))
     for fold in folds:
         assert sum(fold.outcomes.values()) == fold.calls == sum(fold.bins) > most
     for line in lines:

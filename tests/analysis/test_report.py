@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fanwise import Hedge, Limit, Retry, Runtime, current, fan_map, fan_out, first, step
+from fanwise.analysis import _fan_ins as counting
 from fanwise.analysis import (
     blame,
     critical_path,
@@ -19,10 +20,9 @@ from fanwise.analysis import (
     tax,
     waste,
 )
-from fanwise.analysis import _fan_ins as counting
 from fanwise.core import AttemptRow, Header, RunRecord
 from fanwise.testing import run_virtual
-from tests.analysis.rows import records, recorded, row
+from tests.analysis.rows import recorded, records, row
 
 TICK = 1 / 64
 MICRO = 15_625
@@ -85,7 +85,7 @@ def test_every_figure_is_there_for_any_record(record):
     assert found.tax == tax(record)
     assert found.summary == summary(record)
     assert found.blame == blame(record)
-    assert all(0 <= each for each in found.slack.values())
+    assert all(each >= 0 for each in found.slack.values())
     assert [len(found.slack)] == [len(record.calls)]
     assert found.finish.startswith("The run ")
     assert found.finish.endswith(".")

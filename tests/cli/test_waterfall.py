@@ -12,7 +12,7 @@ from fanwise.cli._colour import Paint
 from fanwise.cli._show_text import show_text
 from fanwise.cli._text import clipped, columns, padded, printable
 from fanwise.core import AttemptRow
-from tests.analysis.rows import records, recorded, row
+from tests.analysis.rows import recorded, records, row
 
 OFF = Paint(on=False)
 SEARCH = recorded(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from fanwise.analysis import report
 from fanwise.traces import _mermaid as drawing
 from fanwise.traces import mermaid
-from tests.analysis.rows import records, recorded, row
+from tests.analysis.rows import recorded, records, row
 
 # What Mermaid's grammar takes of each line that is written here: labels hold letters and digits of
 # any script, a little punctuation, and entity codes.

@@ -67,7 +67,9 @@ def _longest(graph: Graph, path: CriticalPath) -> Iterable[str]:
         yield f"{time_text(waits[kind])} of it {who} spent {_waiting(kind)}"
         return
     after = " and ".join(f"{time_text(time)} {_waiting(kind)}" for kind, time in waits.items())
-    share = "all" if own >= path.microseconds else time_text(own)
+    share = time_text(own)
+    if own >= path.microseconds - least:
+        share = "all" if own >= path.microseconds else "nearly all"
     how = "coordination in " if times["coordination"] > times["running"] else ""
     yield f"{share} of it was {how}{who}" + (f", after {after}" if after else "")
 

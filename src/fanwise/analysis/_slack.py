@@ -215,7 +215,10 @@ class Network:
         found = [max(0, end - time) for time in times]
         for node in range(len(times) - 1, -1, -1):
             before = self.before[node]
-            if before:
+            if len(before) == 1:  # as nearly always
+                own = before[0]
+                found[own] = min(found[own], found[node])
+            elif before:
                 latest = found[node] + max([times[each] for each in before])
                 for each in before:
                     found[each] = min(found[each], latest - times[each])

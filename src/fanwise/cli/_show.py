@@ -5,7 +5,8 @@ import io
 import json
 import shutil
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Final, NoReturn
 
@@ -52,7 +53,25 @@ def show_command(
         _refuse("--json and --mermaid are two forms of output; choose one")
     if width is not None and width < _LEAST_WIDTH:
         _refuse(f"--width is {width}; it must be at least {_LEAST_WIDTH}")
-    gc.disable()  # what is read lives until the end, and has no cycles
+    with _uncollected():
+        return _shown(record, run_id, as_json=as_json, as_mermaid=as_mermaid, width=width)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep the collector from visiting what lives until the end anyhow, and has no cycles."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
+
+
+def _shown(
+    record: str, run_id: str | None, *, as_json: bool, as_mermaid: bool, width: int | None
+) -> int:
     try:
         records = _read(record)
     except OSError as error:

@@ -25,7 +25,9 @@ LONGEST_ERROR = 300  # characters
 Row = tuple[Any, ...]
 STARTED, ENDED, ATTEMPTS = 7, 8, 10  # places in a call's row
 NOTHING: Mapping[str, Any] = MappingProxyType({})
-BLANK = {"parent": None, "fan_in": None, "pattern": None, "key": None}
+ID = frozenset({int, type(None)})
+TEXT = frozenset({str, type(None)})
+DECODE = json.JSONDecoder().raw_decode
 
 
 class Header(NamedTuple):
@@ -216,13 +218,22 @@ def _read(lines: Iterable[str]) -> _Reader:
     return reader
 
 
+def _parsed(line: str) -> Any:  # noqa: ANN401 - whatever stands there
+    """Parse a line as `json.loads` does, a third faster for those of the writer."""
+    try:
+        data, end = DECODE(line)
+    except ValueError:
+        return json.loads(line)  # space before it, or the error that names the place
+    return data if line[end:] in {"\n", ""} else json.loads(line)
+
+
 def _checked(row: Checked) -> Checked:
-    """Raise TypeError where a row is none: its reader counts with what is a number in it."""
-    numbers = (row.call, row.start, row.end)
-    if any(number.__class__ is not int for number in numbers) or row.status.__class__ is not str:
+    """Raise TypeError where a row is none: its readers count with what is a number in it."""
+    numbers = row.call.__class__ is row.start.__class__ is row.end.__class__ is int
+    if not numbers or row.status.__class__ is not str:
         msg = "call, start and end are integers, status is text"
         raise TypeError(msg)
-    if isinstance(row, CallRow):
+    if row.__class__ is CallRow:
         _check_call(row)
     return row
 
@@ -231,21 +242,36 @@ def _check_call(row: CallRow) -> None:
     if row.step.__class__ is not str or row.attempts.__class__ is not int:
         msg = "step is text, attempts an integer"
         raise TypeError(msg)
-    for each in (row.parent, row.fan_in, *row.edges):
-        if each is not None and each.__class__ is not int:
-            msg = "parent, fan_in and edges are ids of calls"
-            raise TypeError(msg)
-    for text in (row.pattern, row.error):
-        if text is not None and text.__class__ is not str:
-            msg = "pattern and error are text"
-            raise TypeError(msg)
+    odd = (row.parent.__class__, row.fan_in.__class__, *(each.__class__ for each in row.edges))
+    if not ID.issuperset(odd):
+        msg = "parent, fan_in and edges are ids of calls"
+        raise TypeError(msg)
+    if not TEXT.issuperset((row.pattern.__class__, row.error.__class__)):
+        msg = "pattern and error are text"
+        raise TypeError(msg)
     for counts in (row.waits, row.usage):
         if counts and any(count.__class__ is not int for count in counts.values()):
             msg = "waits and usage are objects of integers"
             raise TypeError(msg)
-    if row.facts.__class__ not in (dict, MappingProxyType):
+    if row.facts is not NOTHING and row.facts.__class__ is not dict:
         msg = "facts are an object"
         raise TypeError(msg)
+
+
+def _call_of(data: dict[str, Any]) -> CallRow:
+    """Make a call's row of its line; by place, which takes half as long as by name."""
+    take = data.pop
+    row = CallRow(
+        take("call"), take("parent", None), take("fan_in", None), take("step"),
+        take("pattern", None), take("role"), take("key", None), take("start"), take("end"),
+        take("status"), take("attempts"), take("load"), take("error", None),
+        tuple(take("edges", ())), take("waits", NOTHING), take("usage", NOTHING),
+        take("facts", NOTHING),
+    )  # fmt: skip
+    if data:
+        msg = f"a call has no {', '.join(data)}"
+        raise TypeError(msg)
+    return _checked(row)
 
 
 class _Reader:
@@ -259,7 +285,7 @@ class _Reader:
 
     def take(self, number: int, line: str) -> None:
         try:
-            self._file(json.loads(line))
+            self._file(_parsed(line))
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             msg = f"line {number} is not a line of a record: {line.strip()[:60]!r} ({error})"
             raise RecordDamaged(msg) from error
@@ -281,8 +307,7 @@ class _Reader:
             return
         run = data.pop("run", self.latest)
         if "step" in data:
-            edges = tuple(data.pop("edges", ()))
-            self.rows[run].append(_checked(CallRow(**(BLANK | data), edges=edges)))
+            self.rows[run].append(_call_of(data))
         else:
             self.rows[run].append(_checked(AttemptRow(**({"hedge": False} | data))))
 
