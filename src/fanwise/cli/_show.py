@@ -1,14 +1,14 @@
 """`fanwise show`: what a run did, from its record."""
 
 import gc
-import io
 import json
+import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Final, NoReturn
+from typing import Final, NoReturn, TextIO
 
 import click
 
@@ -24,6 +24,7 @@ from fanwise.errors import RecordDamaged
 from fanwise.record import RunRecord, read_records
 from fanwise.traces import mermaid
 
+_STANDARD_INPUT: Final = 0
 _LEAST_WIDTH: Final = 60
 _MOST_NAMED: Final = 10
 _RIGHT: Final = "a record is made by Runtime(record=PATH), or by `fanwise digest ... --record FILE`"
@@ -72,16 +73,17 @@ def _uncollected() -> Iterator[None]:
 def _shown(
     record: str, run_id: str | None, *, as_json: bool, as_mermaid: bool, width: int | None
 ) -> int:
+    name = "standard input" if record == "-" else printable(record)
     try:
         records = _read(record)
     except OSError as error:
-        _refuse(f"{printable(record)} cannot be read: {error.strerror or error}")
+        _refuse(f"{name} cannot be read: {error.strerror or error}")
     except RecordDamaged as error:
-        say(f"{printable(record)}: {printable(str(error))}")
+        say(f"{name}: {printable(str(error))}")
         say(_RIGHT)
         return Exit.FAILED
     if not records:
-        say(f"{printable(record)} holds no run: it is empty; {_RIGHT}")
+        say(f"{name} holds no run: it is empty; {_RIGHT}")
         return Exit.FAILED
     found = report(_chosen(records, run_id))
     if as_json:
@@ -104,15 +106,16 @@ def _refuse(message: str) -> NoReturn:
 
 
 def _read(name: str) -> list[RunRecord]:
-    with _opened(name) as file:
-        # A line that was torn may end inside a character.
-        return read_records(
-            io.TextIOWrapper(file, "utf-8", errors="surrogateescape", newline="\n")
-        )  # fmt: skip
+    with _opened(name) as lines:
+        return read_records(lines)
 
 
-def _opened(name: str) -> AbstractContextManager[IO[bytes]]:
-    return nullcontext(sys.stdin.buffer) if name == "-" else Path(name).open("rb")
+def _opened(name: str) -> TextIO:
+    """Open a record; a line that was torn may end inside a character."""
+    if name == "-":
+        copy = os.dup(_STANDARD_INPUT)
+        return open(copy, encoding="utf-8", errors="surrogateescape", newline="\n")  # noqa: PTH123
+    return Path(name).open(encoding="utf-8", errors="surrogateescape", newline="\n")
 
 
 def _chosen(records: list[RunRecord], run_id: str | None) -> RunRecord:

@@ -249,12 +249,13 @@ def _check_call(row: CallRow) -> None:
     if not TEXT.issuperset((row.pattern.__class__, row.error.__class__)):
         msg = "pattern and error are text"
         raise TypeError(msg)
-    for counts in (row.waits, row.usage):
-        if counts and any(count.__class__ is not int for count in counts.values()):
-            msg = "waits and usage are objects of integers"
+    for given in (row.waits, row.usage, row.facts):
+        if given is not NOTHING and given.__class__ is not dict:
+            msg = "waits, usage and facts are objects"
             raise TypeError(msg)
-    if row.facts is not NOTHING and row.facts.__class__ is not dict:
-        msg = "facts are an object"
+    counts = (*row.waits.values(), *row.usage.values()) if row.waits or row.usage else ()
+    if counts and any(count.__class__ is not int for count in counts):
+        msg = "waits and usage are integers"
         raise TypeError(msg)
 
 
