@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fanwise.analysis import Fold, Line, report
 from fanwise.analysis import _outline as outlining
-from fanwise.core import AttemptRow
+from fanwise.core import AttemptRow, Header, RunRecord
 from tests.analysis.rows import recorded, records, row
 
 
@@ -114,6 +114,29 @@ def test_what_a_call_did_is_painted():
     assert [span.kind for span in alone.spans] == ["cancelled"]
 
 
+def painted(tries, **more):
+    """The kinds and lengths of a call from 0 to 40 with these attempts."""
+    attempts = [
+        AttemptRow(0, n, hedge=n > 1, start=start, end=end, status=status)
+        for n, start, end, status in tries
+    ]
+    record = recorded(row(0, 0, 40, attempts=2, **more), attempts=attempts)
+    (line,) = report(record).outline().lines
+    check_spans(line)
+    return [(span.kind, span.end - span.start) for span in line.spans]
+
+
+def test_where_a_hedge_ran_beside_a_loser_it_ran():
+    assert painted([(1, 0, 40, "cancelled"), (2, 10, 40, "ok")]) == [
+        ("retried", 10),
+        ("running", 30),
+    ]
+    assert painted([(2, 10, 40, "cancelled")]) == [("running", 40)]
+    assert painted([(1, 0, 40, "failed"), (2, 9, 40, "failed")], status="failed") == [
+        ("retried", 40)
+    ]
+
+
 def test_a_number_of_calls_is_at_least_one():
     with pytest.raises(ValueError, match="most=0 is not a number of calls"):
         report(recorded()).outline(0)
@@ -128,3 +151,10 @@ def test_a_mutant_is_refused(monkeypatch, mutant):
         monkeypatch.setattr(outlining.Tree, "_named", lambda self, rows: rows[:2])
     with pytest.raises(AssertionError):
         test_a_fan_out_of_ten_thousand_is_folded()
+
+
+def test_an_id_that_stands_twice_counts_once():
+    rows = (row(0, 0, 4), row(1, 0, 3), row(0, 0, 5), row(1, 0, 4))
+    found = report(RunRecord(Header("r", 0, 0), rows))
+    assert [line.row.end for line in found.outline().lines] == [5, 4]
+    assert dict(found.slack) == {0: 0, 1: 1}

@@ -213,7 +213,7 @@ def test_losers_have_a_price():
     assert found.cost is None
     assert all(loss.estimated for loss in found.losses if loss.usage)
     assert found.reasons["lost race"] == (1, 2 * MICRO)
-    assert str(found).startswith("1 lost race 0.03 s, 1 attempt overtaken 0.03 s")
+    assert str(found).startswith("1 x lost race 0.03 s, 1 x attempt overtaken 0.03 s")
 
 
 def test_money_is_added_exactly_and_waits_are_not_wasted():

@@ -140,7 +140,7 @@ def test_bytes_that_are_no_text(tmp_path):
         ([], "RECORD is missing"),
         (["gone.jsonl"], "gone.jsonl cannot be read: No such file"),
         (["."], ". cannot be read: Is a directory"),
-        (["small.jsonl", "--width", "10"], "--width is 10; it must be at least 60"),
+        (["small.jsonl", "--width", "10"], "--width is 10; it must be from 60 to 1000"),
         (["small.jsonl", "--width", "wide"], "'wide' is not a valid integer"),
         (["small.jsonl", "--json", "--mermaid"], "two forms of output; choose one"),
         (["small.jsonl", "other.jsonl"], "unexpected extra argument (other.jsonl)"),

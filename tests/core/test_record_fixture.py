@@ -137,6 +137,8 @@ CALL = '{"call":1,"step":"a","role":"work","start":0,"end":1,"status":"ok","atte
         "[1]",
         "[" * 100_000,
         CALL.replace('"call":1', '"call":"1"'),
+        CALL.replace('"call":1', '"call":-1'),
+        CALL.replace('"end":1', '"end":-1'),
         CALL.replace('"end":1', '"end":1.5'),
         CALL.replace('"start":0', '"start":true'),
         CALL.replace('"ok"', "0"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from fanwise.core import CallRow
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from fanwise.core import AttemptRow, RunRecord
 
@@ -35,9 +35,9 @@ class Graph:
         for attempt in record.attempts:
             self.attempts.setdefault(attempt.call, []).append(attempt)
         self.main = self.rows.get(MAIN) or self._unfinished(record.calls)
-        bound = self._bound(record.calls)
+        bound = self._bound(self.rows.values())
         # Rows stand in the order of the ends, which tells calls of one microsecond apart.
-        self.ends = sorted(record.calls, key=lambda row: row.end)
+        self.ends = sorted(self.rows.values(), key=lambda row: row.end)
         self.awaiters: dict[int, int] = {}
         for row in self.ends:
             if row is not self.main:
@@ -45,9 +45,9 @@ class Graph:
                 if above is not None:
                     self.awaiters[row.call] = above
                     self.awaited.setdefault(above, []).append(row)
-        self._add_edges(record.calls)
+        self._add_edges(list(self.rows.values()))
 
-    def _bound(self, rows: Sequence[CallRow]) -> dict[int, int]:
+    def _bound(self, rows: Iterable[CallRow]) -> dict[int, int]:
         """Give the bound call that asked for an input first: it began before the input did."""
         found: dict[int, int] = {}
         for row in rows:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from fanwise.analysis._decisions import LET_GO
+from fanwise.analysis._decisions import GOOD, LET_GO
 from fanwise.analysis._spans import Span, spans
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from fanwise.analysis._graph import Graph
-    from fanwise.core import CallRow
+    from fanwise.core import AttemptRow, CallRow
 
 OWN: Final = ("running", "coordination")
 
@@ -27,10 +27,26 @@ def stretches(graph: Graph, row: CallRow, calls: Sequence[CallRow]) -> tuple[Spa
         found = _painted(found, _joined((each.start, each.end) for each in calls), "inside")
     elif row.status in LET_GO:
         found = _painted(found, [(row.start, row.end)], "cancelled")
-    lost = [each for each in graph.attempts.get(row.call, ()) if each.status != "ok"]
-    if lost and row.status not in LET_GO and not calls:
-        found = _painted(found, _joined((each.start, each.end) for each in lost), "retried")
+    elif row.call in graph.attempts:
+        found = _painted(found, _lost(graph.attempts[row.call], row), "retried")
     return tuple(found)
+
+
+def _lost(attempts: Iterable[AttemptRow], row: CallRow) -> list[tuple[int, int]]:
+    """Give the times at which only attempts that gave nothing were under way.
+
+    A call that succeeded has a row for the attempt that did, unless it was the first.
+    """
+    known = list(attempts)
+    good = [(each.start, each.end) for each in known if each.status == "ok"]
+    if row.status in GOOD and not good:
+        return []
+    lost = _joined((each.start, each.end) for each in known if each.status != "ok")
+    for start, end in good:
+        before = [(low, min(high, start)) for low, high in lost]
+        after = [(max(low, end), high) for low, high in lost]
+        lost = sorted((low, high) for low, high in (*before, *after) if low < high)
+    return lost
 
 
 def _joined(times: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

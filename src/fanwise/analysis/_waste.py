@@ -80,7 +80,7 @@ class Waste:
     def __str__(self) -> str:
         """Tell it in a line, empty where nothing was wasted."""
         reasons = self.reasons.items()
-        return ", ".join(f"{count:,} {why} {time_text(time)}" for why, (count, time) in reasons)
+        return ", ".join(f"{count:,} x {why} {time_text(time)}" for why, (count, time) in reasons)
 
 
 def waste(record: RunRecord) -> Waste:

@@ -26,6 +26,7 @@ from fanwise.traces import mermaid
 
 _STANDARD_INPUT: Final = 0
 _LEAST_WIDTH: Final = 60
+_MOST_WIDTH: Final = 1000
 _MOST_NAMED: Final = 10
 _RIGHT: Final = "a record is made by Runtime(record=PATH), or by `fanwise digest ... --record FILE`"
 
@@ -52,8 +53,8 @@ def show_command(
         _refuse("RECORD is missing; name the file of a record, or - for standard input")
     if as_json and as_mermaid:
         _refuse("--json and --mermaid are two forms of output; choose one")
-    if width is not None and width < _LEAST_WIDTH:
-        _refuse(f"--width is {width}; it must be at least {_LEAST_WIDTH}")
+    if width is not None and not _LEAST_WIDTH <= width <= _MOST_WIDTH:
+        _refuse(f"--width is {width}; it must be from {_LEAST_WIDTH} to {_MOST_WIDTH}")
     with _uncollected():
         return _shown(record, run_id, as_json=as_json, as_mermaid=as_mermaid, width=width)
 
@@ -87,11 +88,11 @@ def _shown(
         return Exit.FAILED
     found = report(_chosen(records, run_id))
     if as_json:
-        deliver(json.dumps(show_data(found), ensure_ascii=False) + "\n")
+        deliver(json.dumps(show_data(found)) + "\n")
     elif as_mermaid:
         deliver(mermaid(found))
     else:
-        columns = width or max(_LEAST_WIDTH, shutil.get_terminal_size().columns)
+        columns = width or min(max(_LEAST_WIDTH, shutil.get_terminal_size().columns), _MOST_WIDTH)
         deliver(show_text(found, columns, glyphs_for(sys.stdout.encoding), Paint(on=wanted())))
     return Exit.COMPLETE
 

@@ -233,6 +233,9 @@ def _checked(row: Checked) -> Checked:
     if not numbers or row.status.__class__ is not str:
         msg = "call, start and end are integers, status is text"
         raise TypeError(msg)
+    if row.call < 0 or row.end < row.start:
+        msg = "ids count from 0, and no end is before its start"
+        raise ValueError(msg)
     if row.__class__ is CallRow:
         _check_call(row)
     return row
