@@ -17,6 +17,7 @@ from benchmarks import (
     live,
     maps,
     processes,
+    shows,
     streams,
     uneven,
     virtual,
@@ -46,6 +47,7 @@ FIGURES: dict[str, Callable[[Scale], Iterator[Figure]]] = {
     "virtual": virtual.plain,
     "virtual_policies": virtual.armed,
     "vote": votes.rule,
+    "show": shows.shown,
     "import": imports.imported,
     "help": imports.helped,
 }

@@ -12,7 +12,15 @@ if TYPE_CHECKING:
     from benchmarks._measure import Spread
 
 # "se": standard errors between a mean that was measured and the one that it must have.
-UNITS = {"x": "{:.2f} x", "ms": "{:.2f} ms", "B": "{:.0f} B", "se": "{:.2f} se", "number": "{:.3f}"}
+UNITS = {
+    "x": "{:.2f} x",
+    "s": "{:.2f} s",
+    "ms": "{:.2f} ms",
+    "B": "{:.0f} B",
+    "MB": "{:.0f} MB",
+    "se": "{:.2f} se",
+    "number": "{:.3f}",
+}
 
 
 @dataclass(frozen=True, slots=True)

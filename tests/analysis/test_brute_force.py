@@ -13,26 +13,31 @@ from hypothesis import strategies as st
 
 from fanwise import Limit, Runtime, bind, fan_map, fan_out, step
 from fanwise.analysis import _critical_path as walking
-from fanwise.analysis import critical_path
+from fanwise.analysis import critical_path, slack
+from fanwise.analysis._decisions import LET_GO, decided_by_a_branch
 from fanwise.analysis._graph import Graph
 from fanwise.core import CallRow, Header, RunRecord
 from fanwise.testing import run_virtual
 
 TICK = 15_625  # microseconds: 1/64 s
 
-# A program: a number of ticks, or ("row" | "at once" | "graph", programs).
-leaves = st.integers(0, 4)
-programs = st.recursive(
-    leaves,
-    lambda inner: (
-        st.tuples(st.sampled_from(["row", "at once"]), st.lists(inner, min_size=1, max_size=4))
-        | st.tuples(
-            st.just("graph"),
-            st.lists(st.tuples(leaves, st.sets(st.integers(0, 5))), min_size=1, max_size=6),
-        )
-    ),
-    max_leaves=10,
-)
+
+def programs_of(leaves):
+    """A program: a number of ticks, or ("row" | "at once" | "graph", programs)."""
+    return st.recursive(
+        leaves,
+        lambda inner: (
+            st.tuples(st.sampled_from(["row", "at once"]), st.lists(inner, min_size=1, max_size=4))
+            | st.tuples(
+                st.just("graph"),
+                st.lists(st.tuples(leaves, st.sets(st.integers(0, 5))), min_size=1, max_size=6),
+            )
+        ),
+        max_leaves=10,
+    )
+
+
+programs = programs_of(st.integers(0, 4))
 
 
 class Program:
@@ -125,6 +130,18 @@ def test_the_path_is_a_longest_chain(program):
     assert leaves_of(path) in {long_ones(each) for each in chains if total(each) == longest}
     main = next(row for row in record.calls if row.call == 0)
     assert_partition(path, main.start, main.end)
+
+
+@given(programs_of(st.integers(1, 4)))
+def test_slack_is_what_the_longest_chain_through_a_call_leaves(program):
+    call, chains = Program().build(program)
+    record = run_virtual(record_of(call))
+    longest = max(map(total, chains))
+    spare = slack(record)
+    for row in record.calls:
+        if row.step.startswith("leaf"):
+            through = max(total(c) for c in chains if row.step in dict(c))
+            assert spare[row.call] == (longest - through) * TICK
 
 
 @pytest.mark.parametrize("mutant", ["first to end", "no inputs"])
@@ -222,8 +239,8 @@ def naive(record):
             last = awaited[places[-1]]
             own(row, last.end, now)
             below = floor
-            if last.status in walking.LET_GO and walking.decided_by_a_branch(row):
-                ends = [e.end for e in awaited[: places[-1]] if e.status not in walking.LET_GO]
+            if last.status in LET_GO and decided_by_a_branch(row):
+                ends = [e.end for e in awaited[: places[-1]] if e.status not in LET_GO]
                 below = max(floor, *ends[-1:], floor)
             now = walk(last, last.end, below)
         return now

@@ -124,3 +124,42 @@ def test_its_figures():
     found = summary(read(text())[0])
     assert found.gaps == {"cancelled": 1, "timed_out": 1}
     assert (found.calls, found.retries, found.hedges) == (11, 2, 3)
+
+
+CALL = '{"call":1,"step":"a","role":"work","start":0,"end":1,"status":"ok","attempts":1,"load":0}'
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "7",
+        '"a"',
+        "[1]",
+        "[" * 100_000,
+        CALL.replace('"call":1', '"call":"1"'),
+        CALL.replace('"call":1', '"call":-1'),
+        CALL.replace('"end":1', '"end":-1'),
+        CALL.replace('"end":1', '"end":1.5'),
+        CALL.replace('"start":0', '"start":true'),
+        CALL.replace('"ok"', "0"),
+        CALL.replace('"a"', "7"),
+        CALL.replace('"attempts":1', '"attempts":"x"'),
+        CALL.replace('"load":0', '"load":0,"parent":[0]'),
+        CALL.replace('"load":0', '"load":0,"edges":["x"]'),
+        CALL.replace('"load":0', '"load":0,"edges":7'),
+        CALL.replace('"load":0', '"load":0,"error":{}'),
+        CALL.replace('"load":0', '"load":0,"waits":{"limit":"x"}'),
+        CALL.replace('"load":0', '"load":0,"usage":[1]'),
+        CALL.replace('"load":0', '"load":0,"facts":7'),
+        CALL.replace('"load":0', '"load":0,"colour":7'),
+        CALL.replace(',"load":0', ""),
+        CALL + CALL,
+        '{"call":1,"attempt":1,"start":0,"end":"x","status":"ok"}',
+        '{"fanwise":1,"run":7,"anchor":0,"seed":0}',
+    ],
+)
+def test_a_line_with_another_kind_of_value_is_damage(line):
+    header = text().splitlines()[0]
+    assert read(f"{header}\n  {CALL}  \n{CALL}\n")[0].calls
+    with pytest.raises(RecordDamaged, match="line 2 is not a line of a record"):
+        read(f"{header}\n{line}\n{CALL}\n")

@@ -1,11 +1,23 @@
 """Figures from the record of a run: what set its finish time, what it spent, what it shows."""
 
+from fanwise.analysis._blame import Blame, blame
 from fanwise.analysis._critical_path import CriticalPath, Segment, critical_path
+from fanwise.analysis._fan_ins import FanInTimes, fan_ins
+from fanwise.analysis._finish import finish
+from fanwise.analysis._graph import UNFINISHED
 from fanwise.analysis._lookout import Going, Gone, Look, Lookout, StepCount
-from fanwise.analysis._parts import Part
+from fanwise.analysis._outline import Fold, Line, Outline
+from fanwise.analysis._parts import Part, time_text
+from fanwise.analysis._report import Report, report
+from fanwise.analysis._slack import slack
+from fanwise.analysis._spans import Span
 from fanwise.analysis._summary import Summary, summary
+from fanwise.analysis._tax import Tax, tax
+from fanwise.analysis._waste import Loss, Waste, waste
 
 __all__ = [
-    "CriticalPath", "Going", "Gone", "Look", "Lookout", "Part", "Segment", "StepCount", "Summary",
-    "critical_path", "summary",
+    "UNFINISHED", "Blame", "CriticalPath", "FanInTimes", "Fold", "Going", "Gone", "Line", "Look",
+    "Lookout", "Loss", "Outline", "Part", "Report", "Segment", "Span", "StepCount", "Summary",
+    "Tax", "Waste", "blame", "critical_path", "fan_ins", "finish", "report", "slack", "summary",
+    "tax", "time_text", "waste",
 ]  # fmt: skip

@@ -21,17 +21,15 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from fanwise.analysis._decisions import LET_GO, decided_by_a_branch
 from fanwise.analysis._graph import Graph
 from fanwise.analysis._parts import Part, Visit, parts_of, text_of
-from fanwise.analysis._spans import Kind, Span, spans
+from fanwise.analysis._spans import Span, spans
 
 if TYPE_CHECKING:
     from fanwise.core import CallRow, RunRecord
-
-LET_GO: Final = ("cancelled", "skipped")
-DECIDED: Final = ("enough", "out of reach")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +38,15 @@ class Segment:
 
     `kind` is "running" (the step's own code), "coordination" (a pattern's, or the engine's, own
     share; for a pattern also its `stagger` and its wait for an async source), or what was waited
-    for: "wait inputs", "wait limit", "wait pool", "wait buffer", "wait backoff".
+    for: "wait inputs", "wait limit", "wait pool", "wait buffer", "wait backoff", or "wait" and
+    whatever other kind stands in the record.
     """
 
     call: int
     step: str
     start: int
     end: int
-    kind: Kind
+    kind: str
 
     @property
     def microseconds(self) -> int:
@@ -95,7 +94,11 @@ def critical_path(record: RunRecord) -> CriticalPath:
     Where the main call has no row yet (the run goes on, or was killed), the path leads from the
     first start to the last end that the record has.
     """
-    graph = Graph(record)
+    return path_of(Graph(record))
+
+
+def path_of(graph: Graph) -> CriticalPath:
+    """Give the same from a graph that is there."""
     walk = Walk(graph)
     walk.back()
     segments = tuple(reversed(walk.segments))
@@ -105,13 +108,6 @@ def critical_path(record: RunRecord) -> CriticalPath:
         waiting = segment.microseconds if segment.kind.startswith("wait") else 0
         times[segment.call] = own + segment.microseconds, waited + waiting
     return CriticalPath(segments, parts_of(graph, walk.visits, times))
-
-
-def decided_by_a_branch(row: CallRow) -> bool:
-    """Say whether the end of a branch or input let the rest go, rather than time or a cancel."""
-    if row.pattern is None:
-        return bool(row.edges)
-    return row.facts.get("closed") in DECIDED or "winner" in row.facts
 
 
 class Walk:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from fanwise.core import CallRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from fanwise.core import AttemptRow, RunRecord
 
@@ -19,28 +20,55 @@ UNFINISHED: Final = -1  # stands in for a main call that has no row yet
 class Graph:
     """The rows of a run by id, and for each call those that it may have waited for.
 
-    These are the calls made in its body, those that it was the first to ask for, the branches that
-    it gathered, and the inputs that it was bound to, each list in the order of their ends.
+    These are the branches that it gathered, the inputs that it was bound to, the calls that it was
+    the first to ask for, and the others made in its body, each list in the order of their ends. A
+    call that outlives who asked for it first was waited for by the next of these, or by nobody.
     """
 
     def __init__(self, record: RunRecord) -> None:
         """Index a record, in time O(n log n)."""
+        self.record = record
         self.rows: dict[int, CallRow] = {row.call: row for row in record.calls}
         self.awaited: dict[int, list[CallRow]] = {}
+        self.askers: dict[int, int] = {}  # who started a call: the first that asked for it
         self.attempts: dict[int, list[AttemptRow]] = {}
         for attempt in record.attempts:
             self.attempts.setdefault(attempt.call, []).append(attempt)
         self.main = self.rows.get(MAIN) or self._unfinished(record.calls)
+        bound = self._bound(self.rows.values())
         # Rows stand in the order of the ends, which tells calls of one microsecond apart.
-        for row in sorted(record.calls, key=lambda row: row.end):
-            for above in self._above(row):
-                self.awaited.setdefault(above, []).append(row)
-        self._add_edges(record.calls)
+        self.ends = sorted(self.rows.values(), key=lambda row: row.end)
+        self.awaiters: dict[int, int] = {}
+        for row in self.ends:
+            if row is not self.main:
+                above = self._awaiter(row, bound)
+                if above is not None:
+                    self.awaiters[row.call] = above
+                    self.awaited.setdefault(above, []).append(row)
+        self._add_edges(list(self.rows.values()))
 
-    def _above(self, row: CallRow) -> Iterable[int]:
-        wanted = (row.parent, row.fan_in, row.facts.get("asked_by"))
-        known = {each for each in wanted if isinstance(each, int)} & self.rows.keys()
-        return known if known or row is self.main else {self.main.call}
+    def _bound(self, rows: Iterable[CallRow]) -> dict[int, int]:
+        """Give the bound call that asked for an input first: it began before the input did."""
+        found: dict[int, int] = {}
+        for row in rows:
+            for each in row.edges:
+                if row.call < each:
+                    found[each] = max(row.call, found.get(each, MAIN))
+        return found
+
+    def _awaiter(self, row: CallRow, bound: Mapping[int, int]) -> int | None:
+        """Give the call that waited for `row`, and note in passing which one started it."""
+        rows = self.rows
+        asker = None
+        for each in (row.fan_in, bound.get(row.call), row.facts.get("asked_by"), row.parent):
+            above = rows.get(each) if isinstance(each, int) and each != row.call else None
+            if above is not None:
+                asker = above.call if asker is None else asker
+                if above.end >= row.end:
+                    self.askers[row.call] = asker
+                    return above.call
+        self.askers[row.call] = self.main.call if asker is None else asker
+        return self.main.call if asker is None else None
 
     def _add_edges(self, rows: Sequence[CallRow]) -> None:
         order = {row.call: place for place, row in enumerate(rows)}
@@ -69,6 +97,7 @@ class Graph:
         ends = [self.rows[each].end for each in row.edges if each in self.rows]
         return min(row.end, max((row.start, *ends)))
 
+    @cached_property
     def numbers(self) -> dict[int, int]:
         """Number branches of one fan-in and step from 1, in the order of their starts."""
         groups: defaultdict[tuple[int, str], list[int]] = defaultdict(list)
@@ -77,6 +106,20 @@ class Graph:
                 groups[row.fan_in, row.step].append(row.call)
         several = (sorted(group) for group in groups.values() if len(group) > 1)
         return {call: number for group in several for number, call in enumerate(group, 1)}
+
+    def branches(self) -> dict[int, list[CallRow]]:
+        """Give the calls that each pattern gathered, in the order of their ends."""
+        found: defaultdict[int, list[CallRow]] = defaultdict(list)
+        for row in self.ends:
+            if row.fan_in in self.rows and self.rows[row.fan_in].pattern is not None:
+                found[row.fan_in].append(row)
+        return found
+
+    @cached_property
+    def around(self) -> set[int]:
+        """Give the calls that have others inside."""
+        found = {row.parent for row in self.ends} | {row.fan_in for row in self.ends}
+        return {call for call in found if call is not None}
 
     def __repr__(self) -> str:
         """Count."""

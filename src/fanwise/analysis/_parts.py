@@ -56,12 +56,12 @@ class Visit:
         return f"<Visit of {self.row.step} #{self.row.call}>"
 
 
-class Fold:
+class Folded:
     """The calls of one step inside the same fold."""
 
     __slots__ = ("began", "visits", "within")
 
-    def __init__(self, within: Fold | None, visit: Visit) -> None:
+    def __init__(self, within: Folded | None, visit: Visit) -> None:
         """Begin with `visit`, which is at least as deep as anything that the walk met before."""
         self.within = within
         self.visits = [visit]
@@ -74,7 +74,7 @@ class Fold:
 
     def __repr__(self) -> str:
         """Count."""
-        return f"<Fold of {len(self.visits)} x {self.visits[0].row.step}>"
+        return f"<Folded {len(self.visits)} x {self.visits[0].row.step}>"
 
 
 def parts_of(
@@ -84,7 +84,7 @@ def parts_of(
 
     `visits` name a call after the one around it; `times` are a call's own, and what it waited.
     """
-    numbers = graph.numbers()
+    numbers = graph.numbers
     order = sorted(_folds(visits), key=lambda fold: fold.began)
     places = {fold: place for place, fold in enumerate(order)}
     return tuple(
@@ -94,7 +94,7 @@ def parts_of(
 
 
 def _part(
-    fold: Fold,
+    fold: Folded,
     numbers: Mapping[int, int],
     times: Mapping[int, tuple[int, int]],
     within: int | None,
@@ -104,14 +104,14 @@ def _part(
     return Part(_name(fold.visits, numbers), len(known), own, waited, within)
 
 
-def _folds(visits: Iterable[Visit]) -> Iterable[Fold]:
-    of: dict[Visit | None, Fold | None] = {None: None}
-    folds: dict[tuple[Fold | None, str], Fold] = {}
+def _folds(visits: Iterable[Visit]) -> Iterable[Folded]:
+    of: dict[Visit | None, Folded | None] = {None: None}
+    folds: dict[tuple[Folded | None, str], Folded] = {}
     for visit in visits:
         around = of[visit.within]
         fold = folds.get((around, visit.row.step))
         if fold is None:
-            fold = folds[around, visit.row.step] = Fold(around, visit)
+            fold = folds[around, visit.row.step] = Folded(around, visit)
         else:
             fold.add(visit)
         of[visit] = fold
@@ -119,14 +119,18 @@ def _folds(visits: Iterable[Visit]) -> Iterable[Fold]:
 
 
 def _name(visits: list[Visit], numbers: Mapping[int, int]) -> str:
-    row = visits[0].row
-    label = row.facts.get("name")
-    if len(visits) == 1 and label is not None:
-        return str(label)
+    return named(visits[0].row, numbers if len(visits) == 1 else {}, label=len(visits) == 1)
+
+
+def named(row: CallRow, numbers: Mapping[int, int], *, label: bool = True) -> str:
+    """Name a call for people: as the user named it, or by its step or pattern, with its number."""
+    given = row.facts.get("name")
+    if label and given is not None:
+        return str(given)
     name = row.step
     if row.pattern is not None and name.endswith(f"/{row.pattern}"):
         name = row.pattern
-    number = numbers.get(row.call) if len(visits) == 1 else None
+    number = numbers.get(row.call)
     return name if number is None else f"{name} {number}"
 
 

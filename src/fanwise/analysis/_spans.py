@@ -8,7 +8,7 @@ waited for several things several times, the sums are right and their places are
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,10 +16,6 @@ if TYPE_CHECKING:
     from fanwise.analysis._graph import Graph
     from fanwise.core import AttemptRow, CallRow
 
-Kind = Literal[
-    "running", "coordination", "wait inputs", "wait limit", "wait pool", "wait buffer",
-    "wait backoff",
-]  # fmt: skip
 BACKOFF: Final = "backoff"
 BEFORE_FIRST: Final = ("buffer", "limit", "pool")
 
@@ -29,13 +25,15 @@ class Span(NamedTuple):
 
     start: int
     end: int
-    kind: Kind
+    kind: str
 
 
 def spans(graph: Graph, row: CallRow) -> list[Span]:
     """Cut the life of a call into stretches of one kind; they partition it exactly."""
     if row.pattern is not None:
-        return [Span(row.start, row.end, "coordination")]
+        return [Span(row.start, row.end, "coordination")] if row.start < row.end else []
+    if _plain(graph, row):
+        return [Span(row.start, row.end, "running")] if row.start < row.end else []
     launch = graph.launch(row)
     found = [Span(row.start, launch, "wait inputs")]
     busy = _busy(row, launch, graph.attempts.get(row.call, []))
@@ -66,10 +64,25 @@ def _busy(row: CallRow, launch: int, attempts: list[AttemptRow]) -> list[tuple[i
 
 def _waits(start: int, end: int, left: dict[str, int], *, first: bool) -> Iterator[Span]:
     """Cut a gap between attempts by what was waited for; what is over is the engine's own."""
-    for kind in BEFORE_FIRST if first else (BACKOFF, *BEFORE_FIRST):
+    order = BEFORE_FIRST if first else (BACKOFF, *BEFORE_FIRST)
+    known = (*order, *sorted(left.keys() - {BACKOFF, *BEFORE_FIRST}))
+    for kind in known:
         time = min(left.get(kind, 0), end - start)
         if time > 0:
             left[kind] -= time
-            yield Span(start, start + time, cast("Kind", f"wait {kind}"))
+            yield Span(start, start + time, f"wait {kind}")
             start += time
     yield Span(start, end, "coordination")
+
+
+def running(graph: Graph, row: CallRow) -> int:
+    """Give the time in which a call ran, its waits left out."""
+    if _plain(graph, row):
+        return row.end - row.start
+    return sum(span.end - span.start for span in spans(graph, row) if span.kind == "running")
+
+
+def _plain(graph: Graph, row: CallRow) -> bool:
+    """Say whether a step's call ran once from start to end, as nearly all do."""
+    odd = row.waits or row.edges or row.pattern is not None or not row.attempts
+    return not odd and row.call not in graph.attempts

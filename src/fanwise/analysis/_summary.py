@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 from fanwise.analysis._graph import Graph
 from fanwise.analysis._parts import time_text
-from fanwise.analysis._spans import spans
+from fanwise.analysis._spans import running
+from fanwise.analysis._waste import Waste, waste_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from fanwise.core import AttemptRow, CallRow, RunRecord
+    from fanwise.core import RunRecord
 
 WAITS: Final = ("limit", "pool", "buffer", "backoff")
 
@@ -54,46 +55,42 @@ class Summary:
 def summary(record: RunRecord) -> Summary:
     """Give the sums of a run, from its record; one that goes on counts its ended calls."""
     graph = Graph(record)
+    return summary_of(graph, waste_of(graph))
+
+
+def summary_of(graph: Graph, lost: Waste) -> Summary:
+    """Give the same from a graph that is there."""
+    record = graph.record
     steps = [row for row in record.calls if row.pattern is None]
-    around = {row.parent for row in record.calls}
+    around = graph.around
     leaves = [row for row in steps if row.call not in around]
     again = [attempt for attempt in record.attempts if attempt.attempt > 1]
     return Summary(
         calls=len(record.calls),
         wall=graph.main.end - graph.main.start,
-        work=sum(_running(graph, row) for row in leaves),
+        work=sum(running(graph, row) for row in leaves),
         waits=_added(row.waits for row in record.calls),
         usage=_added(row.usage for row in record.calls),
         estimated=any(row.facts.get("estimated") for row in record.calls),
         gaps=dict(Counter(row.status for row in steps if row.status not in ("ok", "reused"))),
         retries=sum(not attempt.hedge for attempt in again),
         hedges=sum(attempt.hedge for attempt in again),
-        wasted=sum(_wasted(graph, row) for row in leaves),
-        wasted_usage=_added(row.usage for row in record.calls if row.status != "ok"),
+        wasted=lost.microseconds,
+        wasted_usage=lost.usage,
     )
-
-
-def _running(graph: Graph, row: CallRow) -> int:
-    return sum(span.end - span.start for span in spans(graph, row) if span.kind == "running")
-
-
-def _wasted(graph: Graph, row: CallRow) -> int:
-    if row.status != "ok":
-        return _running(graph, row)
-    attempts: list[AttemptRow] = graph.attempts.get(row.call, [])
-    return sum(attempt.end - attempt.start for attempt in attempts if attempt.status != "ok")
 
 
 def _added(groups: Iterable[Mapping[str, int]]) -> dict[str, int]:
     total: Counter[str] = Counter()
     for group in groups:
-        total.update(group)
+        if group:
+            total.update(group)
     return dict(total)
 
 
 def _lines(found: Summary) -> Iterable[str]:
     yield (
-        f"{found.calls:,} calls in {time_text(found.wall)}; the innermost in a row "
+        f"{_counted(found.calls, 'call')} in {time_text(found.wall)}; the innermost in a row "
         f"{time_text(found.work)} ({found.ratio:.1f} x)"
     )
     waits = [f"{kind} {time_text(found.waits[kind])}" for kind in WAITS if found.waits.get(kind)]
@@ -105,6 +102,11 @@ def _lines(found: Summary) -> Iterable[str]:
     if found.gaps:
         yield "gaps: " + ", ".join(f"{count} {status}" for status, count in found.gaps.items())
     if found.retries or found.hedges:
-        yield f"{found.retries} retries, {found.hedges} hedges"
+        retries = "1 retry" if found.retries == 1 else f"{found.retries:,} retries"
+        yield f"{retries}, {_counted(found.hedges, 'hedge')}"
     if found.wasted:
         yield f"wasted: {time_text(found.wasted)}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

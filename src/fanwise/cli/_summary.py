@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from fanwise.analysis import CriticalPath, Summary, critical_path
-from fanwise.analysis import summary as sums_of
+from fanwise.analysis import Blame, CriticalPath, Summary, report
 from fanwise.cli._words import count
 from fanwise.core import RunRecord
 from fanwise.digest import Digest
@@ -27,6 +26,7 @@ class Times:
 
     sums: Summary
     path: CriticalPath
+    blame: Blame
     processor: float
 
     @property
@@ -42,7 +42,8 @@ class Times:
 
 def times_of(record: RunRecord, processor: float) -> Times:
     """Take the times of a finished run from its record."""
-    return Times(sums_of(record), critical_path(record), processor)
+    known = report(record)
+    return Times(known.summary, known.path, known.blame, processor)
 
 
 def summary(digest: Digest, times: Times) -> Iterator[str]:
@@ -89,11 +90,9 @@ def to_data(times: Times) -> dict[str, object]:
 
 def _blame(times: Times) -> Iterator[str]:
     """Say what the critical path consisted of, where waiting was a part worth naming."""
-    blame = times.path.blame
-    waited = sum(time for kind, time in blame.items() if kind.startswith("wait"))
-    if waited >= _WORTH_NAMING * max(1, times.path.microseconds):
-        kinds = sorted(blame, key=lambda kind: -blame[kind])
-        shown = (f"{kind} {blame[kind] / _MICRO:.2f} s" for kind in kinds)
+    blame = times.blame
+    if sum(blame.waits.values()) >= _WORTH_NAMING * max(1, blame.wall):
+        shown = (f"{kind} {time / _MICRO:.2f} s" for kind, time in blame.kinds.items())
         yield f"on that path: {', '.join(islice(shown, 4))}"
 
 

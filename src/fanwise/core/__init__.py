@@ -79,6 +79,7 @@ from fanwise.core._record import (
     Header,
     RunRecord,
     line_of,
+    microseconds,
     read_records,
 )
 from fanwise.core._run import Run
@@ -112,7 +113,7 @@ __all__ = [
     "StrayCancel", "Stream", "StreamCall", "StreamStep", "StreamTaken", "TimedOut", "Timeout",
     "TimerQueue", "Watcher", "WorkerDied", "WorkerNotStarted", "WriteRefused", "__version__",
     "as_step", "ask", "at_least", "begin", "current", "current_runtime", "deadline", "digest_of",
-    "excuse", "leave", "line_of", "module_of", "name_of", "note", "perform", "plain_function",
-    "plainly", "read_records", "reduced", "refuse_while_importing", "run", "step", "waiting_call",
-    "watch", "whole",
+    "excuse", "leave", "line_of", "microseconds", "module_of", "name_of", "note", "perform",
+    "plain_function", "plainly", "read_records", "reduced", "refuse_while_importing", "run",
+    "step", "waiting_call", "watch", "whole",
 ]  # fmt: skip

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from threading import Lock
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from fanwise.core._errors import RecordDamaged
 
@@ -25,6 +25,9 @@ LONGEST_ERROR = 300  # characters
 Row = tuple[Any, ...]
 STARTED, ENDED, ATTEMPTS = 7, 8, 10  # places in a call's row
 NOTHING: Mapping[str, Any] = MappingProxyType({})
+ID = frozenset({int, type(None)})
+TEXT = frozenset({str, type(None)})
+DECODE = json.JSONDecoder().raw_decode
 
 
 class Header(NamedTuple):
@@ -74,6 +77,9 @@ class AttemptRow(NamedTuple):
     end: int
     status: str
     error: str | None = None
+
+
+Checked = TypeVar("Checked", CallRow, AttemptRow)
 
 
 class RunRecord(NamedTuple):
@@ -212,6 +218,66 @@ def _read(lines: Iterable[str]) -> _Reader:
     return reader
 
 
+def _parsed(line: str) -> Any:  # noqa: ANN401 - whatever stands there
+    """Parse a line as `json.loads` does, a third faster for those of the writer."""
+    try:
+        data, end = DECODE(line)
+    except ValueError:
+        return json.loads(line)  # space before it, or the error that names the place
+    return data if line[end:] in {"\n", ""} else json.loads(line)
+
+
+def _checked(row: Checked) -> Checked:
+    """Raise TypeError where a row is none: its readers count with what is a number in it."""
+    numbers = row.call.__class__ is row.start.__class__ is row.end.__class__ is int
+    if not numbers or row.status.__class__ is not str:
+        msg = "call, start and end are integers, status is text"
+        raise TypeError(msg)
+    if row.call < 0 or row.end < row.start:
+        msg = "ids count from 0, and no end is before its start"
+        raise ValueError(msg)
+    if row.__class__ is CallRow:
+        _check_call(row)
+    return row
+
+
+def _check_call(row: CallRow) -> None:
+    if row.step.__class__ is not str or row.attempts.__class__ is not int:
+        msg = "step is text, attempts an integer"
+        raise TypeError(msg)
+    odd = (row.parent.__class__, row.fan_in.__class__, *(each.__class__ for each in row.edges))
+    if not ID.issuperset(odd):
+        msg = "parent, fan_in and edges are ids of calls"
+        raise TypeError(msg)
+    if not TEXT.issuperset((row.pattern.__class__, row.error.__class__)):
+        msg = "pattern and error are text"
+        raise TypeError(msg)
+    for given in (row.waits, row.usage, row.facts):
+        if given is not NOTHING and given.__class__ is not dict:
+            msg = "waits, usage and facts are objects"
+            raise TypeError(msg)
+    counts = (*row.waits.values(), *row.usage.values()) if row.waits or row.usage else ()
+    if counts and any(count.__class__ is not int for count in counts):
+        msg = "waits and usage are integers"
+        raise TypeError(msg)
+
+
+def _call_of(data: dict[str, Any]) -> CallRow:
+    """Make a call's row of its line; by place, which takes half as long as by name."""
+    take = data.pop
+    row = CallRow(
+        take("call"), take("parent", None), take("fan_in", None), take("step"),
+        take("pattern", None), take("role"), take("key", None), take("start"), take("end"),
+        take("status"), take("attempts"), take("load"), take("error", None),
+        tuple(take("edges", ())), take("waits", NOTHING), take("usage", NOTHING),
+        take("facts", NOTHING),
+    )  # fmt: skip
+    if data:
+        msg = f"a call has no {', '.join(data)}"
+        raise TypeError(msg)
+    return _checked(row)
+
+
 class _Reader:
     """Collects the lines of a record under their headers."""
 
@@ -223,8 +289,8 @@ class _Reader:
 
     def take(self, number: int, line: str) -> None:
         try:
-            self._file(json.loads(line))
-        except (ValueError, KeyError, TypeError) as error:
+            self._file(_parsed(line))
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             msg = f"line {number} is not a line of a record: {line.strip()[:60]!r} ({error})"
             raise RecordDamaged(msg) from error
 
@@ -237,16 +303,17 @@ class _Reader:
             self.torn = True
 
     def _file(self, data: dict[str, Any]) -> None:
+        if data.__class__ is not dict:
+            msg = "not a JSON object"
+            raise TypeError(msg)
         if "fanwise" in data:
             self._open(data)
             return
         run = data.pop("run", self.latest)
         if "step" in data:
-            edges = tuple(data.pop("edges", ()))
-            blank = {"parent": None, "fan_in": None, "pattern": None, "key": None}
-            self.rows[run].append(CallRow(**(blank | data), edges=edges))
+            self.rows[run].append(_call_of(data))
         else:
-            self.rows[run].append(AttemptRow(**({"hedge": False} | data)))
+            self.rows[run].append(_checked(AttemptRow(**({"hedge": False} | data))))
 
     def _open(self, data: dict[str, Any]) -> None:
         version = data.pop("fanwise")
@@ -254,6 +321,9 @@ class _Reader:
             msg = f"format {version} is not known here (known: {FORMAT})"
             raise ValueError(msg)
         header = Header(**data, format=version)
+        if header.run.__class__ is not str:
+            msg = "the id of a run is text"
+            raise TypeError(msg)
         self.latest = header.run
         self.headers[header.run] = header
         self.rows[header.run] = []

@@ -16,6 +16,7 @@ TABLE: Final[dict[str, dict[str, str]]] = {
         "demo": "fanwise.cli.demo._command:command",
         "digest": "fanwise.cli._digest:command",
         "run": "fanwise.cli._run:command",
+        "show": "fanwise.cli._show:command",
     },
     "document": {
         "pdfium": "fanwise.documents._pdfium:reader",

@@ -47,7 +47,7 @@ async def _fan_map(job: Job) -> FanIn[Any]:
     finally:
         await flow.let_go()
         job.flow = None
-    note(call, items=flow.read, gaps=flow.bad, closed=flow.reason)
+    note(call, **flow.facts())
     return flow.result()
 
 

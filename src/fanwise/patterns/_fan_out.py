@@ -46,7 +46,7 @@ async def _fan_out(
     statuses = await gathering.let_go()
     found = FanIn(calls, names, gathering.gaps(statuses)) if statuses else FanIn(calls, names)
     if statuses:
-        note(call, gaps=len(statuses), closed=gathering.reason)
+        note(call, **gathering.facts(len(statuses)))
         gathering.verdict(found)
     return found
 

@@ -37,6 +37,7 @@ from fanwise.core import (
     TimedOut,
     ask,
     leave,
+    microseconds,
 )
 from fanwise.patterns._quorum import Share, count_of, needed
 
@@ -71,9 +72,9 @@ class Job:
 class Flow:
     """Items on their way through a step, for one `fan_map`."""
 
-    __slots__ = ("at_once", "bad", "broken", "context", "decided", "ended", "enough", "exhausted",
-                 "filling", "first_failure", "good", "job", "landed", "live", "loop", "need",
-                 "owner", "plain", "read", "reader", "reason", "room", "runtime", "scope",
+    __slots__ = ("at", "at_once", "bad", "broken", "context", "decided", "ended", "enough",
+                 "exhausted", "filling", "first_failure", "good", "job", "landed", "live", "loop",
+                 "need", "owner", "plain", "read", "reader", "reason", "room", "runtime", "scope",
                  "source", "timer", "total", "within")  # fmt: skip
 
     def __init__(self, owner: Call[Any], job: Job, plan: Mapping[str, Any]) -> None:
@@ -90,6 +91,7 @@ class Flow:
         self.good = self.bad = self.read = 0
         self.exhausted = self.filling = self.ended = False
         self.reason = ""
+        self.at: float | None = None  # when it was decided before all had ended
         self.broken: BaseException | None = None
         self.first_failure: BaseException | None = None
         self.source: Iterator[Any] | None = None
@@ -331,6 +333,8 @@ class Flow:
         if not self.reason:
             self.reason = reason
             self.plain = None
+            if reason != "all":
+                self.at = self.loop.time()
             if not self.decided.done():
                 self.decided.set_result(None)
 
@@ -372,6 +376,15 @@ class Flow:
             )
         kind = CallSkipped if status == "skipped" else CallDropped
         return kind(f"{call.name} was let go: its fan-in closed ({self.reason})")
+
+    def facts(self) -> dict[str, int | str]:
+        """Give what the record says of this fan-in."""
+        found: dict[str, int | str] = {"items": self.read, "gaps": self.bad, "closed": self.reason}
+        if self.bad and isinstance(self.need, int):
+            found["need"] = self.need
+        if self.at is not None:
+            found["decided"] = microseconds(self.at, self.scope.run.epoch)
+        return found
 
     def result(self) -> FanIn[Any]:
         """Give the fan-in, in input order; raise `NotEnough` below `need` or for a broken input."""

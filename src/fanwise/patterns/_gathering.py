@@ -23,6 +23,7 @@ from fanwise.core import (
     ask,
     excuse,
     leave,
+    microseconds,
 )
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 class Gathering:
     """Branches on their way to a fan-in."""
 
-    __slots__ = ("bad", "calls", "context", "enough", "filling", "first_failure", "future",
+    __slots__ = ("at", "bad", "calls", "context", "enough", "filling", "first_failure", "future",
                  "good", "left", "need", "next", "owner", "reason", "refused", "running", "timer",
                  "width", "within")  # fmt: skip
 
@@ -51,6 +52,7 @@ class Gathering:
         self.within: float | None = None
         self.good = self.bad = self.running = self.next = 0
         self.reason = ""
+        self.at: float | None = None  # when it was decided before all had ended
         self.filling = False
         self.first_failure: BaseException | None = None
         self.refused: dict[int, BaseException] = {}
@@ -123,6 +125,8 @@ class Gathering:
         """Settle the fan-in, once; the pattern's task does the rest."""
         if not self.reason:
             self.reason = reason
+            if reason != "all":
+                self.at = self.future.get_loop().time()
             if not self.future.done():
                 self.future.set_result(None)
 
@@ -190,6 +194,13 @@ class Gathering:
         if status == "skipped":
             return CallSkipped(f"{call.name} was not started: {reason}")
         return CallDropped(f"{call.name} was cancelled: {reason}")
+
+    def facts(self, gaps: int) -> dict[str, int | str]:
+        """Give what the record says of a fan-in with gaps."""
+        found: dict[str, int | str] = {"gaps": gaps, "closed": self.reason, "need": self.need}
+        if self.at is not None and self.owner is not None:
+            found["decided"] = microseconds(self.at, self.owner.run.epoch)
+        return found
 
     def verdict(self, found: FanIn[Any]) -> None:
         """Raise `NotEnough` where too few branches succeeded."""

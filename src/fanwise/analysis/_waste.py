@@ -1,0 +1,143 @@
+"""Waste: what a run spent on attempts and calls that gave it no value (law 13)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
+
+from fanwise.analysis._decisions import GOOD
+from fanwise.analysis._graph import Graph
+from fanwise.analysis._parts import named, time_text
+from fanwise.analysis._spans import running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from fanwise.core import CallRow, RunRecord
+
+NO_USAGE: Mapping[str, int] = MappingProxyType({})
+
+
+class Loss(NamedTuple):
+    """Something that gave no value: a call, or one `attempt` of a call that has its value.
+
+    `why` is `failed`, `timed_out`, `cancelled`, `lost race`, `not accepted` (its value, by the
+    race), `attempt failed`, `attempt overtaken` (the other one answered first). `microseconds` are
+    0 for a call that only had others inside, which are counted themselves. `cost` is in US dollars.
+    """
+
+    call: int
+    name: str
+    attempt: int | None
+    why: str
+    microseconds: int
+    usage: Mapping[str, int] = NO_USAGE
+    cost: Decimal | None = None
+    estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Waste:
+    """All losses of a run, those that took longest first, and their sums.
+
+    The usage of an attempt that failed is not in it where a later one succeeded: the record has
+    the usage of the call as a whole.
+    """
+
+    losses: tuple[Loss, ...]
+
+    @property
+    def microseconds(self) -> int:
+        """Time of innermost calls, added up."""
+        return sum(loss.microseconds for loss in self.losses)
+
+    @property
+    def usage(self) -> dict[str, int]:
+        """Counts such as tokens, added up."""
+        total: Counter[str] = Counter()
+        for loss in self.losses:
+            total.update(loss.usage)
+        return dict(total)
+
+    @property
+    def cost(self) -> Decimal | None:
+        """US dollars, or None where the record has no cost."""
+        known = [loss.cost for loss in self.losses if loss.cost is not None]
+        return sum(known, Decimal(0)) if known else None
+
+    @property
+    def reasons(self) -> dict[str, tuple[int, int]]:
+        """Count and time of the losses by reason, the most time first."""
+        found: dict[str, tuple[int, int]] = {}
+        for loss in self.losses:
+            count, time = found.get(loss.why, (0, 0))
+            found[loss.why] = count + 1, time + loss.microseconds
+        return dict(sorted(found.items(), key=lambda each: -each[1][1]))
+
+    def __str__(self) -> str:
+        """Tell it in a line, empty where nothing was wasted."""
+        reasons = self.reasons.items()
+        return ", ".join(f"{count:,} x {why} {time_text(time)}" for why, (count, time) in reasons)
+
+
+def waste(record: RunRecord) -> Waste:
+    """Give what a run spent without value, from its record."""
+    return waste_of(Graph(record))
+
+
+def waste_of(graph: Graph) -> Waste:
+    """Give the same from a graph that is there."""
+    odd = [row for row in graph.ends if row.status not in GOOD or row.call in graph.attempts]
+    rejected = _rejected(graph)
+    if not odd and not rejected:
+        return Waste(())
+    numbers = graph.numbers
+    around = graph.around
+    found = [
+        loss
+        for row in (*odd, *rejected)
+        for loss in _losses(graph, row, named(row, numbers), leaf=row.call not in around)
+    ]
+    return Waste(tuple(sorted(found, key=lambda loss: (-loss.microseconds, loss.call))))
+
+
+def _losses(graph: Graph, row: CallRow, name: str, *, leaf: bool) -> Iterator[Loss]:
+    if row.status in GOOD and row.call in graph.attempts:
+        for each in graph.attempts[row.call] if leaf else ():
+            if each.status != "ok":
+                why = "attempt overtaken" if each.status == "cancelled" else "attempt failed"
+                yield Loss(row.call, name, each.attempt, why, each.end - each.start)
+        return
+    time = running(graph, row) if leaf and row.pattern is None else 0
+    if time or row.usage or "cost" in row.facts:
+        cost = _cost(row)
+        estimated = bool(row.facts.get("estimated"))
+        yield Loss(row.call, name, None, _why(graph, row), time, row.usage, cost, estimated)
+
+
+def _why(graph: Graph, row: CallRow) -> str:
+    around = None if row.fan_in is None else graph.rows.get(row.fan_in)
+    race = around is not None and "winner" in around.facts
+    if row.status in GOOD:
+        return "not accepted"
+    return "lost race" if race and row.status == "cancelled" else row.status
+
+
+def _rejected(graph: Graph) -> list[CallRow]:
+    """Give the values that a race did not accept: all but the last, which won."""
+    found: list[CallRow] = []
+    races: Iterable[CallRow] = (row for row in graph.ends if "winner" in row.facts)
+    for race in races:
+        good = [e for e in graph.awaited.get(race.call, ()) if e.status == "ok"]
+        found += [e for e in good if good and e.end < good[-1].end and e.call not in graph.attempts]
+    return found
+
+
+def _cost(row: CallRow) -> Decimal | None:
+    try:
+        return Decimal(str(row.facts["cost"])) if "cost" in row.facts else None
+    except InvalidOperation:
+        return None

@@ -1,0 +1,78 @@
+"""What `fanwise show --json` prints: docs/show.md has the fields."""
+
+from fanwise.analysis import UNFINISHED, FanInTimes, Fold, Line, Loss, Report
+
+FORMAT = 1
+
+
+def show_data(report: Report) -> dict[str, object]:
+    """Give the figures of a run as plain data; times are integer microseconds."""
+    outline = report.outline()
+    main = next(line.row for line in outline.lines if isinstance(line, Line))
+    tax = report.tax
+    return {
+        "format": FORMAT,
+        "run": report.record.header.run,
+        "status": main.status,
+        "over": main.call != UNFINISHED,
+        "torn": report.record.torn,
+        "calls": outline.calls,
+        "start": outline.start,
+        "end": outline.end,
+        "finish": report.finish,
+        "blame": report.blame.kinds,
+        "critical_path": [
+            {"call": each.call, "step": each.step, "kind": each.kind,
+             "start": each.start, "end": each.end}
+            for each in report.path.segments
+        ],
+        "fan_ins": [_fan_in(each) for each in report.fan_ins],
+        "waste": {
+            "time": report.waste.microseconds,
+            "usage": report.waste.usage,
+            "cost": None if report.waste.cost is None else str(report.waste.cost),
+            "losses": [_loss(each) for each in report.waste.losses],
+        },
+        "coordination_tax": {"merge": tax.merge, "dedupe": tax.dedupe, "errors": tax.errors,
+                             "orchestration": tax.orchestration},
+        "work": report.summary.work,
+        "waits": report.summary.waits,
+        "usage": report.summary.usage,
+        "slack": {str(call): time for call, time in report.slack.items()},
+        "outline": [_line(each) for each in outline.lines],
+    }  # fmt: skip
+
+
+def _fan_in(each: FanInTimes) -> dict[str, object]:
+    return {
+        "call": each.call, "name": each.name, "pattern": each.pattern, "status": each.status,
+        "branches": each.branches, "outcomes": dict(each.outcomes), "need": each.need,
+        "reason": each.reason, "start": each.start, "closed": each.closed, "end": each.end,
+        "p50": each.p50, "p90": each.p90, "p99": each.p99, "longest": each.longest,
+        "slowest": each.slowest, "wait": each.wait, "orchestration": each.orchestration,
+        "errors": each.errors,
+    }  # fmt: skip
+
+
+def _loss(each: Loss) -> dict[str, object]:
+    return {
+        "call": each.call, "name": each.name, "attempt": each.attempt, "why": each.why,
+        "time": each.microseconds, "usage": dict(each.usage),
+        "cost": None if each.cost is None else str(each.cost), "estimated": each.estimated,
+    }  # fmt: skip
+
+
+def _line(each: Line | Fold) -> dict[str, object]:
+    if isinstance(each, Fold):
+        return {
+            "depth": each.depth, "hidden": each.hidden, "calls": each.calls,
+            "outcomes": dict(each.outcomes), "shortest": each.shortest, "p50": each.p50,
+            "p90": each.p90, "p99": each.p99, "longest": each.longest, "bins": list(each.bins),
+        }  # fmt: skip
+    row = each.row
+    return {
+        "depth": each.depth, "call": row.call, "name": each.name, "step": row.step,
+        "pattern": row.pattern, "status": row.status, "start": row.start, "end": row.end,
+        "attempts": row.attempts, "waits": dict(row.waits), "critical": each.critical,
+        "slack": each.slack, "inside": each.inside, "error": row.error,
+    }  # fmt: skip
