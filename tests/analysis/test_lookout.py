@@ -130,7 +130,7 @@ async def test_a_function_that_waits_for_a_thread_says_so():
 
     async with Runtime() as runtime:
         run = runtime.start(fan_map(work, range(40), at_once=40))
-        while not runtime.limit_waits.get("threads"):
+        while not runtime.pool_waits.get("thread"):
             await asyncio.sleep(0)
         look = Lookout(run, most=40).look()
         leave.set()

@@ -286,10 +286,9 @@ def _waits(run: Run) -> dict[Call[Any], tuple[str, str]]:
     """Give what live calls wait for: the kind and the name of the limit, or an instant."""
     runtime = run.runtime
     found: dict[Call[Any], tuple[str, str]] = {}
-    for name, calls in _copied(runtime.limit_waits).items():
-        pool = runtime.threads is not None and name == runtime.threads.name
-        kind = ("pool", "") if pool else ("limit", name)
-        found.update(dict.fromkeys(_copied(calls), kind))
+    for kind, waits in (("limit", runtime.limit_waits), ("pool", runtime.pool_waits)):
+        for name, calls in _copied(waits).items():
+            found.update(dict.fromkeys(_copied(calls), (kind, name)))
     for call, until in _copied(runtime.backing_off).items():
         found[call] = ("backoff", str(until))
     return found
