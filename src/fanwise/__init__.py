@@ -17,10 +17,10 @@ from fanwise.core import (
     run,
     step,
 )
-from fanwise.patterns import bind, fan_map, fan_out, first, tree_reduce, vote
+from fanwise.patterns import bind, fan_map, fan_out, first, speculate, tree_reduce, vote
 
 __all__ = [
     "Breaker", "Call", "FanIn", "Hedge", "Limit", "NotEnough", "Outcome", "Retry", "Runtime",
     "Step", "__version__", "bind", "current", "deadline", "fan_map", "fan_out", "first", "run",
-    "step", "tree_reduce", "vote",
+    "speculate", "step", "tree_reduce", "vote",
 ]  # fmt: skip

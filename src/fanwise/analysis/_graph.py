@@ -20,7 +20,8 @@ class Graph:
     """The rows of a run by id, and for each call those that it may have waited for.
 
     These are the calls made in its body, those that it was the first to ask for, the branches that
-    it gathered, and the inputs that it was bound to, each list in the order of their ends.
+    it gathered, and the inputs that it was bound to, each list in the order of their ends. `wrong`
+    are the guesses for which nobody waited.
     """
 
     def __init__(self, record: RunRecord) -> None:
@@ -36,6 +37,23 @@ class Graph:
             for above in self._above(row):
                 self.awaited.setdefault(above, []).append(row)
         self._add_edges(record.calls)
+        self.wrong = {row.call for row in record.calls if self._is_wrong(row)}
+
+    def _is_wrong(self, row: CallRow) -> bool:
+        """Say whether a call was a guess that its `speculate` did not join."""
+        place = row.facts.get("guess")
+        around = None if row.fan_in is None else self.rows.get(row.fan_in)
+        if place is None or around is None or "closed" not in around.facts:
+            return False
+        return around.facts.get("joined") != place
+
+    def below_wrong(self) -> set[int]:
+        """Give the guesses that were not joined, and every call that was made below them."""
+        found = set(self.wrong)
+        for row in sorted(self.rows.values(), key=lambda row: row.call):  # parents begin first
+            if row.parent in found:
+                found.add(row.call)
+        return found
 
     def _above(self, row: CallRow) -> Iterable[int]:
         wanted = (row.parent, row.fan_in, row.facts.get("asked_by"))

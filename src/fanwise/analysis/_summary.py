@@ -25,8 +25,8 @@ class Summary:
     `work` adds up the innermost calls, waits left out: what they would have taken in a row, had
     each gone no faster alone. `gaps` counts the calls that did not succeed by their status, where
     steps only are counted, not the patterns around them. `wasted` is time of innermost calls that
-    gave no value: failed attempts, losing hedges, calls that were cancelled or failed;
-    `wasted_usage` what calls used that did not succeed.
+    gave no value: failed attempts, losing hedges, calls that were cancelled or failed, and all of
+    a wrong guess; `wasted_usage` what such calls used.
     """
 
     calls: int
@@ -57,6 +57,7 @@ def summary(record: RunRecord) -> Summary:
     steps = [row for row in record.calls if row.pattern is None]
     around = {row.parent for row in record.calls}
     leaves = [row for row in steps if row.call not in around]
+    wrong = graph.below_wrong()
     again = [attempt for attempt in record.attempts if attempt.attempt > 1]
     return Summary(
         calls=len(record.calls),
@@ -68,8 +69,10 @@ def summary(record: RunRecord) -> Summary:
         gaps=dict(Counter(row.status for row in steps if row.status not in ("ok", "reused"))),
         retries=sum(not attempt.hedge for attempt in again),
         hedges=sum(attempt.hedge for attempt in again),
-        wasted=sum(_wasted(graph, row) for row in leaves),
-        wasted_usage=_added(row.usage for row in record.calls if row.status != "ok"),
+        wasted=sum(_wasted(graph, row, wrong) for row in leaves),
+        wasted_usage=_added(
+            row.usage for row in record.calls if row.status != "ok" or row.call in wrong
+        ),
     )
 
 
@@ -77,8 +80,8 @@ def _running(graph: Graph, row: CallRow) -> int:
     return sum(span.end - span.start for span in spans(graph, row) if span.kind == "running")
 
 
-def _wasted(graph: Graph, row: CallRow) -> int:
-    if row.status != "ok":
+def _wasted(graph: Graph, row: CallRow, wrong: set[int]) -> int:
+    if row.status != "ok" or row.call in wrong:
         return _running(graph, row)
     attempts: list[AttemptRow] = graph.attempts.get(row.call, [])
     return sum(attempt.end - attempt.start for attempt in attempts if attempt.status != "ok")

@@ -32,6 +32,8 @@ from fanwise.core._errors import (
     TimedOut,
     WriteRefused,
 )
+from fanwise.core._guesses import GuessStatistics
+from fanwise.core._identity import request_digest
 from fanwise.core._limits import LimitStatistics
 from fanwise.core._outcomes import FanIn, Landed, Outcome, Status
 from fanwise.core._policies import (
@@ -70,7 +72,7 @@ from fanwise.core._scope import CURRENT, DEADLINE, READS_ONLY, Scope, waiting_ca
 from fanwise.core._step import BoundStep, Decorator, Step, as_step, name_of, step
 from fanwise.core._timers import TimerQueue
 from fanwise.core._version import __version__
-from fanwise.core._watch import ask, begin, leave
+from fanwise.core._watch import ask, begin, failure_of, leave
 from fanwise.core._watchers import LIVE, NO_KWARGS, Ending, Watcher, excuse
 
 __all__ = [
@@ -78,13 +80,14 @@ __all__ = [
     "BoundStep", "Breaker",
     "BreakerOpen", "BreakerStatistics", "Cache", "Call", "CallDropped", "CallRow", "CallSkipped",
     "CircularWait", "Current", "DeadlinePassed", "Decorator", "Drawn", "Effect", "Ending",
-    "FanIn", "FanwiseError", "Header", "Hedge", "Hooks", "IdentityClash", "Journal", "Landed",
+    "FanIn", "FanwiseError", "GuessStatistics", "Header", "Hedge", "Hooks", "IdentityClash",
+    "Journal", "Landed",
     "Limit", "LimitError", "LimitHeld", "LimitStatistics", "LimitUnknown", "LoopBlocked",
     "MemoryJournal",
     "NotCanonical", "NotDone", "NotEnough", "Outcome", "Plan", "Policy", "Pool", "Record",
     "RecordDamaged", "Retry", "Run", "RunRecord", "Runtime", "RuntimeStatistics", "Scope", "Status",
     "Step", "StepTimedOut", "StrayCancel", "TimedOut", "TimerQueue", "Watcher", "WriteRefused",
     "__version__", "as_step", "ask", "at_least", "begin", "current", "current_runtime", "deadline",
-    "digest_of", "excuse", "leave", "line_of", "name_of", "note", "plain_function",
-    "read_records", "run", "step", "waiting_call", "watch", "whole",
+    "digest_of", "excuse", "failure_of", "leave", "line_of", "name_of", "note", "plain_function",
+    "read_records", "request_digest", "run", "step", "waiting_call", "watch", "whole",
 ]  # fmt: skip

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from fanwise.core._breaker import BreakerStatistics
     from fanwise.core._call import Call
+    from fanwise.core._guesses import GuessStatistics
     from fanwise.core._limits import LimitStatistics
     from fanwise.core._policies import Limit
     from fanwise.core._protocols import Body, Plan
@@ -50,7 +51,8 @@ OPEN: weakref.WeakSet[Runtime] = weakref.WeakSet()
 class RuntimeStatistics(NamedTuple):
     """A runtime at one instant: calls running, live runs, limits and breakers in use.
 
-    `abandoned` counts functions in threads that go on though nobody waits for them.
+    `abandoned` counts functions in threads that go on though nobody waits for them. `guesses` says
+    for each `speculate` how often its guesses were joined so far.
     """
 
     running: int
@@ -58,6 +60,7 @@ class RuntimeStatistics(NamedTuple):
     abandoned: int
     limits: tuple[LimitStatistics, ...]
     breakers: tuple[BreakerStatistics, ...]
+    guesses: tuple[GuessStatistics, ...]
 
 
 class Runtime(Shared):
@@ -251,6 +254,7 @@ class Runtime(Shared):
             len(self.abandoned),
             tuple(width.statistics() for width in self.widths.values()),
             tuple(state.statistics(self.time()) for state in self.breakers.values()),
+            self.guesses.statistics(),
         )
 
     # What runs tell

@@ -16,6 +16,7 @@ from fanwise.core._blocking import watch, watch_of
 from fanwise.core._breaker import BreakerState
 from fanwise.core._contents import contents_of
 from fanwise.core._errors import LimitHeld, LimitUnknown
+from fanwise.core._guesses import Guesses
 from fanwise.core._hedging import send_hedge
 from fanwise.core._limits import Width
 from fanwise.core._policies import Limit, Policy
@@ -111,6 +112,7 @@ class Shared:
         self.contents: Record | None = None
         self.noting = False
         self.blocked: dict[Call[Any], Block] = {}
+        self.guesses = Guesses()
 
     def use_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Take the clock of `loop`; on the virtual clock there are no threads."""
@@ -166,6 +168,16 @@ class Shared:
     def waiting_for_limit(self, name: str) -> list[Call[Any]]:
         """Give the calls that wait for a slot of a limit, in order."""
         return list(self.limit_waits.get(name, ()))
+
+    def has_room(self, step: Definition[Any]) -> bool:
+        """Say whether a call of `step` would have its slots at once."""
+        try:
+            name = self.policy_of(step).limit
+        except (TypeError, ValueError):  # a wrong plan is told where the call begins
+            return True
+        width = None if name is None else self.widths.get(name)  # one that nobody used is free
+        pool = None if step.inline else self.threads
+        return all(each is None or each.has_room() for each in (width, pool))
 
     def breaker(self, name: str, policy: Breaker) -> BreakerState:
         """Give the breaker of a step."""
