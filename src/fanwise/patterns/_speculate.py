@@ -112,7 +112,7 @@ class Speculation:
         self.planner: Call[Any] = planner
         self.calls = calls
         self.asked = asked
-        self.sent: list[int] = []
+        self.sent: dict[int, bool] = {}  # the places of guesses, and whether they began here
         self.watched: list[Call[Any]] = []
         self.joined = None
         self.closed = ""  # until the planner has ended
@@ -171,7 +171,7 @@ class Speculation:
             return  # let go by others, or it waits for the pattern itself: no guess any more
         finally:
             READS_ONLY.reset(token)
-        self.sent.append(place)
+        self.sent[place] = mine
         if mine and call.status in LIVE:
             note(call, guess=place)
 
@@ -245,7 +245,9 @@ class Speculation:
         """Leave everything, await what that cancels, and say what was decided."""
         self.let_go()
         if self.closed and self.owner is not None:
-            note(self.owner, closed=self.closed, wasted=len(self.sent) - (self.closed == "joined"))
+            used = self.joined if self.closed == "joined" else None
+            wasted = sum(mine for place, mine in self.sent.items() if place != used)
+            note(self.owner, closed=self.closed, wasted=wasted)
             if self.joined is not None:
                 note(self.owner, joined=self.joined)
         # The traceback of a failed function holds this watcher.
