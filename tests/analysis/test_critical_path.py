@@ -314,6 +314,12 @@ async def test_a_wrong_guess_leaves_planner_and_call_in_a_row():
     assert await guessed(3, work(2), slow_to_go(1)) == row
 
 
+async def test_a_wrong_guess_is_not_named():
+    call = speculate(planner(3), lambda _: work(2), guess=[work(9), work(3)])
+    path = critical_path(await recorded(call))
+    assert str(path) == "speculate > planner (0.05 s) > work 3 (0.03 s)"
+
+
 async def test_a_wrong_guess_explains_only_what_its_end_took():
     row = [("planner", "running", 3), ("work", "running", 2), ("slow_to_go", "running", 4)]
     assert await guessed(3, work(2), slow_to_go(6)) == row

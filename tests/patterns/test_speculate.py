@@ -456,6 +456,13 @@ async def test_a_wrong_plan_is_refused():
             await speculate(plan("a"), lookup, guess=lookup("a"))
 
 
+async def test_a_wrong_plan_for_the_step_of_a_guess_is_told_by_the_call_itself():
+    async with no_orphans(), Runtime(plan={"lookup": {"patience": 1}}) as runtime:
+        with pytest.raises((TypeError, ValueError), match="patience"):
+            await speculate(plan("a"), lookup, guess=lookup("a"))
+        assert facts_of(runtime)["closed"] == "guess failed"
+
+
 async def test_speculations_nest_and_are_bound():
     inner = speculate(plan("a"), lambda q: plan(q, 2.0), guess=plan("a", 2.0))
     outer = speculate(inner, lookup, guess=lookup("a"))

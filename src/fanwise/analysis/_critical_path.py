@@ -150,6 +150,8 @@ class Walk:
         if frame is not None and row.call in frame.row.edges:
             within = frame.visit.within  # an input stands beside the call that it is bound to
         floor = self.graph.main.start if frame is None else frame.floor_of(row)
+        if frame is not None and floor >= self.now and frame.was_let_go(row):
+            return  # it ended with the decision, and explains nothing
         visit = Visit(row, within, self.graph.launch(row))
         self.visits.append(visit)
         self.stack.append(Frame(self.graph, visit, floor))
