@@ -112,7 +112,7 @@ class Shared:
         self.contents: Record | None = None
         self.noting = False
         self.blocked: dict[Call[Any], Block] = {}
-        self.guesses = Guesses()
+        self.guesses: Guesses = Guesses()
 
     def use_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Take the clock of `loop`; on the virtual clock there are no threads."""
