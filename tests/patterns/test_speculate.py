@@ -228,6 +228,42 @@ async def test_the_planner_may_write():
 # A guess that fails harms nobody
 
 
+async def test_a_guess_that_others_let_go_harms_nobody():
+    @step
+    async def slow_to_go(query):
+        try:
+            await asyncio.sleep(5)
+        except asyncio.CancelledError:
+            await asyncio.sleep(5)
+            raise
+        return f"found {query}"
+
+    async with no_orphans(), Runtime() as runtime:
+
+        @step
+        async def main():
+            shared = slow_to_go("a")
+            task = asyncio.ensure_future(shared)
+            await asyncio.sleep(1)
+            task.cancel()
+            await asyncio.sleep(1)
+            assert await speculate(plan("a"), slow_to_go, guess=shared) == "found a"
+            assert now() == 8.0
+            await asyncio.wait([task])
+
+        await main()
+        assert facts_of(runtime) == {"closed": "not sent", "wasted": 0}
+
+
+async def test_two_speculations_may_share_a_guess():
+    shared = lookup("a")
+    found = await fan_out(
+        speculate(plan("b"), lookup, guess=shared), speculate(plan("a"), lookup, guess=shared)
+    )
+    assert found.values() == ["found b", "found a"]
+    assert now() == 4.0
+
+
 @pytest.mark.parametrize(("seconds", "end"), [(0.5, 4.0), (1.0, 4.0), (2.0, 5.0)])
 async def test_where_the_right_guess_failed_the_call_runs_itself(seconds, end):
     tries = []
@@ -500,6 +536,20 @@ async def test_a_retried_step_finds_its_planner_and_its_guess_again():
         assert await main() == "found a"
         assert now() == 3.0
         assert all_rows(runtime)["lookup"] == ["cancelled", "ok"]
+
+
+async def test_a_retried_step_in_a_row_finds_its_guess_again():
+    @step(retry=Retry(attempts=2, shortest=0, longest=0))
+    async def main():
+        found = await speculate(plan("a"), lookup, guess=lookup("a"))
+        if current().attempt == 1:
+            raise ConnectionError
+        return found
+
+    async with Runtime(plan={"main/speculate": {"at_once": 1}}) as runtime:
+        assert await main() == "found a"
+        assert now() == 4.0
+        assert all_rows(runtime)["lookup"] == ["ok"]
 
 
 async def test_a_resumed_run_repeats_nothing():

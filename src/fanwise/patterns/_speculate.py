@@ -192,7 +192,7 @@ class Speculation:
         if place not in self.sent:  # it has the identity under which a journal knows it
             self.closed = "not sent"
             self.count()
-            return await self.value(guess)
+            return await self.value(guess if guess.status in ("new", "ok") else wanted)
         return await self.join(place, guess, wanted)
 
     async def join(self, place: int, guess: Call[Any], wanted: Call[Any]) -> Any:  # noqa: ANN401
@@ -203,7 +203,7 @@ class Speculation:
         if guess.status != "ok":
             self.closed = "guess failed"
         self.count()
-        return await self.value(guess if guess.status == "ok" else wanted)
+        return guess.result if guess.status == "ok" else await self.value(wanted)
 
     def find(self, wanted: Call[Any]) -> int | None:
         """Give the place of the guess that is equal to the call that the planner wants."""
