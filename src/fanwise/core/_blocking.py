@@ -242,7 +242,8 @@ class LoopWatch:
         for runtime in list(self.runtimes):
             for run in list(runtime.live):
                 for call in calls_below(run.root):
-                    if call.task is task and task is not None:
+                    # A call of an item lives for an instant before it has its task.
+                    if task is not None and getattr(call, "task", None) is task:
                         return call
         return None
 
