@@ -11,7 +11,7 @@ INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check -c constrain
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help .venv dev try test check bench fuzz format lint types layers deps spelling
+.PHONY: help .venv dev try demo test check bench fuzz format lint types layers deps spelling
 
 help: ## this list
 	@grep -hE '^[a-z.]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,6 +22,9 @@ dev: $(DEV) ## the same with the tools that check it
 
 try: $(BASE) ## a digest of this project's own documentation
 	$(BIN)/fanwise digest docs --task "what does fanwise promise, and what does it not do?"
+
+demo: $(BASE) ## one flaky job: with asyncio.gather, with care, and with Fanwise
+	$(BIN)/fanwise demo
 
 test: $(DEV) ## the tests, with README and docs executed
 	$(PY) -m pytest

@@ -9,7 +9,19 @@ from contextlib import chdir
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from benchmarks import awaits, diamonds, fan_outs, imports, maps, uneven, virtual, votes
+from benchmarks import (
+    awaits,
+    diamonds,
+    fan_outs,
+    imports,
+    live,
+    maps,
+    processes,
+    streams,
+    uneven,
+    virtual,
+    votes,
+)  # fmt: skip
 from benchmarks._figure import HEADS, Figure, line, machine, markdown
 from benchmarks._measure import Scale
 
@@ -27,10 +39,15 @@ FIGURES: dict[str, Callable[[Scale], Iterator[Figure]]] = {
     "uneven": uneven.uneven,
     "fan_map": maps.speed,
     "fan_map_record": maps.size,
+    "live": live.viewed,
+    "stream": streams.read,
+    "stream_list": streams.awaited,
+    "processes": processes.tasks,
     "virtual": virtual.plain,
     "virtual_policies": virtual.armed,
     "vote": votes.rule,
     "import": imports.imported,
+    "help": imports.helped,
 }
 QUICK = Scale(rounds=1, share=0.002)
 

@@ -1,26 +1,50 @@
-"""Fanwise: run the independent parts of agents, retrieval and document jobs at the same time."""
+"""Fanwise: run the independent parts of agents, retrieval and document jobs at the same time.
 
-from fanwise.core import (
-    Breaker,
-    Call,
-    FanIn,
-    Hedge,
-    Limit,
-    NotEnough,
-    Outcome,
-    Retry,
-    Runtime,
-    Step,
-    __version__,
-    current,
-    deadline,
-    run,
-    step,
-)
-from fanwise.patterns import bind, fan_map, fan_out, first, speculate, tree_reduce, vote
+The engine is imported when one of its names is first asked for: `fanwise --help` does without.
+"""
+
+from typing import TYPE_CHECKING
+
+from fanwise._version import __version__
+
+if TYPE_CHECKING:
+    from fanwise.core import (
+        Breaker,
+        Call,
+        FanIn,
+        Hedge,
+        Limit,
+        NotEnough,
+        Outcome,
+        Retry,
+        Runtime,
+        Step,
+        Timeout,
+        current,
+        deadline,
+        run,
+        step,
+    )
+    from fanwise.patterns import bind, fan_map, fan_out, first, speculate, tree_reduce, vote
 
 __all__ = [
     "Breaker", "Call", "FanIn", "Hedge", "Limit", "NotEnough", "Outcome", "Retry", "Runtime",
-    "Step", "__version__", "bind", "current", "deadline", "fan_map", "fan_out", "first", "run",
-    "speculate", "step", "tree_reduce", "vote",
+    "Step", "Timeout", "__version__", "bind", "current", "deadline", "fan_map", "fan_out", "first",
+    "run", "speculate", "step", "tree_reduce", "vote",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    """Import the engine and the patterns, and take the names of `__all__` from them, at once."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from fanwise import core, patterns  # noqa: PLC0415 - see above: 40 ms that `--help` saves
+
+    found = {**vars(core), **vars(patterns)}
+    globals().update({each: found[each] for each in __all__})
+    return found[name]
+
+
+def __dir__() -> list[str]:
+    """Give the names of the root, imported or not."""
+    return sorted({*globals(), *__all__})

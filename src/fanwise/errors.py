@@ -15,16 +15,23 @@ from fanwise.core import (
     NotCanonical,
     NotDone,
     NotEnough,
+    PoolError,
+    PoolUnknown,
     RecordDamaged,
+    RemoteError,
     StepTimedOut,
     StrayCancel,
+    StreamTaken,
     TimedOut,
+    WorkerDied,
+    WorkerNotStarted,
     WriteRefused,
 )
 
 __all__ = [
     "BreakerOpen", "CallDropped", "CallSkipped", "CircularWait", "DeadlinePassed", "FanwiseError",
     "IdentityClash", "LimitError", "LimitHeld", "LimitUnknown", "LoopBlocked", "NotCanonical",
-    "NotDone", "NotEnough", "RecordDamaged", "StepTimedOut", "StrayCancel", "TimedOut",
+    "NotDone", "NotEnough", "PoolError", "PoolUnknown", "RecordDamaged", "RemoteError",
+    "StepTimedOut", "StrayCancel", "StreamTaken", "TimedOut", "WorkerDied", "WorkerNotStarted",
     "WriteRefused",
 ]  # fmt: skip

@@ -154,7 +154,7 @@ def test_help_imports_no_command(pages):
     code = (
         "import sys\nfrom fanwise.cli import main\n"
         "try: main(['--help'])\nexcept SystemExit: pass\n"
-        "print([m for m in sys.modules if m.startswith(('fanwise.digest', 'fanwise.prov', 'pydantic'))])"
+        "print([m for m in sys.modules if m.startswith(('fanwise.digest', 'fanwise.prov', 'fanwise.core', 'asyncio', 'rich', 'pydantic'))])"
     )
     done = fanwise(cwd=pages, start=[sys.executable, "-c", code])
     assert done.stdout.splitlines()[-1] == "[]"

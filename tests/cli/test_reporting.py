@@ -1,8 +1,13 @@
-"""Progress and summary, on an invented clock and record."""
+"""Progress, lines and summary, on invented looks and records."""
 
+import pytest
+
+from fanwise.analysis import Look
 from fanwise.cli._progress import Progress
 from fanwise.cli._streams import say
 from fanwise.cli._summary import summary, times_of, to_data
+from fanwise.cli._terminal import shows_colours, shows_view
+from fanwise.cli._view import View
 from fanwise.core import CallRow, Header, RunRecord
 from fanwise.digest import Digest, Missing, Part
 from fanwise.models import Usage
@@ -25,24 +30,66 @@ RECORD = RunRecord(
 )
 
 
-def test_progress_is_limited_in_rate(capsys):
-    now = [100.0]
-    progress = Progress(lambda: now[0])
-    for _ in range(100):
+def test_progress_adds_up_what_a_digest_tells():
+    progress = Progress()
+    for _ in range(1_000):
         progress(Part(documents=1, chunks=2))
-        now[0] += 0.0625
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 6
-    assert lines[0] == "fanwise: 17 documents read, 0 of 34 chunks done, 1 s"
-
-
-def test_quiet_progress_says_nothing(capsys):
-    now = [0.0]
-    progress = Progress(lambda: now[0], quiet=True)
-    now[0] = 10
+    assert progress.text() == "1,000 documents read, 0 of 2,000 chunks done"
     progress(Part(answered=1, missing=(Missing("a", "empty"),)))
-    assert capsys.readouterr().err == ""
-    assert repr(progress) == "<Progress 0 documents read, 1 of 0 chunks done, 1 missing>"
+    assert repr(progress) == ("<Progress 1,000 documents read, 1 of 2,000 chunks done, 1 missing>")
+
+
+def lines_at(seconds_of_looks, capsys):
+    """The pauses that a view without a terminal makes after looks at these times, and its lines."""
+    view = View("jobs:x")
+    look = Look(0.0, 5, 2, 0, 0, {}, False, 1, (), (), (), ())
+    pauses = [view.show(look._replace(seconds=seconds)) for seconds in seconds_of_looks]
+    return pauses, capsys.readouterr().err.splitlines()
+
+
+def test_lines_come_ever_more_seldom(capsys):
+    pauses, lines = lines_at([1.0, 9.0, 50.0, 7_200.0], capsys)
+    assert pauses == [1.0, 1.0, 5.0, 60.0]
+    assert lines[0] == "fanwise: 5 calls, 2 live, 1 failed, 1.0 s"
+    assert lines[-1] == "fanwise: 5 calls, 2 live, 1 failed, 2 h 00 min"
+
+
+@pytest.mark.parametrize(
+    ("variables", "terminal", "encoding", "expected"),
+    [
+        ({"TERM": "xterm"}, True, "utf-8", (True, True)),
+        ({"TERM": "xterm"}, True, "UTF8", (True, True)),
+        ({"TERM": "xterm"}, True, "ascii", (False, True)),
+        ({"TERM": "xterm"}, False, "utf-8", (False, False)),
+        ({"TERM": "dumb"}, True, "utf-8", (False, False)),
+        ({}, True, "utf-8", (False, False)),
+        ({"TERM": "xterm", "CI": "true"}, True, "utf-8", (False, True)),
+        ({"TERM": "xterm", "CI": "false"}, True, "utf-8", (True, True)),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, True, "utf-8", (True, False)),
+        ({"TERM": "xterm", "NO_COLOR": ""}, True, "utf-8", (True, True)),
+        ({"FORCE_COLOR": "1"}, False, "utf-8", (False, True)),
+        ({"FORCE_COLOR": "0"}, False, "utf-8", (False, False)),
+        ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False, "utf-8", (False, False)),
+    ],
+)
+def test_what_standard_error_can_show(variables, terminal, encoding, expected):
+    class Stream:
+        def isatty(self):
+            return terminal
+
+    stream = Stream()
+    stream.encoding = encoding
+    assert (shows_view(stream, variables), shows_colours(stream, variables)) == expected
+    assert not shows_view(None, variables)
+    assert not shows_colours(None, variables)
+
+
+def test_a_closed_stream_is_no_terminal(tmp_path):
+    with open(tmp_path / "a", "w") as stream:
+        pass
+    assert not shows_view(stream, {"TERM": "xterm"})
+    assert not shows_colours(stream, {"TERM": "xterm"})
+    say("still fine")
 
 
 def test_a_closed_standard_error_is_no_reason_to_stop(monkeypatch):

@@ -9,6 +9,7 @@ import os
 import threading
 import time
 import warnings
+import weakref
 from contextlib import contextmanager
 
 import pytest
@@ -189,7 +190,7 @@ async def test_the_watch_may_look_while_the_call_of_an_item_is_made():
     item, looks = Call.__new__(Call), LoopWatch.__new__(LoopWatch)
     item.scope, item.status = None, "ok"
     async with Runtime() as runtime:
-        looks.runtimes = {runtime}
+        looks.runtimes = {weakref.ref(runtime)}
 
         @step
         async def main():

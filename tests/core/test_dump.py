@@ -1,10 +1,14 @@
 """SIGUSR1: every unfinished call and what it waits for, on standard error."""
 
+import asyncio
 import signal
 import subprocess
 import sys
 
 import pytest
+
+from fanwise import Retry, Runtime, current, step
+from fanwise.core._dump import dump
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="no SIGUSR1 on this system")
 
@@ -138,3 +142,23 @@ def test_a_signal_that_somebody_else_has_taken_is_left_alone():
         check=True,
     )  # fmt: skip
     assert ended.stdout == "mine\nover\n"
+
+
+async def test_a_call_that_backs_off_says_for_how_long():
+    @step(retry=Retry(attempts=2, shortest=8.0, longest=8.0))
+    async def flaky():
+        if current().attempt == 1:
+            raise ConnectionError
+
+    async with Runtime(seed=7) as runtime:
+        run = runtime.start(flaky())
+        await asyncio.sleep(0)
+        while not runtime.backing_off:
+            await asyncio.sleep(0)
+        (until,) = runtime.backing_off.values()
+        wait = until - runtime.time()
+        line = dump(runtime).splitlines()[-1]
+        assert line == f"  flaky: waits {wait:.1f} s more after attempt 1 failed, 0.0 s"
+        await run.wait()
+        assert runtime.backing_off == {}
+        assert runtime.time() >= until

@@ -106,6 +106,5 @@ async def test_plain_functions_run_in_the_pool_that_is_given():
         return threading.current_thread().name
 
     with ThreadPoolExecutor(1, thread_name_prefix="mine") as pool:
-        async with Runtime() as runtime:
-            runtime.hooks.pool = pool
+        async with Runtime(pools={"thread": pool}) as runtime:
             assert (await runtime.run(where())).startswith("mine")

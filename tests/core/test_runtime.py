@@ -18,7 +18,7 @@ from fanwise import (
     step,
     tree_reduce,
 )
-from fanwise.core import AttemptRow, CallRow
+from fanwise.core import BODY, AttemptRow, CallRow
 from fanwise.errors import CallSkipped, LimitUnknown
 from fanwise.testing import no_orphans
 
@@ -507,6 +507,20 @@ async def test_a_plan_may_add_a_limit_a_retry_and_a_breaker():
         assert runtime.statistics().breakers[0].attempts == 3
 
 
+async def test_a_runtime_may_be_left_in_another_context_than_it_was_entered_in():
+    runtime = Runtime()
+
+    async def enter():  # as a cell of a notebook, or a fixture
+        await runtime.__aenter__()
+
+    await asyncio.create_task(enter())
+    assert await runtime.run(gives(1)) == 1
+    await runtime.__aexit__(None, None, None)
+    assert not runtime.entered
+    async with runtime:
+        assert await gives(2) == 2
+
+
 # The body hook: a rehearsal
 
 
@@ -516,7 +530,7 @@ class Sleeps:
         self.error = error
         self.value = value
 
-    async def play(self):
+    async def play(self, own):
         await asyncio.sleep(self.seconds)
         if self.error:
             raise ConnectionError("drawn")
@@ -567,7 +581,7 @@ async def test_the_hook_is_asked_inside_slot_timeout_and_retry():
     asked = []
 
     class Hangs:
-        async def play(self):
+        async def play(self, own):
             await asyncio.sleep(100)
 
     @step(retry=Retry(attempts=2, shortest=0, longest=0), timeout=1.0, limit="x")
@@ -597,3 +611,46 @@ async def test_a_hook_that_raises_is_the_calls_failure():
     async with Runtime() as runtime:
         with pytest.raises(ZeroDivisionError):
             await runtime.run(gives(1), body=body)
+
+
+async def test_what_is_played_may_run_the_steps_own_function():
+    class Late:
+        async def play(self, own):
+            await asyncio.sleep(2.0)
+            return [await own(), now()]
+
+    async with Runtime() as runtime:
+        assert await runtime.run(gives(1), body=lambda call, attempt, draw: Late()) == [1, 2.0]
+
+
+@pytest.mark.real_clock
+async def test_what_is_played_may_run_a_plain_function_in_its_thread():
+    import threading
+
+    class Goes:
+        async def play(self, own):
+            return await own()
+
+    @step
+    def where():
+        return threading.current_thread().name
+
+    async with Runtime() as runtime:
+        name = await runtime.run(where(), body=lambda call, attempt, draw: Goes())
+    assert name.startswith("fanwise")
+
+
+async def test_a_hook_of_the_context_serves_every_run_that_is_opened_there():
+    class Stands:
+        async def play(self, own):
+            return "stand-in"
+
+    token = BODY.set(lambda call, attempt, draw: Stands())
+    try:
+        assert await gives(1) == "stand-in"
+        async with Runtime() as runtime:
+            assert await runtime.run(gives(1)) == "stand-in"
+            assert await runtime.run(gives(1), body=lambda call, attempt, draw: None) == 1
+    finally:
+        BODY.reset(token)
+    assert await gives(1) == 1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fanwise.core import CallRow, FanIn
 from fanwise.core._timers import TimerQueue
 from fanwise.patterns import Reduced, Vote
-from tests.fuzz.programs import FanMap, FanOut, First, Guess, Poll, Tree
+from tests.fuzz.programs import FanMap, FanOut, First, Guess, Items, Poll, Tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,8 +35,9 @@ def fits(world: World, node: Node, value: Any) -> bool:
         if isinstance(value, Vote):
             check_vote(world, node, value)
         return isinstance(value, Vote)
-    if isinstance(node, Tree):
-        return of_kind(node, value) and tree_fits(node, value)
+    if isinstance(node, (Tree, Items)):
+        fit = tree_fits if isinstance(node, Tree) else items_fit
+        return of_kind(node, value) and fit(node, value)  # type: ignore[arg-type]
     return bool(value == ("v", node.id))
 
 
@@ -64,12 +65,18 @@ def of_kind(node: Node, value: Any) -> bool:
         return isinstance(value, Vote) and len(value.found) == len(node.branches)
     if isinstance(node, Tree):
         return isinstance(value, Reduced if node.keys is None else dict)
-    if isinstance(node, FanOut):
-        return isinstance(value, FanIn) and all(o.item is None for o in value)
-    if isinstance(node, FanMap):
-        items = [it.id for it in node.items]
+    if isinstance(node, (FanOut, FanMap)):
+        items = [it.id for it in node.items] if isinstance(node, FanMap) else [None]
         return isinstance(value, FanIn) and all(o.item in items for o in value)
-    return isinstance(value, tuple)
+    return isinstance(value, list if isinstance(node, Items) else tuple)
+
+
+def items_fit(node: Items, value: list[Any]) -> bool:
+    """A whole stream has the items of one attempt, all of them, in order."""
+    attempt = value[0][2] if value else 1
+    waits = node.waits[min(attempt, len(node.waits)) - 1]
+    whole = [("i", node.id, attempt, index) for index in range(len(waits))]
+    return value == whole if value else any(not waits for waits in node.waits)
 
 
 def ids_of(value: Any) -> tuple[int, ...]:
@@ -220,6 +227,8 @@ def held_by(runtime: Runtime) -> Iterator[str]:
     for width in runtime.widths.values():
         if width.used or width.waiting:
             yield f"slots are lost: {width!r}"
+    if runtime.reading:
+        yield f"streams are being read: {runtime.reading}"
     yield from (f"{it} still wait for {name}" for name, it in runtime.limit_waits.items() if it)
     yield from (f"the probe is lost: {it!r}" for it in runtime.breakers.values() if it.probing)
     yield from (f"timers are armed: {it!r}" for it in timers_of(runtime) if it.armed)

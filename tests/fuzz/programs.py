@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from fanwise.core import Breaker, Hedge, Retry
+from fanwise.core import Breaker, Hedge, Retry, Timeout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,6 +87,17 @@ class FanMap(Node):
     policy: dict[str, Any]
     schedule: dict[str, Any]
     source: str = "list"
+    gap: float = 0.0
+    stop: int | None = None
+
+
+@dataclass(eq=False)
+class Items(Node):
+    """A stream; each attempt gives items after `waits`, then does its act. `stop`: read so many."""
+
+    waits: list[list[float]]
+    acts: list[Act]
+    policy: dict[str, Any]
     gap: float = 0.0
     stop: int | None = None
 
@@ -284,6 +295,20 @@ class Draw:
         policy = self.maybe_write(self.leaf_policy())
         return FanMap(me, items, policy, schedule, source, self.ticks(2), stop)
 
+    def items(self) -> Items:
+        """Draw a stream, awaited or read for so many items."""
+        number = self.random.randint(1, 3)
+        waits = [[self.ticks(2) for _ in range(self.random.randint(0, 4))] for _ in range(number)]
+        policy = self.maybe_write(self.leaf_policy())
+        if "effect" not in policy and self.chance(0.3):
+            policy["hedge"] = self.random.choice(HEDGES)
+        if self.chance(0.4):
+            bounds = {name: self.ticks(3) for name in ("first", "idle") if self.chance(0.6)}
+            policy["timeout"] = Timeout(GRID * 6, **bounds)
+        stop = self.random.randint(1, 5) if self.chance(0.6) else None
+        acts = [self.act() for _ in range(number)]
+        return Items(self.id(), waits, acts, policy, self.ticks(2), stop)
+
     def readers(self, depth: int) -> list[Node]:
         self.races += 1
         self.shared.append([])  # what was made outside the race may be a write
@@ -336,8 +361,8 @@ class Draw:
         kinds = (self.leaf, lambda: self.bound(depth), lambda: self.sub(depth),
                  lambda: self.fan_out(depth), lambda: self.fan_map(depth),
                  lambda: self.first(depth), lambda: self.tree(depth), lambda: self.plain(depth),
-                 lambda: self.poll(depth), lambda: self.guess(depth))  # fmt: skip
-        node = self.random.choices(kinds, (6, 3, 3, 4, 2, 3, 2, 1, 2, 3))[0]()
+                 lambda: self.poll(depth), self.items, lambda: self.guess(depth))  # fmt: skip
+        node = self.random.choices(kinds, (6, 3, 3, 4, 2, 3, 2, 1, 2, 3, 3))[0]()
         if not isinstance(node, Plain):
             pool.append(node)
         return node

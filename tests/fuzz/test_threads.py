@@ -57,8 +57,7 @@ def test_threads_reject_slots_given_back_too_early(monkeypatch):
 
 def test_threads_reject_a_runtime_that_leaves_threads_behind():
     def hasty(self):
-        if self._executor is not None:
-            self._executor.shutdown(wait=False)
+        self.pools.place(None).executor.shutdown(wait=False)
 
     rejects(changed((Shared, "close_shared", hasty)))
 

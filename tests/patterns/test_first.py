@@ -309,3 +309,50 @@ async def test_a_shared_call_that_ended_before_wins_at_once():
     await shared
     assert await first(hangs(), shared) == "done"
     assert now() == 0.0
+
+
+async def race_each(runtime, winners, **options):
+    """Run one race per entry, won by the way of that position."""
+
+    @step
+    async def main():
+        for winner in winners:
+            ways = [gives(i, 1.0 if i == winner else 9.0) for i in range(3)]
+            await first(*ways, **options).named("ways")
+
+    await runtime.run(main())
+
+
+async def test_races_are_counted_by_position_over_the_runtimes_life():
+    async with Runtime() as runtime:
+        await race_each(runtime, [0, 1])
+        await race_each(runtime, [1], stagger=(0, 0.5, 20))
+        (races,) = runtime.statistics().races
+    assert races == ("ways", 3, (3, 3, 2), (1, 2, 0), (2, 1, 2))
+
+
+@pytest.mark.parametrize(("wins", "warned"), [(5, 0), (6, 1)])
+async def test_the_dearest_way_that_wins_too_often_is_told_once(wins, warned, caplog):
+    async with Runtime() as runtime:
+        winners = [2] * wins + [0] * (50 - wins)
+        await race_each(runtime, winners[:-1], stagger=(0, 0, 0))
+        assert caplog.messages == []
+        for _ in range(3):
+            await race_each(runtime, winners[-1:], stagger=(0, 0, 0))
+    text = "ways: the last and dearest of 3 ways won 12 % of 50 races: those before it are not "
+    assert caplog.messages == [text + "worth waiting for"] * warned
+
+
+async def test_without_a_stagger_no_way_is_the_dearest(caplog):
+    async with Runtime() as runtime:
+        await race_each(runtime, [2] * 60)
+    assert caplog.messages == []
+
+
+async def test_a_race_that_is_cancelled_is_not_counted():
+    async with Runtime() as runtime:
+        race = asyncio.create_task(runtime.run(first(hangs(), hangs())))
+        await asyncio.sleep(1)
+        race.cancel()
+        await asyncio.wait([race])
+        assert runtime.statistics().races == ()

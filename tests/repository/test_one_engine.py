@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.repository import one_engine
 from tests.repository.one_engine import second_engines
 from tests.repository.sources import PACKAGE, read_tree, toy
 
@@ -68,6 +69,12 @@ async def f():
 
 def test_the_package_has_one_policy_engine():
     assert list(second_engines(read_tree(PACKAGE))) == []
+
+
+def test_what_the_demo_compares_with_would_be_found(monkeypatch):
+    monkeypatch.setattr(one_engine, "COMPARED", frozenset())
+    found = {said.split(":")[0] for said in second_engines(read_tree(PACKAGE))}
+    assert found == {"cli/demo/_gather.py", "cli/demo/_careful.py"}
 
 
 @pytest.mark.parametrize(

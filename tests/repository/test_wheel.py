@@ -100,12 +100,21 @@ def test_a_digest_needs_the_base_install_only(environment, tmp_path):
     assert "tides.md" in run(*command, env=clean(), cwd=tmp_path)
 
 
+ADAPTERS = {"fanwise.documents._pdfium": "pypdfium2", "fanwise.documents._pypdf": "pypdf"}
+
+
 def test_every_module_imports_from_the_wheel(environment, tmp_path):
     """Modules that need an extra are the adapters' own business, and say so when imported."""
     script = (
-        "import fanwise, importlib, pkgutil\n"
+        f"import fanwise, importlib, pkgutil\nneeds = {ADAPTERS!r}\n"
         "for each in pkgutil.walk_packages(fanwise.__path__, 'fanwise.'):\n"
         "    if 'pytest_plugin' not in each.name and '__main__' not in each.name:\n"
-        "        importlib.import_module(each.name)\n"
+        "        try:\n"
+        "            importlib.import_module(each.name)\n"
+        "        except ModuleNotFoundError as error:\n"
+        "            assert needs.pop(each.name, None) == error.name, error\n"
+        "        else:\n"
+        "            assert each.name not in needs, each.name\n"
+        "assert not needs, needs\n"
     )
     run(environment / "bin" / "python", "-W", "error", "-c", script, env=clean(), cwd=tmp_path)

@@ -223,3 +223,30 @@ def test_a_mode_that_does_not_exist_is_refused(suite):
     result = suite("def test_one(): pass", mode="automatic")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*fanwise_mode must be*'automatic'*"])
+
+
+def test_a_fault_script_comes_as_a_fixture_and_is_checked_at_the_end(suite):
+    result = suite(
+        """
+from fanwise import step
+from fanwise.testing import faults
+
+@step
+async def news():
+    return "news"
+
+async def test_hangs(fanwise_faults):
+    fanwise_faults.add(news=faults.hangs())
+    with pytest.raises(TimeoutError):
+        await news.using(timeout=60.0)()
+
+async def test_without():
+    assert await news() == "news"
+
+async def test_misspelt(fanwise_faults):
+    fanwise_faults.add(nwes=faults.hangs())
+    await news()
+"""
+    )
+    result.assert_outcomes(passed=3, errors=1)
+    result.stdout.fnmatch_lines(["*no call of 'nwes' was made; steps seen: news; did you mean*"])

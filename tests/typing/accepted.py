@@ -3,7 +3,8 @@
 Mypy gives `assert_type(f(x), ...)` to a generic `f` as a context, so results have a name first.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
 from typing import assert_type
 
 from fanwise import (
@@ -14,6 +15,7 @@ from fanwise import (
     Retry,
     Runtime,
     Step,
+    Timeout,
     bind,
     fan_map,
     fan_out,
@@ -24,7 +26,9 @@ from fanwise import (
     tree_reduce,
     vote,
 )
+from fanwise.core import Stream, StreamCall, StreamStep
 from fanwise.patterns import MapCall, Reduced, Vote
+from fanwise.pools import ProcessPool
 
 
 @step
@@ -40,6 +44,11 @@ async def score(number: int, unit: str = "s") -> float:
 @step
 def plain(number: int) -> str:
     return str(number)
+
+
+@step(pool="process", timeout=1.0)
+def parse(text: str, *, strict: bool = True) -> list[str]:
+    return [text] if strict else []
 
 
 @step
@@ -74,6 +83,27 @@ async def source() -> AsyncIterator[str]:
     yield "a"
 
 
+@step
+async def tokens(prompt: str) -> AsyncIterator[str]:
+    yield prompt
+
+
+@step(timeout=Timeout(30.0, first=2.0, idle=1.0), retry=Retry(attempts=3))
+async def numbers(prompt: str, *, most: int = 3) -> AsyncGenerator[int, None]:
+    for number in range(most):
+        yield number + len(prompt)
+
+
+class Speaker:
+    @step
+    async def words(self, prompt: str) -> AsyncIterator[bytes]:
+        yield prompt.encode()
+
+    @step(timeout=1.0)
+    async def letters(self, prompt: str, /) -> AsyncGenerator[str, None]:
+        yield prompt
+
+
 def calls_know_their_type() -> None:
     a = assert_type(web("q"), Call[list[int]])
     b = assert_type(score(1), Call[float])
@@ -82,7 +112,9 @@ def calls_know_their_type() -> None:
     e = assert_type(step(not_mine)("x"), Call[dict[str, int]])
     f = assert_type(web.using(timeout=1.0)("q"), Call[list[int]])
     g = assert_type(web("q").named("search"), Call[list[int]])
-    _ = a, b, c, d, e, f, g
+    h = assert_type(parse("a", strict=False), Call[list[str]])
+    i = assert_type(plain.using(pool="process")(1), Call[str])
+    _ = a, b, c, d, e, f, g, h, i
 
 
 def methods_are_steps(client: Client) -> None:
@@ -99,6 +131,13 @@ def calls_are_covariant(call: Call[bool]) -> Call[int]:
 
 def a_step_is_a_function(some: Step[[str], list[int]]) -> None:
     _ = assert_type(some("q"), Call[list[int]])
+
+
+def pools(executor: ProcessPoolExecutor) -> Runtime:
+    ours = ProcessPool(2)
+    future = ours.submit(not_mine, "x")
+    _ = assert_type(future, Future[dict[str, int]])
+    return Runtime(pools={"process": 4, "ocr": executor, "page": ours})
 
 
 async def awaiting_gives_the_value() -> None:
@@ -143,6 +182,15 @@ async def maps(client: Client) -> None:
         async for outcome in outcomes:
             _ = assert_type(outcome.value, float)
     _ = b, c, d
+
+
+async def letters(text: str) -> AsyncIterator[str]:
+    yield text
+
+
+async def maps_of_streams() -> None:
+    a = assert_type(fan_map(letters, ["a"], at_once=2), MapCall[list[str]])
+    _ = a
 
 
 def races() -> None:
@@ -221,3 +269,33 @@ def undecorated_functions() -> None:
 def mixed_races() -> None:
     race = first(web("q"), score(1))
     _ = assert_type(race, Call[list[int] | float])
+
+
+async def streams(speaker: Speaker) -> None:
+    a = assert_type(tokens("q"), StreamCall[str])
+    b = assert_type(numbers("q", most=2), StreamCall[int])
+    c = assert_type(speaker.words("q"), StreamCall[bytes])
+    d = assert_type(speaker.letters.using(timeout=Timeout(first=1.0))("q"), StreamCall[str])
+    e = assert_type(tokens.using(timeout=1.0)("q").named("poem"), StreamCall[str])
+    f = assert_type(step(source)(), StreamCall[str])
+    g = assert_type(Speaker.words(speaker, "q"), StreamCall[bytes])
+    async with a as stream:
+        _ = assert_type(stream, Stream[str])
+        async for token in stream:
+            _ = assert_type(token, str)
+    _ = assert_type(await b, list[int])
+    _ = c, d, e, f, g
+
+
+async def streams_are_calls_of_lists(some: StreamStep[[str], str]) -> None:
+    text = await tokens("q")
+    _ = assert_type(text, list[str])
+    found = await fan_out(tokens("a"), some("b"))
+    _ = assert_type(found.values(), list[list[str]])
+    both = await fan_out(tokens("a"), score(1))
+    _ = assert_type(both, FanIn[list[str] | float])
+    bound = assert_type(bind(numbers, plain(1)), Call[list[int]])
+    after = assert_type(bind(join, numbers("q"), score(1)), Call[str])
+    mapped = assert_type(fan_map(tokens, ["a"], at_once=1), MapCall[list[str]])
+    raced = assert_type(first(tokens("a"), tokens("b")), Call[list[str]])
+    _ = bound, after, mapped, raced

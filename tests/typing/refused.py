@@ -1,8 +1,11 @@
 """What each checker must refuse: at the end of the line, the rules by which they do."""
 
+from collections.abc import AsyncIterator
+
 from fanwise import (
     Call,
     Runtime,
+    Timeout,
     bind,
     fan_map,
     fan_out,
@@ -39,6 +42,7 @@ async def calls(client: Client, runtime: Runtime) -> None:
     await client.ask(1)  # mypy: arg-type  # pyright: reportArgumentType
     await client.ask("q", 2)  # mypy: call-arg  # pyright: reportCallIssue
     await web.using(patience=1)("q")  # mypy: call-arg  # pyright: reportCallIssue
+    Runtime(pools={"process": "4"})  # mypy: dict-item  # pyright: reportArgumentType
     await runtime.run("q")  # mypy: arg-type  # pyright: reportArgumentType
     run(web)  # mypy: arg-type  # pyright: reportArgumentType
 
@@ -98,5 +102,26 @@ async def bound_to_the_wrong_arguments(client: Client) -> None:
 async def misspelt() -> None: ...
 
 
+@step(pool=3)  # mypy: call-overload untyped-decorator  # pyright: reportArgumentType
+def a_number() -> None: ...
+
+
 @step(timeout="1")  # mypy: call-overload untyped-decorator  # pyright: reportArgumentType
 async def a_text() -> None: ...
+
+
+@step
+async def tokens(prompt: str) -> AsyncIterator[str]:
+    yield prompt
+
+
+async def streams() -> None:
+    tokens(1)  # mypy: arg-type unused-awaitable  # pyright: reportArgumentType
+    tokens("q")  # mypy: unused-awaitable
+    async with tokens("q") as stream:
+        number: int = await anext(stream)  # mypy: arg-type  # pyright: reportAssignmentType
+    text: str = await tokens("q")  # mypy: assignment  # pyright: reportAssignmentType
+    async for _ in tokens("q"):  # mypy: attr-defined  # pyright: reportGeneralTypeIssues
+        pass
+    Timeout(1.0, last=1.0)  # mypy: call-arg  # pyright: reportCallIssue
+    _ = number, text

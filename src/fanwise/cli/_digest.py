@@ -1,25 +1,35 @@
 """`fanwise digest`: a task over documents, answered with quotes and their places."""
 
-import asyncio
 import json
 import os
-import time
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
 import click
 
-from fanwise import Call, Runtime
 from fanwise.cli._exit import Exit
-from fanwise.cli._interrupt import Interrupt
+from fanwise.cli._given import with_input
+from fanwise.cli._output import Output
 from fanwise.cli._progress import Progress
+from fanwise.cli._refusal import refuse
+from fanwise.cli._running import execute
 from fanwise.cli._streams import deliver, say
-from fanwise.cli._summary import Times, summary, times_of
+from fanwise.cli._summary import Times, summary
 from fanwise.cli._summary import to_data as times_to_data
-from fanwise.core import excuse
-from fanwise.digest import Digest, digest, limits, to_data, to_markdown
+from fanwise.cli._view import View
+from fanwise.digest import Bounds, Digest, digest, limits, to_data, to_markdown
+from fanwise.documents import FORMATS, Reason
 
 _AT_ONCE: Final = 8
+_OPTIONS: Final = {
+    "most": "sentences",
+    "size_tokens": "chunk-tokens",
+    "model": "model",
+    "arity": "arity",
+    "within": "within",
+    "need": "need",
+}
+"""The option for each argument with which a message may begin."""
 
 
 @click.command("digest", no_args_is_help=False)
@@ -40,7 +50,33 @@ _AT_ONCE: Final = 8
     help="Most questions at once.  [default: 8; processors, for a local: model]",
     metavar="N",
 )
+@click.option(
+    "--arity", default=10, show_default=True, help="Answers that a merge takes.", metavar="N"
+)
+@click.option(
+    "--within",
+    type=float,
+    help="Time for the whole; then what is there is given.  [default: no bound]",
+    metavar="SECONDS",
+)
+@click.option(
+    "--need",
+    default="1",
+    show_default=True,
+    help='Documents that must go into it: a count, a share ("80%") or "all".',
+    metavar="COUNT",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    metavar="NAME",
+    help=f"How standard input is written: {', '.join(FORMATS)}.  [default: guessed]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON in place of Markdown.")
+@click.option(
+    "-o", "--output", help="Write the digest to this file, whole or not at all.", metavar="FILE"
+)
 @click.option("--quiet", is_flag=True, help="No progress and no summary on standard error.")
 @click.option(
     "--record",
@@ -56,47 +92,48 @@ def digest_command(
     sentences: int,
     chunk_tokens: int,
     at_once: int | None,
+    arity: int,
+    within: float | None,
+    need: str,
+    form: str | None,
     as_json: bool,
+    output: str | None,
     quiet: bool,
     record: Path | None,
 ) -> int:
     """Answer a task over documents.
 
-    PATH is a folder (read with all below it), a file, or a quoted pattern such as
-    "docs/**/*.md". Read are Markdown, plain text and reStructuredText in UTF-8.
+    PATH is a folder (read with all below it), a file, a quoted pattern such as
+    "docs/**/*.md", or - for standard input. Read are Markdown, plain text and
+    reStructuredText in UTF-8, HTML, and PDF (with the extra: fanwise[pdf]).
 
     The digest goes to standard output, in Markdown: quotes, each with its file and the
     characters at which it stands. Progress and a summary go to standard error.
 
-    Exit codes: 0 complete, 1 nothing could be read, 2 wrong use,
-    3 something is missing (named), 130 interrupted.
+    Exit codes: 0 complete, 1 less than --need could be read, 2 wrong use or a missing
+    extra, 3 something is missing (named), 130 interrupted.
     """
-    if not paths:
-        _refuse("PATH is missing; name folders, files or patterns, such as docs/")
-    if task is None or not task.strip():
-        _refuse('--task is empty; say what is asked, such as --task "What is this about?"')
-    if at_once is None:
-        at_once = _width(model)
-    if at_once < 1:
-        _refuse(f"--at-once is {at_once}; it must be at least 1")
-    progress = Progress(quiet=quiet)
+    width = _checked(paths, task, at_once if at_once is not None else _width(model))
+    target = _target(output)
+    progress = Progress()
     try:
-        call = digest(
-            paths, task, by=model, most=sentences, size_tokens=chunk_tokens, watch=progress
-        )
+        bounds = Bounds(sentences, chunk_tokens, arity, within, _count(need))
+        places, library = with_input(paths, form)
+        call = digest(places, task or "", by=model, bounds=bounds, library=library, watch=progress)
     except ValueError as error:
-        _refuse(_in_options(str(error)))
-    try:
-        found, times, interrupted = asyncio.run(_run(call, at_once, record))
+        refuse(_in_options(str(error)))
     except OSError as error:
-        excuse(call)  # it was never started
-        say(f"the record cannot be written: {error}")
-        return Exit.WRONG_USE
-    deliver(_json(found, times) if as_json else to_markdown(found))
+        refuse(f"standard input cannot be read: {error.strerror or error}")
+    with View("digest", progress.text, quiet=quiet) as view:
+        ended = execute(call, view, limits=limits(width), record=record)
+    found, times = ended.value, ended.times
+    written = _write(_json(found, times) if as_json else to_markdown(found), target)
     if not quiet:
         for line in summary(found, times):
             say(line)
-    return _code(found, interrupted=interrupted)
+    if found.part.documents and not found.enough:
+        say(_too_little(found))
+    return _code(found, interrupted=ended.interrupted) if written else Exit.FAILED
 
 
 def command(_name: str) -> click.Command:
@@ -104,31 +141,72 @@ def command(_name: str) -> click.Command:
     return digest_command
 
 
+def _checked(paths: tuple[str, ...], task: str | None, at_once: int) -> int:
+    """Refuse what cannot be meant, and give the width."""
+    if not paths:
+        refuse("PATH is missing; name folders, files or patterns, such as docs/, or - for stdin")
+    if task is None or not task.strip():
+        refuse('--task is empty; say what is asked, such as --task "What is this about?"')
+    if at_once < 1:
+        refuse(f"--at-once is {at_once}; it must be at least 1")
+    return at_once
+
+
 def _width(model: str) -> int:
     """Give the questions at once that can be of use: a local model's work is the processor's."""
     return (os.cpu_count() or 1) if model.startswith("local:") else _AT_ONCE
 
 
-def _refuse(message: str) -> NoReturn:
-    raise click.UsageError(message, click.get_current_context())
-
-
 def _in_options(message: str) -> str:
     """Name the option where the message names the argument of the function."""
-    for argument, option in (("most=", "--sentences "), ("size_tokens=", "--chunk-tokens ")):
-        message = message.replace(argument, option)
-    return message.replace("model=", "--model ")
+    for argument, option in _OPTIONS.items():
+        if message.startswith(argument):
+            return f"--{option} {message.removeprefix(argument).lstrip('= ')}"
+    return message
 
 
-async def _run(call: Call[Digest], at_once: int, record: Path | None) -> tuple[Digest, Times, bool]:
-    """Run the digest; a first Ctrl-C lets it end early with what is there."""
-    before = time.process_time()
-    async with Runtime(record=record, limits=limits(at_once)) as runtime:
-        with Interrupt(runtime.drain) as interrupt:
-            run = runtime.start(call)
-            found = await run.wait()
-        times = times_of(run.record(), time.process_time() - before)
-    return found, times, interrupt.asked
+def _count(need: str) -> int | str:
+    """Give a count as a number; a share stays as it is."""
+    return int(need) if need.removeprefix("-").isdecimal() else need
+
+
+def _target(output: str | None) -> Output | None:
+    """Give the file for the result, checked before any work begins."""
+    if output is None or output == "-":
+        return None
+    target = Output(output)
+    try:
+        target.check()
+    except OSError as error:
+        refuse(f"--output {output} cannot be written: {error.strerror or error}")
+    return target
+
+
+def _write(text: str, target: Output | None) -> bool:
+    """Write the result; where the file cannot be written, print it, so that it is not lost."""
+    failed = False
+    if target is not None:
+        try:
+            target.write(text)
+        except OSError as error:
+            failed = True
+            say(f"{target.name} cannot be written: {error.strerror or error}; it stays as it was")
+            say("the digest goes to standard output instead")
+        else:
+            return True
+    try:
+        deliver(text)
+    except OSError as error:
+        failed = True
+        say(f"standard output cannot be written: {error.strerror or error}")
+    return not failed
+
+
+def _too_little(found: Digest) -> str:
+    return (
+        f"too little: {found.part.digested} of {found.found} documents went into it; "
+        f"--need {found.need} asks for {found.needed}"
+    )
 
 
 def _json(found: Digest, times: Times) -> str:
@@ -138,6 +216,14 @@ def _json(found: Digest, times: Times) -> str:
 def _code(found: Digest, *, interrupted: bool) -> Exit:
     if interrupted:
         return Exit.INTERRUPTED
-    if not found.part.documents:
+    if not found.part.documents and _lacks_an_extra(found):
+        return Exit.WRONG_USE
+    if not found.enough:
         return Exit.FAILED
     return Exit.COMPLETE if found.complete else Exit.PARTIAL
+
+
+def _lacks_an_extra(found: Digest) -> bool:
+    """Tell whether an extra that is not installed is all that stood in the way."""
+    gaps = found.part.missing
+    return bool(gaps) and all(gap.reason.startswith(Reason.MISSING_EXTRA) for gap in gaps)

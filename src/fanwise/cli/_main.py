@@ -12,10 +12,11 @@ import click
 from fanwise import __version__
 from fanwise.cli._exit import Exit
 from fanwise.cli._streams import accept_any_text
-from fanwise.core import _registry
 
 _COMMANDS: Final = {
+    "demo": "Show what Fanwise is for: one flaky job, three times, in under ten seconds.",
     "digest": "Answer a task over documents, with the place of every statement.",
+    "run": "Run a step, a function or a call of yours, and watch it.",
 }
 
 
@@ -34,6 +35,8 @@ class CommandTable(click.Group):
         """Import a command, or give None for an unknown name."""
         if cmd_name not in _COMMANDS:
             return None
+        from fanwise.core import _registry  # noqa: PLC0415 - the engine, which `--help` does without
+
         return cast("click.Command", _registry.load("command", cmd_name))
 
     def format_commands(

@@ -2,7 +2,11 @@
 
 import os
 import sys
-from typing import Final
+from typing import Final, TextIO
+
+import click
+
+from fanwise.cli._terminal import shows_colours
 
 _STREAMS: Final = ("stdout", "stderr")
 
@@ -16,18 +20,40 @@ def accept_any_text() -> None:
 
 
 def deliver(text: str) -> None:
-    """Write the result; a reader that has left, as `head` does, is no failure."""
+    """Write the result; a reader that has left, as `head` does, is no failure.
+
+    Raises OSError where standard output is closed, or what is behind it is full.
+    """
+    if sys.stdout is None:
+        raise OSError("it is closed")
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def say(line: str) -> None:
-    """Write a line for people; a standard error that is closed is no reason to stop."""
-    try:
-        sys.stderr.write(f"fanwise: {line}\n")
-        sys.stderr.flush()
+        _discard()
     except OSError:
+        _discard()
+        raise
+
+
+def _discard() -> None:
+    """Lead what is still to be written nowhere, so that the end of the process is quiet."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def say(line: str, colour: str | None = None) -> None:
+    """Write a line for people, in a colour where standard error shows any."""
+    coloured = colour is not None and shows_colours(sys.stderr)
+    tell(f"fanwise: {click.style(line, fg=colour) if coloured else line}\n")
+
+
+def tell(text: str) -> None:
+    """Write text for people; a standard error that is closed, or absent, is no reason to stop."""
+    stream: TextIO | None = sys.stderr  # None where the process was started without
+    if stream is None:
+        return
+    try:
+        stream.write(text)
+        stream.flush()
+    except (OSError, ValueError):
         return

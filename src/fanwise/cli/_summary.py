@@ -8,6 +8,7 @@ from typing import Final
 
 from fanwise.analysis import CriticalPath, Summary, critical_path
 from fanwise.analysis import summary as sums_of
+from fanwise.cli._words import count
 from fanwise.core import RunRecord
 from fanwise.digest import Digest
 
@@ -48,10 +49,20 @@ def summary(digest: Digest, times: Times) -> Iterator[str]:
     """Give the lines of the summary, which with the command's name before them fit 80 columns."""
     part = digest.part
     yield (
-        f"{_count(part.documents, 'document')}, {part.answered:,} of "
-        f"{_count(part.chunks, 'chunk')}, {_count(times.sums.calls, 'call')}, "
-        f"{_count(len(part.statements), 'statement')}"
+        f"{count(part.documents, 'document')}, {part.answered:,} of "
+        f"{count(part.chunks, 'chunk')}, {count(times.sums.calls, 'call')}, "
+        f"{count(len(part.statements), 'statement')}"
     )
+    yield from time_lines(times)
+    kind = "estimated" if part.usage.estimated else "counted by the provider"
+    yield f"tokens: {part.usage.tokens_in:,} in, {part.usage.tokens_out:,} out ({kind})"
+    if part.dropped:
+        yield f"dropped: {part.dropped} lines of answers that stand in no passage"
+    yield from missing_lines(list(map(str, digest.part.missing)))
+
+
+def time_lines(times: Times) -> Iterator[str]:
+    """Say where the time of a run went."""
     yield (
         f"{times.wall:.2f} s; calls one after another {times.in_a_row:.2f} s "
         f"({times.sums.ratio:.1f} x); processor {times.processor:.2f} s"
@@ -60,11 +71,6 @@ def summary(digest: Digest, times: Times) -> Iterator[str]:
         yield "the processor was busy throughout: more at once would gain nothing"
     yield from _wrapped("critical path:", str(times.path).split(" > "))
     yield from _blame(times)
-    kind = "estimated" if part.usage.estimated else "counted by the provider"
-    yield f"tokens: {part.usage.tokens_in:,} in, {part.usage.tokens_out:,} out ({kind})"
-    if part.dropped:
-        yield f"dropped: {part.dropped} lines of answers that stand in no passage"
-    yield from _missing(digest)
 
 
 def to_data(times: Times) -> dict[str, object]:
@@ -91,18 +97,18 @@ def _blame(times: Times) -> Iterator[str]:
         yield f"on that path: {', '.join(islice(shown, 4))}"
 
 
-def _missing(digest: Digest) -> Iterator[str]:
-    missing = digest.part.missing
+def missing_lines(missing: list[str]) -> Iterator[str]:
+    """Name what is missing, the first ten."""
     if missing:
         yield f"incomplete, {len(missing)} missing:"
-        for gap in missing[:_MOST_NAMED]:
-            yield f"  {gap}"
-        if len(missing) > _MOST_NAMED:
-            yield f"  and {len(missing) - _MOST_NAMED} more"
+        yield from first_lines(missing)
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def first_lines(lines: list[str]) -> Iterator[str]:
+    """Give the first ten, indented, and how many there are more."""
+    yield from (f"  {line}" for line in lines[:_MOST_NAMED])
+    if len(lines) > _MOST_NAMED:
+        yield f"  and {len(lines) - _MOST_NAMED} more"
 
 
 def _wrapped(name: str, path: list[str]) -> list[str]:

@@ -3,6 +3,16 @@
 Standard library only. The layers above import from here; users import from `fanwise`.
 """
 
+from fanwise._version import __version__
+from fanwise.core._away import (
+    CurrentAway,
+    Job,
+    module_of,
+    perform,
+    plainly,
+    reduced,
+    refuse_while_importing,
+)
 from fanwise.core._blocking import watch
 from fanwise.core._breaker import BreakerStatistics
 from fanwise.core._call import Call
@@ -26,10 +36,16 @@ from fanwise.core._errors import (
     NotCanonical,
     NotDone,
     NotEnough,
+    PoolError,
+    PoolUnknown,
     RecordDamaged,
+    RemoteError,
     StepTimedOut,
     StrayCancel,
+    StreamTaken,
     TimedOut,
+    WorkerDied,
+    WorkerNotStarted,
     WriteRefused,
 )
 from fanwise.core._guesses import GuessStatistics
@@ -43,6 +59,7 @@ from fanwise.core._policies import (
     Limit,
     Policy,
     Retry,
+    Timeout,
     at_least,
     plain_function,
     whole,
@@ -56,8 +73,8 @@ from fanwise.core._protocols import (
     Journal,
     MemoryJournal,
     Plan,
-    Pool,
 )
+from fanwise.core._races import RaceStatistics
 from fanwise.core._record import (
     AttemptRow,
     CallRow,
@@ -68,26 +85,37 @@ from fanwise.core._record import (
 )
 from fanwise.core._run import Run
 from fanwise.core._runtime import Runtime, RuntimeStatistics, current_runtime, run
-from fanwise.core._scope import CURRENT, DEADLINE, READS_ONLY, Scope, waiting_call
-from fanwise.core._step import BoundStep, Decorator, Step, as_step, name_of, step
+from fanwise.core._scope import BODY, CURRENT, DEADLINE, READS_ONLY, Scope, waiting_call
+from fanwise.core._step import (
+    BoundStep,
+    BoundStreamStep,
+    Decorator,
+    Step,
+    StreamStep,
+    as_step,
+    name_of,
+    step,
+)
+from fanwise.core._streams import Stream, StreamCall
 from fanwise.core._timers import TimerQueue
-from fanwise.core._version import __version__
 from fanwise.core._watch import ask, begin, failure_of, leave
 from fanwise.core._watchers import LIVE, NO_KWARGS, Ending, Watcher, excuse
 
 __all__ = [
-    "CURRENT", "DEADLINE", "LIVE", "NO_KWARGS", "READS_ONLY", "Admission", "AttemptRow", "Body",
-    "BoundStep", "Breaker",
-    "BreakerOpen", "BreakerStatistics", "Cache", "Call", "CallDropped", "CallRow", "CallSkipped",
-    "CircularWait", "Current", "DeadlinePassed", "Decorator", "Drawn", "Effect", "Ending",
-    "FanIn", "FanwiseError", "GuessStatistics", "Header", "Hedge", "Hooks", "IdentityClash",
-    "Journal", "Landed",
-    "Limit", "LimitError", "LimitHeld", "LimitStatistics", "LimitUnknown", "LoopBlocked",
-    "MemoryJournal",
-    "NotCanonical", "NotDone", "NotEnough", "Outcome", "Plan", "Policy", "Pool", "Record",
-    "RecordDamaged", "Retry", "Run", "RunRecord", "Runtime", "RuntimeStatistics", "Scope", "Status",
-    "Step", "StepTimedOut", "StrayCancel", "TimedOut", "TimerQueue", "Watcher", "WriteRefused",
-    "__version__", "as_step", "ask", "at_least", "begin", "current", "current_runtime", "deadline",
-    "digest_of", "excuse", "failure_of", "leave", "line_of", "name_of", "note", "plain_function",
-    "read_records", "request_digest", "run", "step", "waiting_call", "watch", "whole",
+    "BODY", "CURRENT", "DEADLINE", "LIVE", "NO_KWARGS", "READS_ONLY", "Admission", "AttemptRow",
+    "Body", "BoundStep", "BoundStreamStep", "Breaker", "BreakerOpen", "BreakerStatistics", "Cache",
+    "Call", "CallDropped", "CallRow", "CallSkipped", "CircularWait", "Current", "CurrentAway",
+    "DeadlinePassed", "Decorator", "Drawn", "Effect", "Ending", "FanIn", "FanwiseError",
+    "GuessStatistics", "Header",
+    "Hedge", "HedgeStatistics", "Hooks", "IdentityClash", "Job", "Journal", "Landed", "Limit",
+    "LimitError", "LimitHeld", "LimitStatistics", "LimitUnknown", "LoopBlocked", "MemoryJournal",
+    "NotCanonical", "NotDone", "NotEnough", "Outcome", "Plan", "Policy", "Pool", "PoolError",
+    "PoolUnknown", "RaceStatistics", "Record", "RecordDamaged", "RemoteError", "Retry", "Run",
+    "RunRecord", "Runtime", "RuntimeStatistics", "Scope", "Status", "Step", "StepTimedOut",
+    "StrayCancel", "Stream", "StreamCall", "StreamStep", "StreamTaken", "TimedOut", "Timeout",
+    "TimerQueue", "Watcher", "WorkerDied", "WorkerNotStarted", "WriteRefused", "__version__",
+    "as_step", "ask", "at_least", "begin", "current", "current_runtime", "deadline", "digest_of",
+    "excuse", "failure_of", "leave", "line_of", "module_of", "name_of", "note", "perform",
+    "plain_function", "plainly", "read_records", "reduced", "refuse_while_importing",
+    "request_digest", "run", "step", "waiting_call", "watch", "whole",
 ]  # fmt: skip

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from fanwise.core._errors import NotDone, StepTimedOut, WriteRefused
 from fanwise.core._identity import key_of
+from fanwise.core._items import hand_over
 from fanwise.core._scope import CURRENT, DEADLINE, READS_ONLY, Attempt
 from fanwise.core._timed import timed
 from fanwise.core._transient import is_retried, is_transient, leaves_writes_open, retry_after
@@ -24,10 +25,13 @@ if TYPE_CHECKING:
 
     from fanwise.core._breaker import BreakerState
     from fanwise.core._call import Call
+    from fanwise.core._hedge_state import HedgeState
     from fanwise.core._limits import Width
     from fanwise.core._policies import Policy
+    from fanwise.core._pools import Place
     from fanwise.core._scope import Scope
     from fanwise.core._shared import Outfit
+    from fanwise.core._workers import Worker, Workers
 
 RETRY_SHARE = 0.2
 RETRIES_ALWAYS = 10
@@ -51,6 +55,8 @@ async def _remembered(call: Call[Any], scope: Scope) -> Any:  # noqa: ANN401 - t
         found = await hooks.journal.find(key_of(call)) or found
     if found is not None:
         add_fact(call, "reused", value=True)
+        if call.reader is not None:
+            await hand_over(call, found[0])
         return found[0]
     value = await Execution(call, scope).value()
     if hooks.journal is not None:
@@ -107,34 +113,44 @@ class Execution:
         runtime = call.run.runtime
         self.outfit = runtime.outfits.get(call.step) or runtime.outfit(call.step, policy)
 
-    async def value(self) -> Any:  # noqa: ANN401, C901 - the loop of retries, with hedges' verdicts
+    async def value(self) -> Any:  # noqa: ANN401 - the step's value
         """Attempt until one succeeds or none may follow."""
         policy = self.policy
         try:
             while True:
                 attempt = Attempt(self.scope, keeps=policy.keeps)
                 try:
-                    value = await self.attempt(attempt)
-                except CancelledError:
-                    if attempt.hedging is None:
-                        raise
-                    return await attempt.hedging.first_was_cancelled()
+                    if self.outfit.hedges is None:
+                        return await self.attempt(attempt)
+                    return await self.raced(attempt, self.outfit.hedges)
                 except Exception as error:
-                    if attempt.hedging is not None:
-                        won = await attempt.hedging.first_failed(error)
-                        if won is not None:
-                            return won[0]
                     delay = self.delay_after(error)
                     if delay is None:
                         raise
-                else:
-                    if attempt.hedging is not None:
-                        await attempt.hedging.first_succeeded()
-                    return value
                 await self.back_off(delay)
         finally:
             if self.own and self.scope.kept:
                 self.scope.kept.clear()  # the children refer to the attempts that made them
+
+    async def raced(self, attempt: Attempt, hedges: HedgeState) -> Any:  # noqa: ANN401 - as above
+        """Make one attempt beside which duplicates may start, and give the winner's value."""
+        try:
+            value = await self.attempt(attempt)
+        except CancelledError:
+            if attempt.hedging is None:
+                raise
+            return await attempt.hedging.first_was_cancelled()
+        except Exception as error:
+            if attempt.hedging is not None:
+                won = await attempt.hedging.first_failed(error)
+                if won is not None:
+                    return won[0]
+            raise
+        if not self.call.step.streams:  # whose first item has been noted
+            hedges.took(self.call.run.time() - attempt.started)
+        if attempt.hedging is not None:
+            await attempt.hedging.first_succeeded()
+        return value
 
     async def attempt(  # noqa: C901, PLR0912 - the order of the policies, in one place, on the hot path
         self, attempt: Attempt
@@ -178,7 +194,7 @@ class Execution:
         finally:
             attempt.execution = attempt.task = None  # they lead back here
             if outfit.hedges is not None:
-                outfit.hedges.armed.pop(attempt, None)
+                outfit.hedges.disarm(attempt)
             if holding:
                 self.give_slots(attempt)
             if breaker is not None:
@@ -191,6 +207,7 @@ class Execution:
         if admission is None:
             return await timed(self.call, attempt, self.outfit.timeouts, self.deadline)
         reservation = await admission.reserve(self.call)
+        attempt.started = self.call.run.time()  # its time counts from its admission
         try:
             return await timed(self.call, attempt, self.outfit.timeouts, self.deadline)
         finally:
@@ -224,6 +241,9 @@ class Execution:
                 if not width.take_nowait():
                     await self.wait_turn(width, kind)
                 taken.append(width)
+            place = self.outfit.place
+            if place is not None and place.workers is not None:
+                attempt.worker = await self.wait_for_worker(attempt, place, place.workers)
         except BaseException:
             for width in taken:
                 width.give()
@@ -234,7 +254,9 @@ class Execution:
         """Wait in line, visibly."""
         call = self.call
         began = call.run.time()
-        waiting = call.run.runtime.limit_waits.setdefault(width.name, {})
+        runtime = call.run.runtime
+        lines = runtime.pool_waits if kind == "pool" else runtime.limit_waits
+        waiting = lines.setdefault(width.name, {})
         waiting[call] = None
         try:
             await width.wait_turn()
@@ -242,11 +264,39 @@ class Execution:
             del waiting[call]
             add_wait(call, kind, call.run.time() - began)
 
+    async def wait_for_worker(self, attempt: Attempt, place: Place, workers: Workers) -> Worker:
+        """Give the worker of a slot, once it has started and has the function's module."""
+        call = self.call
+        worker = workers.lend_nowait(call.step.function)
+        if worker is not None:
+            return worker
+        lent = workers.lend(call.step.function)
+        began = call.run.time()
+        try:
+            if not lent.done():
+                waiting = call.run.runtime.pool_waits.setdefault(place.name, {})
+                waiting[call] = None
+                try:
+                    await asyncio.wrap_future(lent, loop=call.run.runtime.loop)
+                finally:
+                    waiting.pop(call, None)  # a hedge of the same call may have waited beside it
+                    add_wait(call, "pool", call.run.time() - began)
+            return lent.result()
+        except CancelledError:
+            place.forgo(lent)
+            raise
+        except Exception:
+            call.attempts = attempt.number = call.attempts + 1  # or a retry would never end
+            raise
+
     def give_slots(self, attempt: Attempt) -> None:
         """Give the slots back, when the attempt has really ended."""
         if not attempt.hedge:
             self.call.holds = None
         if attempt.abandoned is None:
+            place = self.outfit.place
+            if place is not None and place.workers is not None:
+                place.workers.take_back(attempt.worker)
             for width, _ in self.outfit.widths:
                 width.give()
         else:
@@ -283,7 +333,8 @@ class Execution:
     def delay_after(self, error: Exception) -> float | None:
         """Give the seconds to wait before the next attempt, or `None` where there is none."""
         call, retry, run = self.call, self.policy.retry, self.call.run
-        over = call.dropped or run.runtime.draining
+        begun = call.reader is not None and call.reader.begun
+        over = begun or call.dropped or run.runtime.draining
         if retry is None or call.attempts >= retry.attempts or over:
             return None
         if not self.may_repeat(error) or not is_retried(error, retry):
@@ -306,9 +357,13 @@ class Execution:
         return policy.effect == "read" or policy.keyed or isinstance(error, NotDone)
 
     async def back_off(self, delay: float) -> None:
-        """Wait before the next attempt, holding nothing."""
-        began = self.call.run.time()
+        """Wait before the next attempt, visibly, holding nothing."""
+        call = self.call
+        began = call.run.time()
+        waiting = call.run.runtime.backing_off
+        waiting[call] = began + delay
         try:
             await asyncio.sleep(delay)
         finally:
-            add_wait(self.call, "backoff", self.call.run.time() - began)
+            del waiting[call]
+            add_wait(call, "backoff", call.run.time() - began)

@@ -22,7 +22,7 @@ import threading
 import time
 import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
-from weakref import WeakSet, ref
+from weakref import ref
 
 from fanwise.core._errors import LoopBlocked
 
@@ -87,15 +87,16 @@ class Sample(NamedTuple):
 class LoopWatch:
     """Watches one loop while runs are live in its runtimes; `found` keeps what blocked it."""
 
-    __slots__ = ("__weakref__", "found", "ident", "idle", "kept", "loop", "over", "runtimes",
-                 "seen", "signal", "thread", "turns")  # fmt: skip
+    __slots__ = ("__weakref__", "found", "ident", "idle", "kept", "lock", "loop", "over",
+                 "runtimes", "seen", "signal", "thread", "turns")  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Watch `loop`, which runs in this thread, from now on."""
         self.signal = threading.Event()
+        self.lock = threading.Lock()  # of `runtimes`: a runtime closes in a thread
         self.loop = ref(loop, lambda _: self.signal.set())
         self.ident = threading.get_ident()
-        self.runtimes: WeakSet[Runtime] = WeakSet()
+        self.runtimes: tuple[ref[Runtime], ...] = ()  # replaced whole: the thread may be reading
         self.found: list[Block] = []
         self.seen: set[tuple[str, int]] = set()
         self.turns = 0
@@ -109,9 +110,15 @@ class LoopWatch:
         if self.idle:
             self.signal.set()
 
+    def join(self, runtime: Runtime) -> None:
+        """Watch for `runtime` too."""
+        with self.lock:
+            self.runtimes = (*[ref(each) for each in self.open_runtimes()], ref(runtime))
+
     def leave(self, runtime: Runtime) -> None:
         """Watch no longer for `runtime`, which closes."""
-        self.runtimes.discard(runtime)
+        with self.lock:
+            self.runtimes = tuple([ref(it) for it in self.open_runtimes() if it is not runtime])
         if not self.runtimes and not self.kept:
             self.stop()
 
@@ -119,6 +126,10 @@ class LoopWatch:
         """End the thread, soon."""
         self.over = True
         self.signal.set()
+
+    def open_runtimes(self) -> list[Runtime]:
+        """Give the runtimes that are watched for."""
+        return [runtime for it in self.runtimes if (runtime := it()) is not None]
 
     def _watch(self) -> None:
         while not self.over:
@@ -136,7 +147,7 @@ class LoopWatch:
     def _is_idle(self) -> bool:
         self.signal.clear()
         self.idle = True  # before the look: a run that begins meanwhile sets the signal
-        if any(runtime.live for runtime in list(self.runtimes)) and not self.over:
+        if any(runtime.live for runtime in self.open_runtimes()) and not self.over:
             self.idle = False
         return self.idle and not self.over
 
@@ -239,7 +250,7 @@ class LoopWatch:
         return block
 
     def _call_of(self, task: object) -> Call[Any] | None:
-        for runtime in list(self.runtimes):
+        for runtime in self.open_runtimes():
             for run in list(runtime.live):
                 for call in calls_below(run.root):
                     # A call of an item lives for an instant before it has its task.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fanwise.core._identity import key_of
-from fanwise.core._scope import CURRENT, DEADLINE, Attempt
+from fanwise.core._scope import AWAY, CURRENT, DEADLINE, Attempt
 
 if TYPE_CHECKING:
-    import random
+    from random import Random
 
     from fanwise.core._call import Call
     from fanwise.core._run import Run
@@ -75,16 +75,18 @@ class Current:
         run = self._run
         return run.anchor / 1e9 + (run.time() - run.epoch)
 
-    def random(self) -> random.Random:
+    def random(self) -> Random:
         """A generator seeded by the run's seed and this call's place: the same in every run."""
-        return self._run.random(self._here, f"user{self._uses('random')}")
+        return self._draw("user", self._uses("random"))
 
     def uuid(self) -> str:
         """A UUID (version 4, RFC 9562) from the run's seed and this call's place."""
-        draw = self._run.random(self._here, f"uuid{self._uses('uuid')}")
-        bits = draw.getrandbits(128) & ~(0xF << 76) | 0x4 << 76
+        bits = self._draw("uuid", self._uses("uuid")).getrandbits(128) & ~(0xF << 76) | 0x4 << 76
         text = f"{bits & ~(0x3 << 62) | 0x2 << 62:032x}"
         return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+
+    def _draw(self, purpose: str, number: int) -> Random:
+        return self._run.random(self._here, f"{purpose}{number}")
 
     def _uses(self, kind: str) -> int:
         here = self._here
@@ -107,6 +109,9 @@ def current() -> Current:
     here = CURRENT.get()
     call = None if here is None else here.call
     if here is None or call is None:
+        away = AWAY.get()
+        if away is not None:
+            return away
         msg = "current() is for the inside of a step, and no call runs here"
         raise RuntimeError(msg)
     return Current(here, call)

@@ -53,14 +53,22 @@ def _line(call: Call[Any], now: float, waits: dict[Call[Any], list[str]]) -> str
     since = f"{now - call.started:.1f} s"
     dropped = ", cancelled" if call.dropped else ""
     runtime = call.run.runtime
-    for name, waiting in runtime.limit_waits.items():
-        if call in waiting:
-            return f"{call.name}: waits for the limit {name!r}, {since}{dropped}"
+    for kind, waits_by_name in (("limit", runtime.limit_waits), ("pool", runtime.pool_waits)):
+        for name, waiting in waits_by_name.items():
+            if call in waiting:
+                return f"{call.name}: waits for the {kind} {name!r}, {since}{dropped}"
+    if call in runtime.backing_off:
+        left = runtime.backing_off[call] - now
+        failed = f"after attempt {call.attempts} failed"
+        return f"{call.name}: waits {left:.1f} s more {failed}, {since}{dropped}"
+    if call.reader is not None and call.reader.full:
+        return f"{call.name}: waits for its reader, {since}{dropped}"
     if call in waits:
         others = waits[call]
         more = f" and {len(others) - 5} more" if len(others) > 5 else ""
         return f"{call.name}: waits for {', '.join(others[:5])}{more}, {since}{dropped}"
-    return f"{call.name}: {call.status}{_place(call)}, {since}{dropped}"
+    pool = f" in the pool {call.facts['pool']!r}" if call.facts and "pool" in call.facts else ""
+    return f"{call.name}: {call.status}{_place(call)}{pool}, {since}{dropped}"
 
 
 def _place(call: Call[Any]) -> str:

@@ -4,12 +4,18 @@ FanwiseError
 ├── NotEnough            a fan-in ended below its `need`; `.found` has what finished
 ├── CallDropped          asked for after its last watcher had left
 ├── CallSkipped          never started: its fan-in closed, or the runtime drains
+├── StreamTaken          a stream has one reader, and its items went to that one
 ├── StrayCancel          a step raised a CancelledError that nobody sent
 ├── CircularWait         a call awaits its own ancestor, or two await each other
 ├── BreakerOpen          the step's breaker refuses calls for now
 ├── LimitError
 │   ├── LimitHeld        a call asks for a width which an ancestor holds
 │   └── LimitUnknown     no definition for the name under an explicit Runtime
+├── PoolError
+│   ├── PoolUnknown      a step names a pool that the runtime does not have
+│   ├── WorkerNotStarted a worker process ended before it could take any call
+│   └── WorkerDied       a worker process ended while it ran the call
+├── RemoteError          stands for an exception of a worker that cannot be brought over
 ├── WriteRefused         a write where only reads may be: in a race, or without a digest
 ├── NotDone              raised by a step: the write did certainly not happen
 ├── NotCanonical         an argument that cannot be part of a call's identity
@@ -21,7 +27,7 @@ RuntimeWarning
 
 TimeoutError
 └── TimedOut (also FanwiseError)
-    ├── StepTimedOut     one attempt took longer than the step's timeout
+    ├── StepTimedOut     an attempt, or the wait for an item, took longer than the timeout
     └── DeadlinePassed   `with deadline(...)` ran out
 """
 
@@ -60,6 +66,10 @@ class CallSkipped(FanwiseError):
     """The call was never started."""
 
 
+class StreamTaken(FanwiseError):
+    """The items of a stream went, or go, to its one reader: nobody else can have them."""
+
+
 class StrayCancel(FanwiseError):
     """A step raised a `CancelledError` that nobody had sent: a failure of that step alone."""
 
@@ -91,6 +101,37 @@ class LimitUnknown(LimitError):
     """A step names a limit that the explicit `Runtime` does not define."""
 
 
+class PoolError(FanwiseError):
+    """A pool cannot do what is asked of it."""
+
+
+class PoolUnknown(PoolError):
+    """A step names a pool that its runtime does not have."""
+
+
+class WorkerNotStarted(PoolError):
+    """A worker process ended before it could take any call; never retried."""
+
+
+class WorkerDied(PoolError):
+    """A worker process ended while it ran the call: killed, or crashed.
+
+    `exit_code` is that of the process, negative where a signal ended it, `None` if unknown. Retried
+    as what may pass; a write that ended so is ambiguous.
+    """
+
+    exit_code: int | None
+
+    def __init__(self, message: str, exit_code: int | None = None) -> None:
+        """Keep the exit code beside the message."""
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class RemoteError(FanwiseError):
+    """Stands for an exception of a worker process that cannot be pickled; its text tells all."""
+
+
 class WriteRefused(FanwiseError):
     """A call with `effect="write"` stands where only reads may be."""
 
@@ -116,7 +157,10 @@ class TimedOut(FanwiseError, TimeoutError):
 
 
 class StepTimedOut(TimedOut):
-    """One attempt took longer than the step's `timeout`; `call` is the call's id in the record."""
+    """One attempt took longer than the step's `timeout`, or did not give an item in time.
+
+    `call` is the call's id in the record.
+    """
 
     call: int | None
 

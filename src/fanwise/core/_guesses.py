@@ -9,7 +9,7 @@ log = logging.getLogger("fanwise")
 
 CASES = 50  # so many before a rate says anything
 LEAST = 0.3  # below it, more than two wrong guesses are paid for each that is used
-NAMES = 1000  # counted at once; beyond, the one that has been there for longest is forgotten
+NAMES = 1000  # counted at once; beyond, the one that was counted longest ago is forgotten
 
 
 class GuessStatistics(NamedTuple):
@@ -43,7 +43,7 @@ class Guesses:
 
     def count(self, name: str, sent: int, *, joined: bool, failed: bool) -> None:
         """Take a case into account; the log says once of a name that its guesses do not pay."""
-        before = self.counts.get(name)
+        before = self.counts.pop(name, None)
         if before is None:
             if len(self.counts) >= NAMES:
                 oldest = next(iter(self.counts))

@@ -68,10 +68,13 @@ def _may_run_again(before: Call[Any]) -> bool:
     A write that failed gives its failure again, unless that was `NotDone` or its target honours
     its key.
     """
+    policy = before.step.policy
+    repeats = policy.effect == "read" or policy.keyed
+    if repeats and (before.taken or (before.step.streams and before.status == "new")):
+        return True  # a stream's items go to one reader: another attempt's reads its own
     if not before.dropped and before.status in WORTH_KEEPING:
         return False
-    policy = before.step.policy
-    if policy.effect == "read" or policy.keyed or not before.attempts:
+    if repeats or not before.attempts:
         return True
     return isinstance(before.error, NotDone)
 

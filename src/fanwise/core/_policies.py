@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -51,20 +52,75 @@ class Retry:
 
 
 @dataclass(frozen=True)
-class Hedge:
-    """Send a duplicate when the first attempt has not answered `after` seconds; the first wins.
+class Timeout:
+    """Bound one attempt of a stream: all of it, the wait for its first item, for each next one.
 
-    At most `more` duplicates, `after` seconds apart (Dean and Barroso, "The Tail at Scale", 2013).
-    For reads only. A hedge takes a limit's slot without waiting for it, or is not sent.
+    In seconds; `None` is no limit. `attempt` and `first` count from the attempt's admission;
+    `attempt` goes on while the reader is busy, as the stream holds its slot meanwhile. `idle`
+    counts the generator's own time only, from when it is asked for an item. `first` and `idle` are
+    for streams.
     """
 
-    after: float
-    more: int = 1
+    attempt: float | None = None
+    first: float | None = None
+    idle: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
-        at_least("Hedge(after=)", self.after, 0)
+        for name in ("attempt", "first", "idle"):
+            value = getattr(self, name)
+            if value is not None:
+                at_least(f"Timeout({name}=)", value, 0)
+        if self.attempt is self.first is self.idle is None:
+            msg = "Timeout() bounds nothing: Timeout(30.0, first=2.0, idle=1.0)"
+            raise ValueError(msg)
+        for name, value in (("first", self.first), ("idle", self.idle)):
+            if self.attempt is not None and value is not None and value > self.attempt:
+                msg = f"Timeout({name}=) is at most its attempt of {self.attempt} s, got {value}"
+                raise ValueError(msg)
+
+
+@dataclass(frozen=True)
+class Hedge:
+    """Send a duplicate when the first attempt has not answered `after` seconds; the first wins.
+
+    Of a stream the first item is the answer.
+
+    At most `more` duplicates, `after` seconds apart (Dean and Barroso, "The Tail at Scale", 2013).
+    `after="p95"` is that percentile of the step's own latest latencies, known after 20 attempts or
+    more. At most the part `share` of attempts is hedged (`None`: any with seconds, with a
+    percentile what lies above it, 0.05 for "p95"). For reads only. A hedge takes a limit's slot
+    without waiting for it, or is not sent; none is sent while the breaker is not closed.
+    """
+
+    after: float | str
+    more: int = 1
+    share: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        if isinstance(self.after, str):
+            _ = self.quantile
+        else:
+            at_least("Hedge(after=)", self.after, 0)
         whole("Hedge(more=)", self.more, 1)
+        if self.share is not None and not 0 < self.share <= 1:
+            msg = f"Hedge(share=) is a share of attempts, above 0 and at most 1, got {self.share}"
+            raise ValueError(msg)
+
+    @property
+    def quantile(self) -> float | None:
+        """The percentile as a fraction, such as 0.95; `None` where `after` is in seconds."""
+        if not isinstance(self.after, str):
+            return None
+        match = re.fullmatch(r"p(\d{1,2}(?:\.\d{1,3})?)", self.after)
+        if match is None or not 0 < float(match[1]) < 100:
+            msg = (
+                'Hedge(after=) is in seconds, such as 0.5, or a percentile, such as "p95", '
+                f"got {self.after!r}"
+            )
+            raise ValueError(msg)
+        return float(match[1]) / 100
 
 
 @dataclass(frozen=True)
@@ -110,19 +166,24 @@ class Policy:
         "bare",
         "breaker",
         "effect",
+        "first",
         "hedge",
+        "idle",
         "key",
         "keyed",
         "keeps",
         "limit",
         "only_timed",
+        "pool",
         "retry",
         "role",
+        "seconds",
         "timeout",
         "version",
     )
     FIELDS = (
-        "timeout", "retry", "hedge", "limit", "breaker", "effect", "keyed", "key", "version", "role"
+        "timeout", "retry", "hedge", "limit", "breaker", "effect", "keyed", "pool", "key",
+        "version", "role",
     )  # fmt: skip
 
     bare: bool
@@ -135,30 +196,36 @@ class Policy:
         if unknown:
             msg = f"no policy is named {min(unknown)!r}; there are: {', '.join(self.FIELDS)}"
             raise TypeError(msg)
-        self.timeout: float | None = given.get("timeout")
+        self.timeout: float | Timeout | None = given.get("timeout")
         self.retry: Retry | None = given.get("retry")
         self.hedge: Hedge | None = given.get("hedge")
         self.limit: str | None = given.get("limit")
         self.breaker: Breaker | None = given.get("breaker")
         self.effect: Effect = given.get("effect", "read")
         self.keyed: bool = given.get("keyed", False)
+        self.pool: str | None = given.get("pool")
         self.key: Callable[..., object] | None = given.get("key")
         self.version: int | str = given.get("version", 1)
         self.role: str = given.get("role", "work")
         self._check()
         self.keeps = self.retry is not None or self.hedge is not None
         alone = not self.keeps and self.limit is self.breaker is None and self.effect == "read"
+        timeout = self.timeout if isinstance(self.timeout, Timeout) else None
+        self.first: float | None = None if timeout is None else timeout.first
+        self.idle: float | None = None if timeout is None else timeout.idle
+        self.seconds: float | None = self.timeout if timeout is None else timeout.attempt
         self.bare = alone and self.timeout is None
         self.only_timed = alone and self.timeout is not None
 
     def _check(self) -> None:
-        if self.timeout is not None:
+        if self.timeout is not None and not isinstance(self.timeout, Timeout):
             at_least("timeout", self.timeout, 0)
         _one_of("retry", self.retry, Retry)
         _one_of("hedge", self.hedge, Hedge)
         _one_of("breaker", self.breaker, Breaker)
         _one_of("limit", self.limit, str)
         _one_of("role", self.role, str)
+        _one_of("pool", self.pool, str)
         if self.key is not None and not callable(self.key):
             msg = f"key is a function of the arguments, such as key=lambda q: q, got {self.key!r}"
             raise TypeError(msg)
@@ -175,6 +242,15 @@ class Policy:
             msg = 'keyed=True says that the target honours a write\'s key: add effect="write"'
             raise ValueError(msg)
 
+    def check_pace(self, step: str, *, streams: bool) -> None:
+        """Raise where `step` is to bound the waits for items and is no stream."""
+        if not streams and (self.first is not None or self.idle is not None):
+            msg = (
+                f"{step} gives one value, and first= and idle= of {self.timeout!r} are for streams "
+                "(an async def with yield): timeout=30.0 bounds an attempt"
+            )
+            raise ValueError(msg)
+
     def changed(self, overrides: dict[str, Any]) -> Policy:
         """Give the same policy with some arguments replaced."""
         return Policy(**{name: getattr(self, name) for name in self.FIELDS} | overrides)
@@ -185,6 +261,16 @@ class Policy:
         plain = {"effect": "read", "keyed": False, "version": 1, "role": "work"}
         text = ", ".join(f"{n}={v!r}" for n, v in shown.items() if v != plain.get(n))
         return f"Policy({text})"
+
+
+def check_pool(name: str, policy: Policy, *, inline: bool) -> None:
+    """Raise where an async function is to run in a pool."""
+    if inline and policy.pool is not None:
+        msg = (
+            f"{name} is async and runs on the loop, which a pool has none of: make it a plain def, "
+            f"or drop pool={policy.pool!r}"
+        )
+        raise TypeError(msg)
 
 
 def at_least(name: str, value: float, least: float) -> None:
@@ -222,7 +308,11 @@ def above_zero(name: str, value: float) -> None:
 
 def _one_of(name: str, value: object, kind: type) -> None:
     if value is not None and not isinstance(value, kind):
-        example = {"str": '"search"', "Retry": "Retry(attempts=3)", "Hedge": "Hedge(after=0.2)"}
+        example = {
+            "str": '"process"' if name == "pool" else '"search"',
+            "Retry": "Retry(attempts=3)",
+            "Hedge": "Hedge(after=0.2)",
+        }
         shown = example.get(kind.__name__, f"{kind.__name__}()")
         msg = f"{name} is a {kind.__name__}, such as {name}={shown}, got {value!r}"
         raise TypeError(msg)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from fanwise.core._call import Call
 
@@ -47,16 +47,6 @@ class Admission(Protocol):
         """Correct a reservation, once, when its attempt has ended."""
 
 
-class Pool(Protocol):
-    """Where plain functions run: any `concurrent.futures.Executor` is one."""
-
-    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        """Start `function` and give its `concurrent.futures.Future`."""
-
-    def shutdown(self, *, wait: bool = True) -> None:
-        """Stop the workers."""
-
-
 class Plan(Protocol):
     """The schedule: for the name of a step or pattern, what it overrides, or `None`."""
 
@@ -67,8 +57,11 @@ class Plan(Protocol):
 class Drawn(Protocol):
     """What a rehearsed attempt does in place of the step's function."""
 
-    async def play(self) -> Any:  # noqa: ANN401
-        """Take the drawn time, on the loop's clock, and give the value or raise the failure."""
+    async def play(self, own: Callable[[], Awaitable[Any]], /) -> Any:  # noqa: ANN401
+        """Take the drawn time, on the loop's clock, and give the value or raise the failure.
+
+        `own` runs the step's function, where that is wanted all the same; at most once.
+        """
 
 
 class Body(Protocol):
@@ -84,25 +77,22 @@ class Body(Protocol):
 class Hooks:
     """The engine's hooks for what other layers provide; none of them costs anything unset."""
 
-    __slots__ = ("admission", "cache", "journal", "pool")
+    __slots__ = ("admission", "cache", "journal")
 
     admission: Admission | None
     cache: Cache | None
     journal: Journal | None
-    pool: Pool | None
 
     def __init__(
         self,
         journal: Journal | None = None,
         cache: Cache | None = None,
         admission: Admission | None = None,
-        pool: Pool | None = None,
     ) -> None:
         """Take what there is."""
         self.journal = journal
         self.cache = cache
         self.admission = admission
-        self.pool = pool
 
     def __bool__(self) -> bool:
         """Say whether any is set that stands between a call and its body."""
@@ -135,5 +125,4 @@ class MemoryJournal:
 
 __all__ = [
     "Admission", "Body", "Cache", "Drawn", "Hooks", "Journal", "Listener", "MemoryJournal", "Plan",
-    "Pool",
 ]  # fmt: skip

@@ -12,8 +12,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 TABLE: Final[dict[str, dict[str, str]]] = {
-    "command": {"digest": "fanwise.cli._digest:command"},
+    "command": {
+        "demo": "fanwise.cli.demo._command:command",
+        "digest": "fanwise.cli._digest:command",
+        "run": "fanwise.cli._run:command",
+    },
+    "document": {
+        "pdfium": "fanwise.documents._pdfium:reader",
+        "pypdf": "fanwise.documents._pypdf:reader",
+    },
     "model": {"local:extractive": "fanwise.providers:extractive"},
+    "pool": {"process": "fanwise.pools:process_pool"},
 }
 
 

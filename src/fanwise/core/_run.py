@@ -8,6 +8,7 @@ import time
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
+from fanwise._version import __version__
 from fanwise.core._record import (
     ATTEMPT,
     CHUNK,
@@ -19,7 +20,6 @@ from fanwise.core._record import (
     view_of,
 )
 from fanwise.core._scope import CURRENT, Attempt, Scope, path_of
-from fanwise.core._version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -154,8 +154,7 @@ class Run:
 
     def random(self, here: Scope | Attempt, purpose: str) -> random.Random:
         """Give the generator for one use in one place: the same for the same seed and program."""
-        text = f"{self.seed}:{path_of(here)}:{purpose}".encode()
-        return random.Random(int.from_bytes(blake2b(text, digest_size=8).digest()))
+        return generator_for(f"{self.seed}:{path_of(here)}:{purpose}")
 
     def record(self) -> RunRecord:
         """Give the run's record so far; it is complete when the run is over."""
@@ -187,6 +186,11 @@ class Run:
         state = "over" if self.over else "live"
         forgotten = f", {self.unawaited} made and never awaited" if self.unawaited else ""
         return f"<Run {self.id} {state}, {self.calls} calls{forgotten}>"
+
+
+def generator_for(place: str) -> random.Random:
+    """Give the generator for one use in one place of one seed."""
+    return random.Random(int.from_bytes(blake2b(place.encode(), digest_size=8).digest()))
 
 
 def note_reuse(call: Call[Any]) -> None:

@@ -9,31 +9,36 @@ import re
 import time
 import weakref
 from collections import deque
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
+from fanwise.core._away import refuse_while_importing
 from fanwise.core._canonical import digest_of
 from fanwise.core._contents import Record
 from fanwise.core._dump import listen, unlisten
 from fanwise.core._errors import CallSkipped
 from fanwise.core._record import CHUNK
 from fanwise.core._run import Run
-from fanwise.core._scope import CURRENT
+from fanwise.core._scope import BODY, CURRENT
 from fanwise.core._shared import Shared
 from fanwise.core._watchers import CALL_TYPES, excuse
 from fanwise.core._writer import RecordWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from concurrent.futures import Executor
     from contextvars import Token
     from types import TracebackType
 
     from fanwise.core._breaker import BreakerStatistics
     from fanwise.core._call import Call
     from fanwise.core._guesses import GuessStatistics
+    from fanwise.core._hedge_state import HedgeStatistics
     from fanwise.core._limits import LimitStatistics
     from fanwise.core._policies import Limit
     from fanwise.core._protocols import Body, Plan
+    from fanwise.core._races import RaceStatistics
     from fanwise.core._record import AttemptRow, CallRow
 
 T = TypeVar("T")
@@ -49,9 +54,9 @@ OPEN: weakref.WeakSet[Runtime] = weakref.WeakSet()
 
 
 class RuntimeStatistics(NamedTuple):
-    """A runtime at one instant: calls running, live runs, limits and breakers in use.
+    """A runtime at one instant: calls running, live runs, limits, breakers, hedges, races.
 
-    `abandoned` counts functions in threads that go on though nobody waits for them. `guesses` says
+    `abandoned` counts functions in pools that go on though nobody waits for them. `guesses` says
     for each `speculate` how often its guesses were joined so far.
     """
 
@@ -61,6 +66,9 @@ class RuntimeStatistics(NamedTuple):
     limits: tuple[LimitStatistics, ...]
     breakers: tuple[BreakerStatistics, ...]
     guesses: tuple[GuessStatistics, ...]
+    hedges: tuple[HedgeStatistics, ...]
+    pools: tuple[LimitStatistics, ...]
+    races: tuple[RaceStatistics, ...]
 
 
 class Runtime(Shared):
@@ -68,9 +76,11 @@ class Runtime(Shared):
 
     `record` is a path, or a `Record`, to which the rows of every run are written; `limits` maps
     names, or patterns such as "anthropic/*", to `Limit`; `plan` maps names of steps and patterns to
-    what it overrides; `listeners` are called with each row as it is made, on the loop; `seed` makes
-    the engine's own randomness repeatable (`None`: drawn anew, or a virtual loop's). Leaving the
-    block cancels what still runs, waits for it and for functions in threads, and closes the record.
+    what it overrides; `pools` maps names to a `concurrent.futures.Executor`, or to a number of
+    worker processes ("thread": of threads); `listeners` are called with each row as it is made, on
+    the loop; `seed` makes the engine's own randomness repeatable (`None`: drawn anew, or a virtual
+    loop's). Leaving the block cancels what still runs, waits for it and for functions in threads,
+    ends the worker processes, and closes the record.
     """
 
     count: int
@@ -88,12 +98,13 @@ class Runtime(Shared):
         *,
         record: str | os.PathLike[str] | Record | None = None,
         limits: Mapping[str, Limit] | None = None,
+        pools: Mapping[str, Executor | int] | None = None,
         plan: Plan | None = None,
         listeners: Iterable[Callable[[CallRow | AttemptRow], None]] = (),
         seed: int | None = None,
     ) -> None:
         """Describe a runtime; it starts when its block is entered."""
-        super().__init__({} if limits is None else limits, plan)
+        super().__init__({} if limits is None else limits, plan, pools)
         self.seed = int.from_bytes(os.urandom(4)) if seed is None else seed
         self.seeded = seed is not None
         self.listeners = list(listeners)
@@ -128,6 +139,7 @@ class Runtime(Shared):
         return self
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
+        refuse_while_importing("a runtime")
         self.use_loop(loop)
         if not self.seeded:  # a virtual loop has a seed, so that its programs are repeatable
             self.seed = getattr(loop, "seed", self.seed)
@@ -142,7 +154,11 @@ class Runtime(Shared):
     ) -> None:
         """Cancel what still runs, wait for it, and close the record."""
         if self._token is not None:
-            RUNTIME.reset(self._token)
+            # Cells of a notebook and fixtures enter in one context and leave in another, where
+            # this runtime was never current.
+            with suppress(ValueError):
+                RUNTIME.reset(self._token)
+            self._token = None
         await self.aclose()
 
     async def aclose(self) -> None:
@@ -216,7 +232,7 @@ class Runtime(Shared):
             call,
             run_id=f"{self.id}-{self.count}" if run_id is None else run_id,
             seed=self.seed if seed is None else seed,
-            body=body,
+            body=BODY.get() if body is None else body,
         )
         self.live[run] = None
         if self.watch is not None:
@@ -238,7 +254,7 @@ class Runtime(Shared):
     def drain(self) -> None:
         """Start nothing more: what runs goes on, fan-ins close with the rest `skipped`."""
         self.draining = True
-        for width in [*self.widths.values(), *([self.threads] if self.threads else [])]:
+        for width in [*self.widths.values(), *self.pools.widths]:
             width.refuse_all(CallSkipped(f"{width.name}: the runtime drains"))
 
     @property
@@ -255,6 +271,9 @@ class Runtime(Shared):
             tuple(width.statistics() for width in self.widths.values()),
             tuple(state.statistics(self.time()) for state in self.breakers.values()),
             self.guesses.statistics(),
+            tuple(state.statistics() for state in self.hedges.values()),
+            tuple(width.statistics() for width in self.pools.widths if width.granted),
+            self.races.statistics(),
         )
 
     # What runs tell

@@ -16,8 +16,12 @@ if TYPE_CHECKING:
 
     from fanwise.core._attempts import Execution
     from fanwise.core._call import Call
+    from fanwise.core._current import Current
     from fanwise.core._hedging import Hedging
+    from fanwise.core._protocols import Body
     from fanwise.core._run import Run
+    from fanwise.core._timers import TimerQueue
+    from fanwise.core._workers import Worker
 
 
 class Scope:
@@ -90,7 +94,8 @@ class Attempt:
     """One attempt of a call: what it counts for itself, and what interrupts it."""
 
     __slots__ = ("abandoned", "counts", "debt", "digests", "execution", "hedge",
-                 "hedging", "number", "scope", "started", "task", "timed_out")  # fmt: skip
+                 "hedging", "number", "scope", "slow", "started", "task",
+                 "timed_out", "timer", "worker")  # fmt: skip
 
     debt: int
     digests: bool
@@ -101,6 +106,8 @@ class Attempt:
     hedge: bool
     number: int
     scope: Scope
+    slow: bool  # set by streams: the wait for an item was cut short
+    worker: Worker  # lent to it, where its pool lends
 
     def __init__(self, scope: Scope, *, keeps: bool) -> None:
         """Prepare an attempt; it `keeps` its children where another may take them over."""
@@ -109,6 +116,7 @@ class Attempt:
         self.counts: dict[Any, int] | None = None
         self.digests = scope.digests or keeps
         self.hedge = False
+        self.timer: TimerQueue | None = None  # of its hedge
         self.hedging: Hedging | None = None
         self.abandoned: Any = None  # the future of a thread that went on
 
@@ -134,6 +142,8 @@ class Attempt:
 
 CURRENT: ContextVar[Scope | Attempt | None] = ContextVar("fanwise_current", default=None)
 DEADLINE: ContextVar[float | None] = ContextVar("fanwise_deadline", default=None)
+BODY: ContextVar[Body | None] = ContextVar("fanwise_body", default=None)  # of runs opened here
+AWAY: ContextVar[Current | None] = ContextVar("fanwise_away", default=None)  # in other processes
 READS_ONLY: ContextVar[str | None] = ContextVar("fanwise_reads_only", default=None)
 
 

@@ -2,43 +2,48 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import time
 from asyncio import BaseEventLoop
 from collections import deque
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fanwise.core._blocking import watch, watch_of
 from fanwise.core._breaker import BreakerState
 from fanwise.core._contents import contents_of
-from fanwise.core._errors import LimitHeld, LimitUnknown
+from fanwise.core._errors import FanwiseError, LimitHeld, LimitUnknown
 from fanwise.core._guesses import Guesses
+from fanwise.core._hedge_state import HedgeState
 from fanwise.core._hedging import send_hedge
+from fanwise.core._items import interrupt_item
 from fanwise.core._limits import Width
-from fanwise.core._policies import Limit, Policy
+from fanwise.core._policies import Limit, Policy, check_pool
+from fanwise.core._pools import Pools
 from fanwise.core._protocols import Hooks
+from fanwise.core._races import Races
 from fanwise.core._timed import interrupt
 from fanwise.core._timers import TimerQueue
-from fanwise.core._watchers import is_below, waiting_for
+from fanwise.core._watchers import is_below, waiting_for, watchers_of
 
 if TYPE_CHECKING:
-    import asyncio
     import concurrent.futures
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Executor
 
     from fanwise.core._blocking import Block, LoopWatch
     from fanwise.core._call import Call
     from fanwise.core._contents import Record
-    from fanwise.core._policies import Breaker
-    from fanwise.core._protocols import Plan, Pool
+    from fanwise.core._policies import Breaker, Hedge
+    from fanwise.core._pools import Place
+    from fanwise.core._protocols import Plan
     from fanwise.core._step import Definition
 
 log = logging.getLogger("fanwise")
-THREADS = 32
 STUBBORN_AFTER = 1.0
 SCHEDULE = frozenset({"at_once", "need", "enough", "within", "stagger", "arity", "stop_at", "wave"})
 
@@ -46,11 +51,14 @@ SCHEDULE = frozenset({"at_once", "need", "enough", "within", "stagger", "arity",
 class Outfit:
     """What one step uses of a runtime, looked up once."""
 
-    __slots__ = ("breaker", "hedges", "only", "timeouts", "widths")
+    __slots__ = ("breaker", "first", "hedges", "idle", "only", "place", "timeouts", "widths")
 
     breaker: BreakerState | None
-    hedges: TimerQueue | None
+    first: TimerQueue | None  # for the first item of a stream, `idle` for each next one
+    hedges: HedgeState | None
+    idle: TimerQueue | None
     only: Width | None
+    place: Place | None
     timeouts: TimerQueue | None
     widths: tuple[tuple[Width, str], ...]
 
@@ -59,14 +67,18 @@ class Outfit:
         widths: tuple[tuple[Width, str], ...],
         breaker: BreakerState | None,
         timeouts: TimerQueue | None,
-        hedges: TimerQueue | None,
+        hedges: HedgeState | None,
+        place: Place | None = None,
     ) -> None:
-        """Keep the limits with the kind of wait for each, the breaker, the timers."""
+        """Keep the limits with the kind of wait for each, the breaker, the timers, the pool."""
         self.widths = widths
-        self.only = widths[0][0] if len(widths) == 1 else None
+        lent = place is not None and place.workers is not None
+        self.only = widths[0][0] if len(widths) == 1 and not lent else None
+        self.place = place
         self.breaker = breaker
         self.timeouts = timeouts
         self.hedges = hedges
+        self.first = self.idle = None
 
     def __repr__(self) -> str:
         """Show what there is."""
@@ -85,7 +97,12 @@ class Shared:
     untimed: bool
     driving: bool
 
-    def __init__(self, limits: Mapping[str, Limit] | None, plan: Plan | None) -> None:
+    def __init__(
+        self,
+        limits: Mapping[str, Limit] | None,
+        plan: Plan | None,
+        pools: Mapping[str, Executor | int] | None = None,
+    ) -> None:
         """Take definitions; nothing is made before a call asks for it."""
         check_limits(limits)
         self.definitions = limits
@@ -98,21 +115,26 @@ class Shared:
         self.watch: LoopWatch | None = None
         self.widths: dict[str, Width] = {}
         self.breakers: dict[str, BreakerState] = {}
+        self.hedges: dict[str, HedgeState] = {}
+        self.reading: dict[Call[Any], asyncio.Task[Any] | None] = {}  # streams with a limit: whose
         self.limit_waits: dict[str, dict[Call[Any], None]] = {}
+        self.backing_off: dict[Call[Any], float] = {}  # until when, on the loop's clock
         self.outfits: dict[Definition[Any], Outfit] = {}
         self._timeouts: dict[float, TimerQueue] = {}
         self._hedges: dict[float, TimerQueue] = {}
+        self._paces: dict[float, TimerQueue] = {}
         self._stubborn: TimerQueue | None = None
         self.acts: deque[Callable[[], None]] = deque()  # see fanwise.core._watch.drive
         self.driving = False
         self._policies: dict[Definition[Any], Policy] = {}
         self._schedules: dict[str, Mapping[str, Any]] = {}
-        self._executor: ThreadPoolExecutor | None = None
-        self.abandoned: set[concurrent.futures.Future[Any]] = set()
+        self.races = Races()
         self.contents: Record | None = None
         self.noting = False
         self.blocked: dict[Call[Any], Block] = {}
         self.guesses: Guesses = Guesses()
+        self.pools = Pools(pools)
+        self.pool_waits: dict[str, dict[Call[Any], None]] = {}
 
     def use_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Take the clock of `loop`; on the virtual clock there are no threads."""
@@ -121,11 +143,11 @@ class Shared:
         plain = getattr(type(loop), "time", None) is BaseEventLoop.time
         self.time = time.monotonic if plain else loop.time
         if not getattr(loop, "virtual", False):
-            self.threads = Width("threads", Limit(at_once=THREADS))
+            self.threads = self.pools.place(None).width
         watched = self.threads is not None and not self.untimed
         self.watch = watch(loop) if watched else watch_of(loop)
         if self.watch is not None:
-            self.watch.runtimes.add(self)  # type: ignore[arg-type] # a Runtime is the only one
+            self.watch.join(self)  # type: ignore[arg-type] # a Runtime is the only one
 
     def width(self, name: str) -> Width:
         """Give the limit of that name; raise `LimitUnknown` where an explicit runtime has none."""
@@ -151,7 +173,8 @@ class Shared:
 
     def refuse_held(self, call: Call[Any], width: Width) -> None:
         """Raise where one who waits for `call`, or in whose body it was made, has the width."""
-        holders = [c for c in waiting_for(call)[1:] if c.holds == width.name]
+        keepers = self.keepers(waiting_for(call))
+        holders = [c for c, name in keepers if name == width.name and c is not call]
         here = call.home if call.home is not None else call.owner
         above = here.call
         while above is not None and not holders:
@@ -163,7 +186,30 @@ class Shared:
                 f"{call.name} asks for the limit {width.name!r}, which {holders[0].name} holds "
                 f"while it waits for {call.name}: give the limit to the inner step only"
             )
+            if holders[0] in self.reading:
+                msg = (
+                    f"{call.name} asks for the limit {width.name!r}, which the stream "
+                    f"{holders[0].name} holds until it is read, and its reader waits for "
+                    f"{call.name}: read it to its end first, or give the two different limits"
+                )
             raise LimitHeld(msg)
+
+    def keepers(self, waiting: list[Call[Any]]) -> Iterator[tuple[Call[Any], str]]:
+        """Give who keeps a limit while `waiting` wait: themselves, and streams of who awaits them.
+
+        A reader is known by its task: others of the same body may go on.
+        """
+        for call in waiting:
+            if call.holds is not None:
+                yield call, call.holds
+        if not self.reading:
+            return
+        awaited = [getattr(w, "future", None) for call in waiting for w in watchers_of(call)]
+        for stream, task in self.reading.items():
+            future = getattr(task, "_fut_waiter", None)  # what asyncio itself shows in its repr
+            blocked = task is asyncio.current_task() or (future is not None and future in awaited)
+            if blocked and stream.policy.limit is not None:
+                yield stream, stream.policy.limit
 
     def waiting_for_limit(self, name: str) -> list[Call[Any]]:
         """Give the calls that wait for a slot of a limit, in order."""
@@ -172,12 +218,10 @@ class Shared:
     def has_room(self, step: Definition[Any]) -> bool:
         """Say whether a call of `step` would have its slots at once."""
         try:
-            name = self.policy_of(step).limit
-        except (TypeError, ValueError):  # a wrong plan is told where the call begins
+            outfit = self.outfits.get(step) or self.outfit(step, self.policy_of(step))
+        except (TypeError, ValueError, FanwiseError):  # which the call itself will say
             return True
-        width = None if name is None else self.widths.get(name)  # one that nobody used is free
-        pool = None if step.inline else self.threads
-        return all(each is None or each.has_room() for each in (width, pool))
+        return all(width.has_room() for width, _ in outfit.widths)
 
     def breaker(self, name: str, policy: Breaker) -> BreakerState:
         """Give the breaker of a step."""
@@ -191,17 +235,42 @@ class Shared:
         widths: list[tuple[Width, str]] = []
         if policy.limit is not None:
             widths.append((self.width(policy.limit), "limit"))
-        if not step.inline and self.threads is not None:
-            widths.append((self.threads, "pool"))
+        place = self._place(step, policy)
+        if place is not None:
+            widths.append((place.width, "pool"))
         breaker = None if policy.breaker is None else self.breaker(step.name, policy.breaker)
         timeouts = hedges = None
         if not self.untimed:
-            if policy.timeout is not None:
-                timeouts = self._queue(self._timeouts, policy.timeout, interrupt)
+            if policy.seconds is not None:
+                timeouts = self._queue(self._timeouts, policy.seconds, interrupt)
             if policy.hedge is not None:
-                hedges = self._queue(self._hedges, policy.hedge.after, send_hedge)
-        found = self.outfits[step] = Outfit(tuple(widths), breaker, timeouts, hedges)
+                hedges = self.hedge_state(step.name, policy.hedge)
+        found = self.outfits[step] = Outfit(tuple(widths), breaker, timeouts, hedges, place)
+        if step.streams and not self.untimed:
+            found.first, found.idle = self._pace(policy.first), self._pace(policy.idle)
         return found
+
+    def hedge_state(self, name: str, policy: Hedge) -> HedgeState:
+        """Give what is known of a step's hedges."""
+        state = self.hedges.get(name)
+        if state is None or state.policy is not policy:
+            queue = partial(self._queue, self._hedges, action=send_hedge)
+            state = self.hedges[name] = HedgeState(name, policy, queue)
+        return state
+
+    def _pace(self, seconds: float | None) -> TimerQueue | None:
+        return None if seconds is None else self._queue(self._paces, seconds, interrupt_item)
+
+    def _place(self, step: Definition[Any], policy: Policy) -> Place | None:
+        """Give the pool of a plain function; on the virtual clock it runs inline."""
+        if step.inline or step.streams:
+            return None
+        self.pools.check(policy.pool)
+        if self.threads is None:
+            return None
+        place = self.pools.place(policy.pool)
+        place.check(step)
+        return place
 
     def _queue(
         self, queues: dict[float, TimerQueue], length: float, action: Callable[[Any], None]
@@ -230,6 +299,8 @@ class Shared:
             found = self.plan.get(step.name) if self.plan is not None else None
             plain = step.pattern is not None or not found
             policy = step.policy if plain else step.policy.changed(dict(found or {}))
+            policy.check_pace(step.name, streams=step.streams)
+            check_pool(step.name, policy, inline=step.inline or step.streams)
             self._policies[step] = policy
         return policy
 
@@ -245,18 +316,10 @@ class Shared:
             self._schedules[name] = found
         return found
 
-    def executor(self) -> Pool:
-        """Give the threads for plain functions: the runtime's own, where no pool was given."""
-        if self.hooks.pool is not None:
-            return self.hooks.pool
-        if self._executor is None:
-            self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="fanwise")
-        return self._executor
-
-    def abandon(self, future: concurrent.futures.Future[Any]) -> None:
-        """Remember a function that cannot be stopped until it ends."""
-        self.abandoned.add(future)
-        future.add_done_callback(self.abandoned.discard)
+    @property
+    def abandoned(self) -> set[concurrent.futures.Future[Any]]:
+        """Functions that go on though nobody waits for them."""
+        return self.pools.abandoned
 
     def note_at_end(self, call: Call[Any], block: Block) -> None:
         """Keep that a call blocks the loop, for its row; safe from another thread."""
@@ -276,14 +339,14 @@ class Shared:
         return facts
 
     def close_shared(self) -> None:
-        """Stop timers and threads; blocks while an abandoned function runs."""
+        """Stop timers, threads and workers; blocks while an abandoned function runs."""
         if self.watch is not None:
             self.watch.leave(self)  # type: ignore[arg-type] # as above
         stubborn = [] if self._stubborn is None else [self._stubborn]
-        for queue in (*self._timeouts.values(), *self._hedges.values(), *stubborn):
+        queues = (*self._timeouts.values(), *self._hedges.values(), *self._paces.values())
+        for queue in (*queues, *stubborn):
             queue.close()
-        if self._executor is not None:
-            self._executor.shutdown(wait=True)
+        self.pools.close()
 
 
 def check_limits(limits: object) -> None:

@@ -6,7 +6,14 @@ import time
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
-from fanwise.core._errors import BreakerOpen, FanwiseError, LimitError, NotDone, TimedOut
+from fanwise.core._errors import (
+    BreakerOpen,
+    FanwiseError,
+    LimitError,
+    NotDone,
+    TimedOut,
+    WorkerDied,
+)
 
 if TYPE_CHECKING:
     from fanwise.core._policies import Retry
@@ -19,9 +26,12 @@ PASSING_STATUS = frozenset({408, 409, 429})
 
 
 def is_transient(error: BaseException) -> bool:
-    """Say whether a failure may pass: connection errors, timeouts, HTTP 408, 409, 429, 5xx."""
+    """Say whether a failure may pass: connection errors, timeouts, HTTP 408, 409, 429, 5xx.
+
+    So may the end of a worker process under a call: the next one may live longer.
+    """
     if isinstance(error, FanwiseError):
-        return isinstance(error, (TimedOut, NotDone))
+        return isinstance(error, (TimedOut, NotDone, WorkerDied))
     if isinstance(error, (ConnectionError, TimeoutError, EOFError)):
         return True
     status = http_status(error)

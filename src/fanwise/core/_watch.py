@@ -14,6 +14,7 @@ from fanwise.core._errors import (
     DeadlinePassed,
     FanwiseError,
     LimitHeld,
+    StreamTaken,
 )
 from fanwise.core._run import note_reuse
 from fanwise.core._runtime import current_run
@@ -82,6 +83,11 @@ def ask(call: Call[Any], watcher: Watcher, asker: Scope | Attempt | None = None)
         if owner is not None and owner.holds is not None:
             owner.run.runtime.width(owner.holds).nested = True
         return False
+    if call.taken:
+        msg = (
+            f"the items of {call.name} went to its reader: a stream has one, or is awaited instead"
+        )
+        raise StreamTaken(msg)
     if status not in LIVE:
         note_reuse(call)
         return True
@@ -300,13 +306,12 @@ def _refuse_circles(owner: Call[Any], call: Call[Any]) -> None:
     if call in above or is_below(owner, call):
         msg = f"{owner.name} awaits {call.name}, which waits for {owner.name}: neither would end"
         raise CircularWait(msg)
-    for holder in above:
-        if holder.holds is None:
-            continue
-        for waiting in holder.run.runtime.waiting_for_limit(holder.holds):
+    runtime = owner.run.runtime
+    for holder, limit in runtime.keepers(above):
+        for waiting in runtime.waiting_for_limit(limit):
             if call in waiting_for(waiting):
                 msg = (
                     f"{owner.name} awaits {waiting.name}, which waits for the limit "
-                    f"{holder.holds!r} that {holder.name} holds: neither would end"
+                    f"{limit!r} that {holder.name} holds: neither would end"
                 )
                 raise LimitHeld(msg)

@@ -1,5 +1,6 @@
 """Digests of documents: hierarchical map-reduce with the place of every statement."""
 
+from fanwise.digest._bounds import Bounds
 from fanwise.digest._digest import digest
 from fanwise.digest._job import limits
 from fanwise.digest._json import to_data
@@ -7,6 +8,7 @@ from fanwise.digest._markdown import to_markdown
 from fanwise.digest._values import Digest, Missing, Part, Statement
 
 __all__ = [
+    "Bounds",
     "Digest",
     "Missing",
     "Part",

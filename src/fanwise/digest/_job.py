@@ -9,24 +9,28 @@ a ninth of that for merges at arity 10. Rejected: a running refine (each answer 
 the next), which is the same job in a row; summaries of summaries, which lose their sources.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Final
 
-from fanwise import Call, Limit, NotEnough, current, step, tree_reduce
+from fanwise import Call, Limit, NotEnough, current, deadline, fan_out, step, tree_reduce
+from fanwise.digest._apart import decode_apart
+from fanwise.digest._bounds import Bounds
 from fanwise.digest._locate import locate
 from fanwise.digest._values import Digest, Missing, Part, Statement, in_turn, joined
-from fanwise.documents import Document, Found, Gap, Library
-from fanwise.errors import CallSkipped
+from fanwise.documents import Document, Found, Gap, Library, Origin, Raw, decode, runs_apart
+from fanwise.errors import CallSkipped, DeadlinePassed
 from fanwise.models import QUOTING, Model, Passage, Prompt, read_quotes
 from fanwise.text import Outline, blocks, chunks
 
-ARITY: Final = 10
 _FEWEST_A_CHUNK: Final = 5
 _DOCUMENTS: Final = "digest/documents"
 _MODEL: Final = "digest/model"
 _UNMERGED: Final = "not done, statements taken in turn"
 _STOPPED: Final = "not read, the run was told to stop"
+_TIME_UP: Final = "not read, the time was up"
 
 
 def limits(at_once: int = 8) -> dict[str, Limit]:
@@ -44,30 +48,29 @@ class Cut:
     passages: list[Passage]
     outline: Outline
     title: str
+    origin: Origin | None
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a digest is made with. Its steps are the methods."""
+    """What a digest is made with. Its steps are the methods.
+
+    `until` is the instant on the loop's clock at which its time is up.
+    """
 
     task: str
     model: Model
-    most: int
-    size_tokens: int
+    bounds: Bounds
     library: Library
     watch: Callable[[Part], None] | None = None
+    until: float | None = None
 
     @step(name="digest")
     async def digest(self, places: tuple[str, ...]) -> Digest:
         """Find the documents, reduce each, reduce them all."""
-        try:
-            found = await self.find(places)
-        except CallSkipped:
-            return self._answer(Part(missing=tuple(Missing(place, _STOPPED) for place in places)))
-        gaps = tuple(_missing(gap) for gap in found.gaps)
-        calls = [self.document(name) for name in found.names]
-        whole = await self._reduced(calls, list(found.names))
-        return self._answer(joined([whole, Part(missing=gaps)], whole.statements))
+        within = self.bounds.within
+        until = None if within is None else asyncio.get_running_loop().time() + within
+        return await replace(self, until=until).digested(places)
 
     @step(name="find")
     def find(self, places: tuple[str, ...]) -> Found:
@@ -77,20 +80,27 @@ class Job:
     @step(name="document", limit=_DOCUMENTS)
     async def document(self, name: str) -> Part:
         """Read one document and bring it to its best statements; a gap is part of the result."""
-        document = await self.read(name)
-        if isinstance(document, Gap):
-            self._tell(Part(missing=(_missing(document),)))
-            return Part(missing=(_missing(document),))
-        cut = await self.cut(document)
-        opened = Part(documents=1, chunks=len(cut.passages))
+        with self._in_time():
+            document = await self._document(name)
+            cut = None if isinstance(document, Gap) else await self.cut(document)
+        gaps = (document,) if isinstance(document, Gap) else document.gaps
+        opened = Part(
+            documents=cut is not None,
+            chunks=len(cut.passages) if cut is not None else 0,
+            missing=tuple(map(_missing, gaps)),
+        )
         self._tell(opened)
+        if cut is None:
+            return opened
         part = await self._quoted(cut)
-        return joined([part, opened], part.statements)
+        counted = replace(opened, digested=int(part.answered > 0 or not cut.passages))
+        return joined([part, counted], part.statements)
 
     @step(name="read")
-    def read(self, name: str) -> Document | Gap:
-        """Read one document."""
-        return self.library.read(name)
+    def read(self, name: str) -> Document | Gap | Raw:
+        """Read one document, or only load it where another process must decode it."""
+        loaded = self.library.load(name)
+        return loaded if isinstance(loaded, Raw) and runs_apart(loaded) else decode(loaded)
 
     @step(name="cut")
     def cut(self, document: Document) -> Cut:
@@ -104,14 +114,15 @@ class Job:
                 chunk.start,
                 markup,
             )
-            for chunk in chunks(text, self.size_tokens, markup)
+            for chunk in chunks(text, self.bounds.size_tokens, markup)
         ]
-        return Cut(passages, Outline(blocks(text, markup)), title)
+        return Cut(passages, Outline(blocks(text, markup)), title, document.origin)
 
     @step(name="quote", limit=_MODEL)
     async def quote(self, passage: Passage, cut: Cut, most: int) -> Part:
         """Ask for the best statements of one chunk."""
-        found, asked = await self._ask((passage,), [passage.text], most)
+        with self._in_time():
+            found, asked = await self._ask((passage,), [passage.text], most)
         statements = tuple(_statement(passage, cut, start, end) for _, start, end in found)
         part = joined([asked, Part(answered=1)], statements)
         self._tell(part)
@@ -120,27 +131,72 @@ class Job:
     @step(name="merge", limit=_MODEL, role="merge")
     async def merge(self, parts: list[Part]) -> Part:
         """Ask for the best of the statements of several parts."""
+        most = self.bounds.most
         before = [statement for part in parts for statement in part.statements]
         if not before:
             return joined(parts, ())
         passages = tuple(
             Passage(" ".join(s.text.split()), s.source, s.heading, s.start) for s in before
         )
-        found, asked = await self._ask(passages, [s.text for s in before], self.most)
+        try:
+            with self._in_time():
+                found, asked = await self._ask(passages, [s.text for s in before], most)
+        except DeadlinePassed:
+            return self._unmerged(parts, len(before))
         chosen = tuple(before[n].narrowed(start, end) for n, start, end in found)
         self._tell(asked)
-        return joined([*parts, asked], chosen or in_turn(parts, self.most, self.task))
+        return joined([*parts, asked], chosen or in_turn(parts, most, self.task))
 
-    def _answer(self, part: Part) -> Digest:
-        return Digest(self.task, self.model.name, part)
+    async def digested(self, places: tuple[str, ...]) -> Digest:
+        """Do the work of `digest`, once it is known until when."""
+        try:
+            found = await self.find(places)
+        except CallSkipped:
+            gaps = tuple(Missing(place, _STOPPED) for place in places)
+            return self._answer(Part(missing=gaps), len(places))
+        gaps = tuple(map(_missing, found.gaps))
+        calls = [self.document(name) for name in found.names]
+        whole = await self._reduced(calls, list(found.names))
+        part = joined([whole, Part(missing=gaps)], whole.statements)
+        return self._answer(part, len(found.names) + len(gaps))
+
+    def _answer(self, part: Part, found: int) -> Digest:
+        return Digest(self.task, self.model.name, part, found, self.bounds.need)
+
+    async def _document(self, name: str) -> Document | Gap:
+        loaded = await self.read(name)
+        return await decode_apart(loaded) if isinstance(loaded, Raw) else loaded
+
+    @contextmanager
+    def _in_time(self) -> Iterator[None]:
+        """Bound a block by the time of the whole; raise DeadlinePassed when that is up."""
+        if self.until is None:
+            yield
+            return
+        left = self.until - asyncio.get_running_loop().time()
+        if left <= 0:
+            raise DeadlinePassed(_TIME_UP)
+        with deadline(left):
+            yield
+
+    def _unmerged(self, parts: list[Part], statements: int) -> Part:
+        """Take statements in turn, and say so where some are left out."""
+        gaps = (Missing("merge", _UNMERGED),) if statements > self.bounds.most else ()
+        chosen = in_turn(parts, self.bounds.most, self.task)
+        return joined([*parts, Part(missing=gaps)], chosen)
 
     async def _quoted(self, cut: Cut) -> Part:
         """Ask about every chunk of a document at once and merge the answers."""
-        most = min(self.most, max(_FEWEST_A_CHUNK, 2 * self.most // len(cut.passages)))
-        calls = [self.quote(passage, cut, most) for passage in cut.passages]
-        if len(calls) == 1:
-            return await calls[0]
-        return await self._reduced(calls, [_place(passage) for passage in cut.passages])
+        most = self.bounds.most
+        fewer = min(most, max(_FEWEST_A_CHUNK, 2 * most // max(1, len(cut.passages))))
+        calls = [self.quote(passage, cut, fewer) for passage in cut.passages]
+        names = [_place(passage) for passage in cut.passages]
+        if len(calls) != 1:
+            return await self._reduced(calls, names)
+        found = await fan_out(*calls, need=0)
+        if found.complete:
+            return calls[0].result
+        return Part(missing=(Missing(names[0], _cause(calls[0])),))
 
     async def _reduced(self, calls: list[Call[Part]], names: list[str]) -> Part:
         """Merge calls as a tree; what is missing from it is named, what is there is kept.
@@ -160,12 +216,14 @@ class Job:
         if root is not None and root.answered == sum(part.answered for part in done):
             return joined([root, Part(missing=gaps)], root.statements)
         unmerged = (Missing(f"merge below {names[0]}", _UNMERGED),)
-        return joined([*done, Part(missing=gaps or unmerged)], in_turn(done, self.most, self.task))
+        return joined(
+            [*done, Part(missing=gaps or unmerged)], in_turn(done, self.bounds.most, self.task)
+        )
 
     async def _root(self, calls: list[Call[Part]]) -> Part | None:
         """Give the root of the tree, or None where it failed or was not started."""
         try:
-            return (await tree_reduce(self.merge, calls, arity=ARITY)).value
+            return (await tree_reduce(self.merge, calls, arity=self.bounds.arity)).value
         except (NotEnough, CallSkipped):
             return None
 
@@ -206,13 +264,10 @@ def _titled(title: str, heading: tuple[str, ...]) -> tuple[str, ...]:
 
 def _statement(passage: Passage, cut: Cut, start: int, end: int) -> Statement:
     offset = passage.offset or 0
-    return Statement(
-        passage.text[start:end],
-        passage.source,
-        offset + start,
-        offset + end,
-        _titled(cut.title, cut.outline.at(offset + start)),
-    )
+    first, last = offset + start, offset + end
+    origin = None if cut.origin is None else cut.origin.within(first, last)
+    heading = _titled(cut.title, cut.outline.at(first))
+    return Statement(passage.text[start:end], passage.source, first, last, heading, origin)
 
 
 def _place(passage: Passage) -> str:
@@ -229,4 +284,6 @@ def _cause(call: Call[Part]) -> str:
     error = call.error
     if error is None or isinstance(error, CallSkipped):
         return _STOPPED
+    if isinstance(error, DeadlinePassed):
+        return _TIME_UP
     return f"{type(error).__name__}: {error}"

@@ -13,9 +13,12 @@ def to_data(digest: Digest) -> Data:
         "model": digest.model,
         "extractive": True,
         "complete": digest.complete,
+        "enough": digest.enough,
         "statements": [_statement(statement) for statement in part.statements],
         "missing": [{"name": gap.name, "reason": gap.reason} for gap in part.missing],
         "documents": part.documents,
+        "documents_found": digest.found,
+        "documents_needed": digest.needed,
         "chunks": part.chunks,
         "chunks_answered": part.answered,
         "questions": part.asked,
@@ -29,10 +32,13 @@ def to_data(digest: Digest) -> Data:
 
 
 def _statement(statement: Statement) -> Data:
-    return {
+    data: Data = {
         "text": statement.text,
         "source": statement.source,
         "start": statement.start,
         "end": statement.end,
         "heading": list(statement.heading),
     }
+    if statement.origin is not None:
+        data[statement.origin.unit] = statement.origin.at(statement.start)
+    return data

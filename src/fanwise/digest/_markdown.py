@@ -14,7 +14,8 @@ def to_markdown(digest: Digest) -> str:
     """Write a digest as Markdown, at most 80 columns wide where words allow it.
 
     Sections stand in the order of their best statement, statements in the order of the
-    document. Each is followed by its place: file, and character offsets from 0.
+    document. Each is followed by its place: file, character offsets from 0, and of HTML and PDF the
+    line or page.
     """
     lines = [f"# {' '.join(digest.task.split())}", ""]
     lines.extend(_wrapped(_origin(digest)))
@@ -34,7 +35,10 @@ def _origin(digest: Digest) -> str:
     how = f"Extractive: quoted by {digest.model} from {read}, nothing rewritten."
     if digest.complete:
         return f"*{how}*"
-    return f"*{how}* **Incomplete: {_count(len(part.missing), 'part')} missing, named below.**"
+    missing = f"**Incomplete: {_count(len(part.missing), 'part')} missing, named below.**"
+    if digest.enough or not part.documents:
+        return f"*{how}* {missing}"
+    return f"*{how}* {missing} **Too little: {_count(digest.needed, 'document')} needed.**"
 
 
 def _nothing(digest: Digest) -> str:

@@ -4,7 +4,9 @@ from dataclasses import dataclass, replace
 from itertools import chain, zip_longest
 from typing import Final
 
+from fanwise.documents import Origin
 from fanwise.models import Usage
+from fanwise.patterns import count_of
 from fanwise.text import terms
 
 _NOTHING: Final = Usage(0, 0)
@@ -14,7 +16,8 @@ _NOTHING: Final = Usage(0, 0)
 class Statement:
     """A sentence quoted from a document: `text` is exactly its characters `start` to `end`.
 
-    `heading` is the path of headings over it, the document's title first.
+    They count in the text that `fanwise.documents` reads. `heading` is the path of headings
+    over it, the document's title first. Of HTML and PDF, `origin` leads to line or page.
     """
 
     text: str
@@ -22,11 +25,15 @@ class Statement:
     start: int
     end: int
     heading: tuple[str, ...]
+    origin: Origin | None = None
 
     @property
     def place(self) -> str:
-        """The document's name with the character offsets: `file:start-end`."""
-        return f"{self.source}:{self.start}-{self.end}"
+        """The document's name with the offsets, and line or page: `a.pdf:10-60 (page 2)`."""
+        place = f"{self.source}:{self.start}-{self.end}"
+        if self.origin is None:
+            return place
+        return f"{place} ({self.origin.named(self.start, self.end)})"
 
     def narrowed(self, start: int, end: int) -> "Statement":
         """Give the part of this statement from `start` to `end`, counted within it."""
@@ -52,13 +59,14 @@ class Missing:
 class Part:
     """What is known of some chunks: their best statements, the best first.
 
-    `answered` of `chunks` chunks of `documents` documents went into it; `asked` counts the
-    questions to the model, `dropped` the lines of answers that could not be found in their
-    passage and so are not shown.
+    `answered` of `chunks` chunks of `documents` documents went into it, of `digested`
+    documents one chunk at least; `asked` counts the questions to the model, `dropped` the
+    lines of answers that could not be found in their passage and so are not shown.
     """
 
     statements: tuple[Statement, ...] = ()
     documents: int = 0
+    digested: int = 0
     chunks: int = 0
     answered: int = 0
     asked: int = 0
@@ -72,17 +80,30 @@ class Digest:
     """The answer to a task over documents.
 
     `part` holds the statements, the best first, and what went into them: counts, usage,
-    and what is missing.
+    and what is missing. `found` counts the documents that were found, those that cannot be
+    read among them; `need` is how many of them it takes, as a count or a share.
     """
 
     task: str
     model: str
     part: Part
+    found: int = 0
+    need: int | str = 1
 
     @property
     def complete(self) -> bool:
         """Whether every document that was found went into it, whole."""
         return not self.part.missing
+
+    @property
+    def needed(self) -> int:
+        """How many documents it takes."""
+        return count_of("need", self.need, self.found)
+
+    @property
+    def enough(self) -> bool:
+        """Whether as many documents went into it as it takes."""
+        return self.part.digested >= self.needed
 
 
 def joined(parts: list[Part], statements: tuple[Statement, ...]) -> Part:
@@ -90,6 +111,7 @@ def joined(parts: list[Part], statements: tuple[Statement, ...]) -> Part:
     return Part(
         statements,
         documents=sum(part.documents for part in parts),
+        digested=sum(part.digested for part in parts),
         chunks=sum(part.chunks for part in parts),
         answered=sum(part.answered for part in parts),
         asked=sum(part.asked for part in parts),

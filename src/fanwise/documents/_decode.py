@@ -2,46 +2,49 @@
 
 from typing import Final
 
-from fanwise.documents._formats import format_of
-from fanwise.documents._values import Document, Gap, Reason
+from fanwise.documents._formats import form_of, format_named
+from fanwise.documents._values import Document, Gap, Raw, Reason
 
 LARGEST: Final = 64 * 1024 * 1024
 """Bytes above which a file is not read."""
 
-_SAMPLE: Final = 8192
-_CONTROLS: Final = frozenset(range(32)) - frozenset(b"\t\n\r\f\v\b\x1b")
-_MOST_CONTROLS: Final = 0.02
 
-
-def decode(name: str, data: bytes) -> Document | Gap:
-    """Make a document of a file's bytes, which must be UTF-8 and not blank.
-
-    A NUL, or more than 2 % of other control bytes in the first 8 KiB, is binary.
-    """
+def raw(name: str, data: bytes) -> Raw | Gap:
+    """Give a file's bytes their format, by its name or opening; none or too many are a gap."""
     if not data:
         return Gap(name, Reason.EMPTY, "0 bytes")
     if len(data) > LARGEST:
         return too_large(name, len(data))
-    if _is_binary(data):
-        return Gap(name, Reason.BINARY, f"{len(data):,} bytes that are not text")
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        seen = f"byte 0x{data[error.start]:02x} at offset {error.start}"
-        return Gap(name, Reason.NOT_UTF8, seen)
-    if not text.strip("\ufeff \t\r\n\f\v"):
-        return Gap(name, Reason.EMPTY, "only blanks")
-    form = format_of(name)
-    return Document(name, text, form.markup, form.title(text))
+    return Raw(name, data, form_of(name, data))
+
+
+def decode(loaded: Raw | Gap) -> Document | Gap:
+    """Make a document of what was loaded. Blocks: run it in a thread, or where `runs_apart` says.
+
+    A PDF is read in this process, one at a time. Raises ValueError for an unknown format.
+    """
+    if isinstance(loaded, Gap):
+        return loaded
+    return format_named(loaded.form).decode(loaded.name, loaded.data)
+
+
+def decode_again(loaded: Raw) -> Document | Gap:
+    """Make a document of what took the process of `decode` down, or was killed: by other means.
+
+    For PDF that is pypdf alone; for other formats there is none, and a gap says so.
+    """
+    again = format_named(loaded.form).again
+    if again is None:
+        return Gap(loaded.name, Reason.UNREADABLE, "its reader took too long, or broke down")
+    return again(loaded.name, loaded.data)
+
+
+def runs_apart(loaded: Raw) -> bool:
+    """Tell whether decoding belongs in another process: for PDF always, for HTML if it is large."""
+    least = format_named(loaded.form).apart_from
+    return least is not None and len(loaded.data) >= least
 
 
 def too_large(name: str, size: int) -> Gap:
     """Say that a file is too large to be read."""
     return Gap(name, Reason.TOO_LARGE, f"{size:,} bytes; at most {LARGEST:,} are read")
-
-
-def _is_binary(data: bytes) -> bool:
-    sample = data[:_SAMPLE]
-    if b"\0" in data:
-        return True
-    return sum(byte in _CONTROLS for byte in sample) > len(sample) * _MOST_CONTROLS

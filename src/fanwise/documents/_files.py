@@ -8,9 +8,9 @@ from os import DirEntry
 from pathlib import Path
 from typing import Final
 
-from fanwise.documents._decode import LARGEST, decode, too_large
+from fanwise.documents._decode import LARGEST, decode, raw, too_large
 from fanwise.documents._formats import SUFFIXES, is_document
-from fanwise.documents._values import Document, Found, Gap, Reason
+from fanwise.documents._values import Document, Found, Gap, Raw, Reason
 
 _MAGIC: Final = frozenset("*?[")
 
@@ -41,8 +41,8 @@ class Files:
                     names.setdefault(found)
         return Found(tuple(sorted(names)), tuple(gaps[name] for name in sorted(gaps)))
 
-    def read(self, name: str) -> Document | Gap:
-        """Read one file (see `Library`)."""
+    def load(self, name: str) -> Raw | Gap:
+        """Give the bytes of one file (see `Library`)."""
         path = Path(name)
         try:
             state = path.stat()
@@ -50,9 +50,13 @@ class Files:
                 return Gap(name, Reason.NOT_A_FILE, _kind(state.st_mode))
             if state.st_size > LARGEST:
                 return too_large(name, state.st_size)
-            return decode(name, path.read_bytes())
+            return raw(name, path.read_bytes())
         except OSError as error:
             return _gap(name, error)
+
+    def read(self, name: str) -> Document | Gap:
+        """Read one file (see `Library`)."""
+        return decode(self.load(name))
 
 
 def _found_at(place: str) -> Iterator[str | Gap]:

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from typing import Protocol
 
-from fanwise.documents._values import Document, Found, Gap
+from fanwise.documents._values import Document, Found, Gap, Raw
 
 
 class Library(Protocol):
-    """A place to find and read documents in. Both methods block; run them in a thread."""
+    """A place to find and read documents in. All methods block; run them in a thread."""
 
     def find(self, places: Iterable[str]) -> Found:
         """Give the documents of folders (recursively), patterns and single names, sorted.
@@ -17,6 +17,10 @@ class Library(Protocol):
         """
         ...
 
+    def load(self, name: str) -> Raw | Gap:
+        """Give the bytes of one document and their format, or say as a gap why that cannot be."""
+        ...
+
     def read(self, name: str) -> Document | Gap:
-        """Read one document, or say as a gap why that cannot be."""
+        """Load and decode one document, in this process."""
         ...

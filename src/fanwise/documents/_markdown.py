@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from fanwise.documents._format import Format
+from fanwise.documents._format import text_format
 from fanwise.text import blocks
 
 _TITLE: Final = re.compile(r"^title:[ \t]*(\S[^\n]*)$", re.MULTILINE | re.IGNORECASE)
@@ -20,4 +20,4 @@ def _title(text: str) -> str:
     return ""
 
 
-MARKDOWN: Final = Format((".md", ".markdown"), "markdown", _title)
+MARKDOWN: Final = text_format("markdown", (".md", ".markdown"), "markdown", _title)

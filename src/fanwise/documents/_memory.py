@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 
-from fanwise.documents._decode import decode
+from fanwise.documents._decode import decode, raw
 from fanwise.documents._formats import SUFFIXES, is_document
-from fanwise.documents._values import Document, Found, Gap, Reason
+from fanwise.documents._values import Document, Found, Gap, Raw, Reason
 
 
 class Memory:
@@ -40,13 +40,17 @@ class Memory:
                     names.setdefault(found)
         return Found(tuple(sorted(names)), tuple(gaps[name] for name in sorted(gaps)))
 
-    def read(self, name: str) -> Document | Gap:
-        """Read one document (see `Library`)."""
+    def load(self, name: str) -> Raw | Gap:
+        """Give the bytes of one document (see `Library`)."""
         if name in self._broken:
             return Gap(name, self._broken[name])
         if name not in self._files:
             return Gap(name, Reason.NOT_FOUND, "no such file or folder")
-        return decode(name, self._files[name])
+        return raw(name, self._files[name])
+
+    def read(self, name: str) -> Document | Gap:
+        """Read one document (see `Library`)."""
+        return decode(self.load(name))
 
     def _found_at(self, place: str) -> Iterator[str | Gap]:
         everything = sorted((*self._files, *self._broken))

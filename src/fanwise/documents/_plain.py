@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from fanwise.documents._format import Format
+from fanwise.documents._format import text_format
 from fanwise.text import blocks
 
 
@@ -11,4 +11,4 @@ def _title(text: str) -> str:
     return first.title if first is not None and first.kind == "heading" else ""
 
 
-PLAIN: Final = Format((".txt", ".text"), "plain", _title)
+PLAIN: Final = text_format("text", (".txt", ".text"), "plain", _title)

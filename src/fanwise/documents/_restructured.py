@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from fanwise.documents._format import Format
+from fanwise.documents._format import text_format
 from fanwise.text import blocks
 
 _TITLE: Final = re.compile(r"^:?Title:[ \t]*(\S[^\n]*(?:\n[ \t]+\S[^\n]*)*)", re.MULTILINE)
@@ -23,4 +23,4 @@ def _title(text: str) -> str:
     return ""
 
 
-RESTRUCTURED: Final = Format((".rst",), "restructured", _title)
+RESTRUCTURED: Final = text_format("rst", (".rst",), "restructured", _title)

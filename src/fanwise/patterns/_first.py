@@ -118,6 +118,9 @@ async def _won(race: Race, call: Call[Any], stagger: Sequence[float] | None) -> 
         await race.future
     finally:
         statuses = await race.let_go()
+    call.run.runtime.races.count(
+        call.plan_name, len(race.calls), race.winner, statuses, staggered=stagger is not None
+    )
     if race.winner is not None:
         note(call, winner=race.winner)
         return race.calls[race.winner].result

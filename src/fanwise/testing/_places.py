@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
 _ASYNCIO = os.path.dirname(asyncio.__file__) + os.sep  # noqa: PTH120 - compared with co_filename, a str
 _FANWISE = os.path.dirname(os.path.dirname(__file__)) + os.sep  # noqa: PTH120 - see above
-_POOL = concurrent.futures.thread.__file__
+# Where threads of pools wait for work: of a worker process, the thread that speaks for it.
+_IDLE = {
+    (concurrent.futures.thread.__file__, "_worker"),
+    (os.path.join(_FANWISE, "pools", "_process.py"), "_wait_for_work"),  # noqa: PTH118 - see above
+}
 
 
 def frames_of(awaitable: object) -> list[FrameType]:
@@ -90,12 +94,13 @@ def frames_of_thread(ident: int | None) -> list[FrameType]:
 def busy_threads() -> list[threading.Thread]:
     """List the threads other than this one that may still do something.
 
-    Left out are this package's watchdogs, and threads of a `ThreadPoolExecutor` that wait for work:
-    such a thread holds nothing, and whoever made the pool answers for it.
+    Left out are this package's watchdogs, and threads of a `ThreadPoolExecutor` or a `ProcessPool`
+    that wait for work: such a thread holds nothing, and whoever made the pool answers for it. (The
+    thread of a worker process that still does something, or does not end, is busy.)
     """
     here = threading.current_thread()
     threads = (it for it in threading.enumerate() if it is not here)
-    return [it for it in threads if it.name != WATCHDOG and not _is_idle(it)]
+    return [it for it in threads if it.name not in OURS and not _is_idle(it)]
 
 
 def _is_idle(thread: threading.Thread) -> bool:
@@ -103,7 +108,8 @@ def _is_idle(thread: threading.Thread) -> bool:
     if not frames:
         return not thread.is_alive()
     code = frames[-1].f_code
-    return code.co_filename == _POOL and code.co_name == "_worker"
+    return (code.co_filename, code.co_name) in _IDLE
 
 
 WATCHDOG = "fanwise-watchdog"
+OURS = (WATCHDOG, "fanwise loop watch")  # see fanwise.core._blocking

@@ -21,9 +21,10 @@ from fanwise.core import watch
 from fanwise.errors import LoopBlocked
 from fanwise.testing._clock import run_virtual
 from fanwise.testing._orphans import Orphan, assert_no_orphans, living
+from fanwise.testing.faults import Script
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator, Mapping
+    from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping
 
 _VIRTUAL, _REAL = "virtual_clock", "real_clock"
 _BLOCKS = "blocks_the_loop"
@@ -74,6 +75,13 @@ def pytest_configure(config: pytest.Config) -> None:
 def fanwise_seed(request: pytest.FixtureRequest) -> int:
     """The seed of this run: `--fanwise-seed`."""
     return _seed(request.config)
+
+
+@pytest.fixture
+def fanwise_faults(fanwise_seed: int) -> Iterator[Script]:
+    """An empty fault script around the test: `.add(news=faults.fails())` fills it."""
+    with Script(seed=fanwise_seed) as script:
+        yield script
 
 
 def _seed(config: pytest.Config) -> int:

@@ -1,0 +1,103 @@
+"""How every command runs a call: with its record, its limits, a view, and Ctrl-C."""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, ExitStack, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import click
+
+from fanwise import Call, Limit, Runtime, deadline
+from fanwise.analysis import Look, Lookout
+from fanwise.cli._exit import Exit
+from fanwise.cli._interrupt import Interrupt
+from fanwise.cli._summary import Times, times_of
+from fanwise.cli._view import View
+from fanwise.core import Run, excuse
+
+T = TypeVar("T")
+
+
+class RecordNotWritten(click.ClickException):
+    """The file that `--record` names cannot be written."""
+
+    exit_code = int(Exit.WRONG_USE)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended(Generic[T]):
+    """How a run ended: its value in a tuple, or its error; its times; what it last showed."""
+
+    result: tuple[T] | None
+    error: Exception | None
+    times: Times
+    look: Look
+    interrupted: bool = False
+
+    @property
+    def value(self) -> T:
+        """The value of the call; where it has none, its error is raised."""
+        if self.result is None:
+            assert self.error is not None  # noqa: S101 - one of them is there
+            raise self.error
+        return self.result[0]
+
+
+def execute(
+    call: Call[T],
+    view: View,
+    *,
+    limits: Mapping[str, Limit],
+    record: Path | None = None,
+    within: float | None = None,
+) -> Ended[T]:
+    """Run a call in a loop of its own. A first Ctrl-C lets it end early with what is there.
+
+    `within` bounds all of it, in seconds. Raises `RecordNotWritten`; what the call raises is kept.
+    """
+    return asyncio.run(_execute(call, view, Runtime(record=record, limits=limits), within))
+
+
+async def _execute(call: Call[T], view: View, runtime: Runtime, within: float | None) -> Ended[T]:
+    with Interrupt(runtime.drain) as interrupt:
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(runtime)
+            except OSError as error:
+                excuse(call)  # it was never started
+                raise RecordNotWritten(f"the record cannot be written: {error}") from None
+            ended = await _ended(call, view, runtime, within, interrupt)
+        return replace(ended, interrupted=interrupt.asked)
+
+
+async def _ended(
+    call: Call[T], view: View, runtime: Runtime, within: float | None, interrupt: Interrupt
+) -> Ended[T]:
+    began = _processor()
+    result: tuple[T] | None = None
+    error: Exception | None = None
+    bound = deadline(within) if within is not None else nullcontext()
+    with ExitStack() as shown:
+        started: tuple[Run, Lookout] | None = None
+        try:
+            with bound:
+                run = runtime.start(call)
+                started = run, shown.enter_context(view.of(run, lambda: interrupt.asked))
+                result = (await run.wait(),)
+        except Exception as failure:  # noqa: BLE001 - it is what the run came to
+            error = failure
+        assert started is not None  # noqa: S101 - nothing above raises before
+        run, lookout = started
+        if run.task is not None:
+            run.cancel()  # where the time is up
+            await asyncio.gather(run.task, return_exceptions=True)
+    return Ended(result, error, times_of(run.record(), _processor() - began), lookout.look())
+
+
+def _processor() -> float:
+    """Give the processor's time in seconds, that of worker processes that have ended included."""
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system

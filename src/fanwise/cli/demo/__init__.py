@@ -1,0 +1,1 @@
+"""`fanwise demo`: one flaky job, three times, against the same faults."""
