@@ -362,7 +362,7 @@ class Draw:
                  lambda: self.fan_out(depth), lambda: self.fan_map(depth),
                  lambda: self.first(depth), lambda: self.tree(depth), lambda: self.plain(depth),
                  lambda: self.poll(depth), self.items, lambda: self.guess(depth))  # fmt: skip
-        node = self.random.choices(kinds, (6, 3, 3, 4, 2, 3, 2, 1, 2, 3, 3))[0]()
+        node = self.random.choices(kinds, (6, 3, 3, 4, 3, 3, 2, 1, 2, 3, 2))[0]()
         if not isinstance(node, Plain):
             pool.append(node)
         return node
