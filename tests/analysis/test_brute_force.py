@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanwise import Limit, Runtime, bind, fan_map, fan_out, step
+from fanwise import Limit, Runtime, bind, fan_map, fan_out, speculate, step
 from fanwise.analysis import _critical_path as walking
 from fanwise.analysis import critical_path, slack
 from fanwise.analysis._decisions import LET_GO, decided_by_a_branch
@@ -37,7 +37,8 @@ def programs_of(leaves):
     )
 
 
-programs = programs_of(st.integers(0, 4))
+leaves = st.integers(0, 4)
+programs = programs_of(leaves)
 
 
 class Program:
@@ -118,6 +119,48 @@ def assert_partition(path, start, end):
     assert now == end
     assert sum(path.blame.values()) == path.microseconds == end - start
     assert sum(part.microseconds for part in path.parts) == end - start
+
+
+def guessed(planner, guesses, wanted, real):
+    """Give the call of a speculation, and its chains: a wrong guess stands in none."""
+
+    @step(name="leaf of the planner")
+    async def plan():
+        await asyncio.sleep(planner * TICK / 1_000_000)
+        return wanted
+
+    @step(name="leaf")
+    async def work(number, ticks=real):
+        await asyncio.sleep(ticks * TICK / 1_000_000)
+
+    def asked(number):
+        return work.using(timeout=None)(number, guesses.get(number, real))
+
+    call = speculate(plan(), asked, guess=[asked(number) for number in guesses])
+    first, last = ("leaf of the planner", planner), ("leaf", guesses.get(wanted, real))
+    return call, [(first,), (last,)] if wanted in guesses and planner else [(first, last)]
+
+
+@given(
+    leaves,
+    st.dictionaries(st.integers(0, 3), leaves, min_size=1),
+    st.integers(0, 3),
+    leaves,
+)
+def test_a_wrong_guess_stands_in_no_path(planner, guesses, wanted, real):
+    call, chains = guessed(planner, guesses, wanted, real)
+    record = run_virtual(record_of(call))
+    path = critical_path(record)
+    assert leaves_of(path) in set(map(long_ones, chains))
+    assert total(leaves_of(path)) == max(map(total, chains)) == path.microseconds // TICK
+    assert_partition(path, 0, path.microseconds)
+
+
+def test_a_walk_that_takes_a_wrong_guess_for_another_call_is_found(monkeypatch):
+    monkeypatch.setattr(walking, "decided_by_a_branch", lambda row: False)
+    monkeypatch.setattr(Graph, "_is_wrong", lambda self, row: False)
+    with pytest.raises(AssertionError):
+        test_a_wrong_guess_stands_in_no_path()
 
 
 @given(programs)

@@ -4,7 +4,19 @@ import asyncio
 
 import pytest
 
-from fanwise import Hedge, Limit, Retry, Runtime, bind, fan_map, fan_out, first, step, tree_reduce
+from fanwise import (
+    Hedge,
+    Limit,
+    Retry,
+    Runtime,
+    bind,
+    fan_map,
+    fan_out,
+    first,
+    speculate,
+    step,
+    tree_reduce,
+)
 from fanwise.analysis import critical_path
 from fanwise.core import CallRow, Header, RunRecord
 
@@ -269,3 +281,69 @@ def test_little_things_are_told_in_one_sum():
     path = critical_path(RunRecord(Header("r", 0, 0), tuple(rows)))
     assert str(path) == "main > big (993 us) (and 7 us elsewhere)"
     assert [part.within for part in path.parts] == [None, 0, 0, 0]
+
+
+@step
+async def planner(of):
+    await asyncio.sleep(of * TICK)
+
+
+@step
+async def slow_to_go(ticks):
+    try:
+        await asyncio.sleep(100 * TICK)
+    except asyncio.CancelledError:
+        await asyncio.sleep(ticks * TICK)
+        raise
+
+
+async def guessed(of, wanted, *guesses):
+    call = speculate(planner(of), lambda _: wanted, guess=guesses)
+    return ticks(critical_path(await recorded(call)))
+
+
+async def test_a_right_guess_leaves_the_longer_of_planner_and_guess():
+    assert await guessed(2, work(5), work(5)) == [("work", "running", 5)]
+    assert await guessed(5, work(2), work(2)) == [("planner", "running", 5)]
+
+
+async def test_a_wrong_guess_leaves_planner_and_call_in_a_row():
+    row = [("planner", "running", 3), ("work", "running", 2)]
+    for wrong in (1, 3, 9):  # done before the planner, with it, cancelled
+        assert await guessed(3, work(2), work(wrong)) == row
+    assert await guessed(3, work(2), slow_to_go(1)) == row
+
+
+async def test_a_wrong_guess_is_not_named():
+    call = speculate(planner(3), lambda _: work(2), guess=[work(9), work(3)])
+    path = critical_path(await recorded(call))
+    assert str(path) == "speculate > planner (0.05 s) > work 3 (0.03 s)"
+
+
+async def test_a_wrong_guess_explains_only_what_its_end_took():
+    row = [("planner", "running", 3), ("work", "running", 2), ("slow_to_go", "running", 4)]
+    assert await guessed(3, work(2), slow_to_go(6)) == row
+    assert await guessed(3, None, slow_to_go(6)) == [row[0], ("slow_to_go", "running", 6)]
+
+
+async def test_the_right_guess_that_failed_stands_before_the_call():
+    tries = []
+
+    @step
+    async def fails_once():
+        tries.append(1)
+        await asyncio.sleep(4 * TICK)
+        if len(tries) == 1:
+            raise OSError
+
+    found = await guessed(3, fails_once(), fails_once())
+    assert found == [("fails_once", "running", 4), ("fails_once", "running", 4)]
+
+
+async def test_a_speculation_that_was_cancelled_says_nothing_of_its_guesses():
+    @step
+    async def main():
+        await fan_out(speculate(planner(9), work, guess=work(8)), need=0, within=4 * TICK)
+
+    path = critical_path(await recorded(main()))
+    assert sum(each for *_, each in ticks(path)) == 4

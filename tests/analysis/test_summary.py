@@ -2,7 +2,7 @@
 
 import asyncio
 
-from fanwise import Hedge, Limit, Retry, Runtime, current, fan_map, fan_out, step
+from fanwise import Hedge, Limit, Retry, Runtime, current, fan_map, fan_out, speculate, step
 from fanwise.analysis import summary
 
 TICK = 1 / 64
@@ -80,3 +80,29 @@ async def test_gaps_and_usage():
         "gaps: 1 cancelled",
         "wasted: 0.03 s",
     ]
+
+
+@step
+async def uses(ticks, tokens):
+    current().usage(tokens_in=tokens)
+    await asyncio.sleep(ticks * TICK)
+
+
+async def test_all_of_a_wrong_guess_is_waste_done_or_not_and_what_is_below_it():
+    @step
+    async def deep(ticks):
+        await uses(1, 4)
+        await asyncio.sleep(ticks * TICK)
+
+    def then(_):
+        return uses(5, 100)
+
+    found = await summed(speculate(work(3), then, guess=[uses(2, 10), uses(9, 1), deep(9)]))
+    assert found.wasted == (2 + 3 + 1) * MICRO
+    assert found.wasted_usage == {"tokens_in": 10 + 1 + 4}
+    assert found.usage == {"tokens_in": 100 + 10 + 1 + 4}
+
+
+async def test_a_guess_that_is_joined_is_no_waste():
+    found = await summed(speculate(work(3), lambda _: uses(5, 7), guess=[uses(5, 7)]))
+    assert (found.wasted, found.wasted_usage, found.wall) == (0, {}, 5 * MICRO)

@@ -9,12 +9,14 @@ import os
 import threading
 import time
 import warnings
+import weakref
 from contextlib import contextmanager
 
 import pytest
 
 from fanwise import Runtime, fan_out, step
-from fanwise.core import watch
+from fanwise.core import Call, watch
+from fanwise.core._blocking import LoopWatch
 from fanwise.errors import LoopBlocked
 
 pytestmark = [
@@ -181,3 +183,22 @@ def test_a_loop_that_is_closed_ends_its_thread():
     gc.collect()  # the thread keeps no loop alive
     thread.join(PATIENCE)
     assert not thread.is_alive()
+
+
+async def test_the_watch_may_look_while_the_call_of_an_item_is_made():
+    """Its thread reads what the loop is about to write: the call lives, and has no task yet."""
+    item, looks = Call.__new__(Call), LoopWatch.__new__(LoopWatch)
+    item.scope, item.status = None, "ok"
+    async with Runtime() as runtime:
+        looks.runtimes = {weakref.ref(runtime)}
+
+        @step
+        async def main():
+            (run,) = runtime.live
+            kept, run.root.live = run.root.live, {item: None, **run.root.live}
+            found = looks._call_of(asyncio.current_task())
+            run.root.live = kept
+            assert found is not None
+            assert found.step.name.endswith("main")
+
+        await main()

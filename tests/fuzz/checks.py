@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fanwise.core import CallRow, FanIn
 from fanwise.core._timers import TimerQueue
 from fanwise.patterns import Reduced, Vote
-from tests.fuzz.programs import FanMap, FanOut, First, Items, Poll, Tree
+from tests.fuzz.programs import FanMap, FanOut, First, Guess, Items, Poll, Tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +23,7 @@ STATUSES = {"ok", "failed", "timed_out", "cancelled", "skipped"}
 
 def fits(world: World, node: Node, value: Any) -> bool:
     """Say whether `value` is one that this node, and no other, can give."""
+    node = giver(node)
     if isinstance(node, (FanOut, FanMap)):
         if not isinstance(value, FanIn):
             return False
@@ -40,6 +41,13 @@ def fits(world: World, node: Node, value: Any) -> bool:
     return bool(value == ("v", node.id))
 
 
+def giver(node: Node) -> Node:
+    """Give the node whose value this one gives."""
+    while isinstance(node, Guess):
+        node = node.wanted or node.planner
+    return node
+
+
 def fits_quietly(world: World, node: Node, value: Any) -> bool:
     """Try one of several nodes that may have given the value: what is wrong then is no problem."""
     before = len(world.problems)
@@ -50,6 +58,7 @@ def fits_quietly(world: World, node: Node, value: Any) -> bool:
 
 def of_kind(node: Node, value: Any) -> bool:
     """Say whether a node of this kind gives such values."""
+    node = giver(node)
     if isinstance(node, First):
         return any(of_kind(it, value) for it in node.branches)
     if isinstance(node, Poll):

@@ -121,6 +121,15 @@ class Poll(Node):
 
 
 @dataclass(eq=False)
+class Guess(Node):
+    """`speculate`: the planner wants `wanted`, which may stand among the guesses, or no call."""
+
+    planner: Node
+    guesses: list[Node]
+    wanted: Leaf | None
+
+
+@dataclass(eq=False)
 class Tree(Node):
     """`tree_reduce`; items without a call are plain values."""
 
@@ -316,6 +325,15 @@ class Draw:
         wave = self.random.choice((None, 1, 2, 3))
         return Poll(me, branches, wave, self.random.choice((None, 0.5, 0.8, 0.95)))
 
+    def guess(self, depth: int) -> Guess:
+        me = self.id()
+        planner = self.node(depth)
+        self.races += 1
+        guesses: list[Node] = [self.leaf() for _ in range(self.random.randint(1, 3))]
+        self.races -= 1
+        wanted = self.random.choice((*guesses, self.leaf(), None))
+        return Guess(me, planner, guesses, wanted)  # type: ignore[arg-type] # all of them leaves
+
     def first(self, depth: int) -> First:
         me = self.id()
         branches = self.readers(depth)
@@ -343,8 +361,8 @@ class Draw:
         kinds = (self.leaf, lambda: self.bound(depth), lambda: self.sub(depth),
                  lambda: self.fan_out(depth), lambda: self.fan_map(depth),
                  lambda: self.first(depth), lambda: self.tree(depth), lambda: self.plain(depth),
-                 lambda: self.poll(depth), self.items)  # fmt: skip
-        node = self.random.choices(kinds, (6, 3, 3, 4, 2, 3, 2, 1, 2, 3))[0]()
+                 lambda: self.poll(depth), self.items, lambda: self.guess(depth))  # fmt: skip
+        node = self.random.choices(kinds, (6, 3, 3, 4, 3, 3, 2, 1, 2, 3, 2))[0]()
         if not isinstance(node, Plain):
             pool.append(node)
         return node

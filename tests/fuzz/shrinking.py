@@ -6,7 +6,7 @@ import copy
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from tests.fuzz.programs import Act, FanMap, First, Leaf, Node, Poll, Sub, Tree, nodes_of
+from tests.fuzz.programs import Act, FanMap, First, Guess, Leaf, Node, Poll, Sub, Tree, nodes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 PLAINER = (("swallow", None), ("end", "ok"), ("delay", 0.0), ("deadline", None), ("stop", None),
            ("stagger", None), ("accept", False), ("plain", False), ("task", False), ("keys", None),
            ("gap", 0.0), ("journal", False), ("source", "list"), ("wave", None),
-           ("stop_at", None))  # fmt: skip
+           ("stop_at", None), ("wanted", None))  # fmt: skip
 
 
 def shrink(program: Program, fails: Callable[[Program], bool], tries: int = 2000) -> Program:
@@ -53,12 +53,12 @@ def edits(program: Program) -> Iterator[Callable[[], Any]]:
 
 
 def leave_out(owner: Any, name: str, values: list[Any]) -> Iterator[Callable[[], Any]]:
-    least = 1 if isinstance(owner, (First, Poll, Tree)) or name == "acts" else 0
+    least = 1 if isinstance(owner, (First, Guess, Poll, Tree)) or name == "acts" else 0
     for at, value in enumerate(values):
         if len(values) > least:
             yield lambda at=at: without(owner, values, at)
         node = value[-1] if isinstance(value, tuple) else value
-        if isinstance(node, Node) and not isinstance(owner, (FanMap, Tree)):
+        if isinstance(node, Node) and not isinstance(owner, (FanMap, Guess, Tree)):
             for inner in inside(node):
                 new = (*value[:-1], inner) if isinstance(value, tuple) else inner
                 yield lambda at=at, new=new: values.__setitem__(at, new)

@@ -20,6 +20,7 @@ from fanwise.core._timers import TimerQueue
 from fanwise.core._watchers import Ending
 from fanwise.patterns._flow import Flow
 from fanwise.patterns._gathering import Gathering
+from fanwise.patterns._speculate import Speculation
 from fanwise.patterns._vote import Poll
 from tests.fuzz.programs import draw, text_of
 from tests.fuzz.runs import repeat, run_seed, shrunk
@@ -119,6 +120,10 @@ def last_of_a_tie(self, statuses, *, early):
     return found
 
 
+def any_guess(self, wanted):
+    return 0
+
+
 VOTED = Poll.result
 GIVE, RESULT = Execution.give_slots, Flow.result
 MUTANTS = {
@@ -131,6 +136,7 @@ MUTANTS = {
     "timers are never disarmed": lambda: changed((TimerQueue, "disarm", never_late)),
     "a map hands over backwards": lambda: changed((Flow, "result", backwards)),
     "a tie goes to the last voter": lambda: changed((Poll, "result", last_of_a_tie)),
+    "any guess is the right one": lambda: changed((Speculation, "find", any_guess)),
     "a stream is left and goes on": lambda: changed((StreamCall, "__aexit__", no_wait_at_all)),
     "the first item decides nothing": lambda: changed((Hedging, "choose", any_choice)),
     "a block keeps its timer": lambda: changed((deadline, "__exit__", never_late)),

@@ -24,7 +24,7 @@ from fanwise.core import (
     step,
 )
 from fanwise.core._watchers import excuse
-from fanwise.patterns import bind, fan_map, fan_out, first, tree_reduce, vote
+from fanwise.patterns import bind, fan_map, fan_out, first, speculate, tree_reduce, vote
 from fanwise.testing import no_orphans, run_virtual
 from tests.fuzz.checks import (
     ballot_of,
@@ -42,6 +42,7 @@ from tests.fuzz.programs import (
     FanMap,
     FanOut,
     First,
+    Guess,
     Items,
     Leaf,
     Plain,
@@ -361,6 +362,16 @@ class World:
     def make_poll(self, node: Poll, made: dict[int, Any]) -> Call[Any]:
         branches = [self.make(it, made) for it in node.branches]
         return vote(branches, key=ballot_of, wave=node.wave, stop_at=node.stop_at)
+
+    def make_guess(self, node: Guess, made: dict[int, Any]) -> Call[Any]:
+        def then(value: Any) -> Any:
+            """Make the call anew: it is equal to a guess, not the same."""
+            if not fits(self, node.planner, value):
+                self.wrong(f"the planner of {node.id} gave {value!r}")
+            return value if node.wanted is None else self.make_leaf(node.wanted, {})
+
+        planner = self.make(node.planner, made)
+        return speculate(planner, then, guess=[self.make(it, made) for it in node.guesses])
 
     def make_tree(self, node: Tree, made: dict[int, Any]) -> Call[Any]:
         items = [self.make(it, made) for it in node.items]

@@ -251,6 +251,13 @@ ATOMS = st.one_of(
     st.integers(-(10**15), 10**15),
     st.floats(allow_nan=False, allow_infinity=False),
 )
+
+
+def in_order(row):
+    """The same row, ending no earlier than it starts."""
+    return row._replace(start=min(row.start, row.end), end=max(row.start, row.end))
+
+
 CALLS = st.builds(
     CallRow,
     call=COUNT,
@@ -270,7 +277,7 @@ CALLS = st.builds(
     waits=NUMBERS,
     usage=NUMBERS,
     facts=st.dictionaries(TEXT, ATOMS, max_size=3),
-)
+).map(in_order)
 ATTEMPTS = st.builds(
     AttemptRow,
     call=COUNT,
@@ -280,7 +287,7 @@ ATTEMPTS = st.builds(
     end=COUNT,
     status=st.sampled_from(["ok", "failed"]),
     error=st.none() | st.text(min_size=1, max_size=12),
-)
+).map(in_order)
 HEADERS = st.builds(
     Header,
     run=st.text(min_size=1, max_size=12),

@@ -208,3 +208,27 @@ async def test_two_bound_calls_in_a_circle_are_refused_when_the_second_asks():
         await later["consumer"]
     assert now() == 1.0
     later.clear()
+
+
+@pytest.mark.parametrize("ends", ["ok", "skipped"])
+async def test_its_row_says_who_asked_for_it_where_that_is_not_who_made_it(ends):
+    handed = []
+
+    @step
+    async def asks():
+        await asyncio.sleep(1)
+        return await asyncio.gather(handed[0], return_exceptions=True)
+
+    @step
+    async def makes():
+        inner = gives(1, 1.0) if ends == "ok" else fails(OSError(), 1.0)
+        handed.append(bind(add, inner, 2))
+        await asks()
+
+    async with Runtime() as runtime:
+        await makes()
+        rows = {row.step: row for row in runtime.runs[0].record().calls}
+        assert rows["add"].status == ends
+        assert rows["add"].facts["asked_by"] == rows["asks"].call
+        assert rows["add"].edges == (rows["gives" if ends == "ok" else "fails"].call,)
+    handed.clear()

@@ -21,6 +21,7 @@ from fanwise import (
     fan_out,
     first,
     run,
+    speculate,
     step,
     tree_reduce,
     vote,
@@ -212,6 +213,28 @@ async def votes() -> None:
     _ = assert_type(found.counts["yes"], int)
     _ = assert_type(found.share, float)
     _ = b, c, d, e
+
+
+def perhaps(number: int) -> Call[str] | None:
+    return plain(number) if number else None
+
+
+def either(number: int) -> Call[str] | str:
+    return plain(number) if number else "nothing"
+
+
+def speculations(client: Client) -> None:
+    a = assert_type(speculate(awaited(1), plain, guess=plain(1)), Call[str])
+    b = speculate(web("q"), lambda found: plain(len(found)), guess=plain(1))
+    _ = assert_type(b, Call[str])
+    guesses = [plain(1), plain(2)]
+    c = assert_type(speculate(awaited(1), plain, guess=guesses), Call[str])
+    d: Call[str | None] = speculate(awaited(1), perhaps, guess=guesses)
+    e = assert_type(speculate(awaited(1), either, guess=(plain(1), web("q"))), Call[str])
+    f = assert_type(speculate(plain(1), client.ask, guess=client.ask("q")), Call[bytes])
+    nested = assert_type(speculate(a, web, guess=web("q")), Call[list[int]])
+    bound = assert_type(bind(web, speculate(awaited(1), plain, guess=plain(1))), Call[list[int]])
+    _ = c, d, e, f, nested, bound
 
 
 async def trees() -> None:

@@ -11,6 +11,7 @@ from fanwise import (
     fan_out,
     first,
     run,
+    speculate,
     step,
     tree_reduce,
     vote,
@@ -73,6 +74,10 @@ async def patterns(client: Client) -> None:
     await vote(web("q"), web("r"))  # mypy: call-overload  # pyright: reportCallIssue
     await vote([3])  # mypy: arg-type  # pyright: reportArgumentType reportCallIssue
     await vote([score(3)], key=len)  # mypy: arg-type  # pyright: reportArgumentType reportCallIssue
+    await speculate(web("q"), score)  # mypy: call-overload  # pyright: reportCallIssue
+    await speculate(web("q"), web, guess=web("q"))  # mypy: arg-type  # pyright: reportArgumentType reportCallIssue
+    await speculate(score(1), join, guess=web("q"))  # mypy: arg-type  # pyright: reportArgumentType reportCallIssue
+    await speculate(web("q"), add, guess=3)  # mypy: call-overload  # pyright: reportArgumentType reportCallIssue
     await tree_reduce(add, ["q"], arity=2)  # mypy: arg-type  # pyright: reportArgumentType reportCallIssue
 
 

@@ -7,9 +7,9 @@ Large-Scale Microservice Architectures", USENIX ATC 2022): in a call at an insta
 that it waited for and that ended last before it, walk back through that to its start, and go on
 from there. What lies between belongs to the call itself. An input that had begun before the call
 that it is bound to is followed to its own start, since an earlier start of the bound call would
-not have helped. What was let go when a fan-in was decided explains no more than the time from that
-decision to its own end. Every microsecond is given to one call, so that the segments add up to the
-run exactly.
+not have helped. What was let go when a fan-in was decided, and a guess that was wrong, explains no
+more than the time from that decision to its own end. Every microsecond is given to one call, so
+that the segments add up to the run exactly.
 Cost: O(n log n) for n calls; the walk itself sees each call once, on a stack of its own.
 Rejected: the longest path over declared edges, which knows nothing of plain `await`s, of widths
 and of time in a body.
@@ -143,6 +143,8 @@ class Walk:
         if frame is not None and row.call in frame.row.edges:
             within = frame.visit.within  # an input stands beside the call that it is bound to
         floor = self.graph.main.start if frame is None else frame.floor_of(row)
+        if frame is not None and floor >= self.now and frame.was_let_go(row):
+            return  # it ended with the decision, and explains nothing
         visit = Visit(row, within, self.graph.launch(row))
         self.visits.append(visit)
         self.stack.append(Frame(self.graph, visit, floor))
@@ -191,14 +193,18 @@ class Frame:
 
     def floor_of(self, row: CallRow) -> int:
         """Give the floor of the call that was met last: where it was let go, the decision."""
-        if row.status not in LET_GO or not decided_by_a_branch(self.row):
+        if not self.was_let_go(row) or not decided_by_a_branch(self.row):
             return self.floor
         self.decider = min(self.decider, self.place)
-        while self.decider and self.awaited[self.decider - 1].status in LET_GO:
+        while self.decider and self.was_let_go(self.awaited[self.decider - 1]):
             self.decider -= 1
         if not self.decider:
             return self.floor
         return max(self.floor, self.awaited[self.decider - 1].end)
+
+    def was_let_go(self, row: CallRow) -> bool:
+        """Say whether nobody wanted the value of a call any more, or ever."""
+        return row.status in LET_GO or row.call in self.graph.wrong
 
     def between(self, start: int, end: int) -> list[Span]:
         """Give what the call itself did from `start` to `end`, the latest first."""

@@ -32,7 +32,10 @@ def decided_by_a_branch(row: CallRow) -> bool:
     """Say whether the end of a branch or input let the rest go, rather than time or a cancel."""
     if row.pattern is None:
         return bool(row.edges)
-    return row.facts.get("closed") in DECIDED or "winner" in row.facts
+    closed = row.facts.get("closed")
+    if row.pattern == "speculate":  # which says nothing where it was cancelled itself
+        return closed is not None
+    return closed in DECIDED or "winner" in row.facts
 
 
 def decisions_of(graph: Graph) -> tuple[dict[int, Decision], dict[int, Decision]]:

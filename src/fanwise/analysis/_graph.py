@@ -23,6 +23,7 @@ class Graph:
     These are the branches that it gathered, the inputs that it was bound to, the calls that it was
     the first to ask for, and the others made in its body, each list in the order of their ends. A
     call that outlives who asked for it first was waited for by the next of these, or by nobody.
+    `wrong` are the guesses for which nobody waited.
     """
 
     def __init__(self, record: RunRecord) -> None:
@@ -46,6 +47,24 @@ class Graph:
                     self.awaiters[row.call] = above
                     self.awaited.setdefault(above, []).append(row)
         self._add_edges(list(self.rows.values()))
+        self.wrong = {row.call for row in self.ends if self._is_wrong(row)}
+
+    def _is_wrong(self, row: CallRow) -> bool:
+        """Say whether a call was a guess that its `speculate` did not join."""
+        place = row.facts.get("guess")
+        around = None if row.fan_in is None else self.rows.get(row.fan_in)
+        if place is None or around is None or "closed" not in around.facts:
+            return False
+        return around.facts.get("joined") != place
+
+    def below_wrong(self) -> set[int]:
+        """Give the guesses that were not joined, and every call that was made below them."""
+        found = set(self.wrong)
+        if found:
+            for row in sorted(self.rows.values(), key=lambda row: row.call):  # parents begin first
+                if row.parent in found:
+                    found.add(row.call)
+        return found
 
     def _bound(self, rows: Iterable[CallRow]) -> dict[int, int]:
         """Give the bound call that asked for an input first: it began before the input did."""

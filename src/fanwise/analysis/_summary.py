@@ -26,8 +26,8 @@ class Summary:
     `work` adds up the innermost calls, waits left out: what they would have taken in a row, had
     each gone no faster alone. `gaps` counts the calls that did not succeed by their status, where
     steps only are counted, not the patterns around them. `wasted` is time of innermost calls that
-    gave no value: failed attempts, losing hedges, calls that were cancelled or failed;
-    `wasted_usage` what calls used that did not succeed.
+    gave no value: failed attempts, losing hedges, calls that were cancelled or failed, and all of
+    a wrong guess; `wasted_usage` what such calls used.
     """
 
     calls: int

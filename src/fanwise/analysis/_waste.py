@@ -25,8 +25,9 @@ class Loss(NamedTuple):
     """Something that gave no value: a call, or one `attempt` of a call that has its value.
 
     `why` is `failed`, `timed_out`, `cancelled`, `lost race`, `not accepted` (its value, by the
-    race), `attempt failed`, `attempt overtaken` (the other one answered first). `microseconds` are
-    0 for a call that only had others inside, which are counted themselves. `cost` is in US dollars.
+    race), `wrong guess` (and what it called), `attempt failed`, `attempt overtaken` (the other one
+    answered first). `microseconds` are 0 for a call that only had others inside, which are counted
+    themselves. `cost` is in US dollars.
     """
 
     call: int
@@ -90,7 +91,12 @@ def waste(record: RunRecord) -> Waste:
 
 def waste_of(graph: Graph) -> Waste:
     """Give the same from a graph that is there."""
-    odd = [row for row in graph.ends if row.status not in GOOD or row.call in graph.attempts]
+    wrong = graph.below_wrong()
+    odd = [
+        row
+        for row in graph.ends
+        if row.status not in GOOD or row.call in graph.attempts or row.call in wrong
+    ]
     rejected = _rejected(graph)
     if not odd and not rejected:
         return Waste(())
@@ -99,13 +105,15 @@ def waste_of(graph: Graph) -> Waste:
     found = [
         loss
         for row in (*odd, *rejected)
-        for loss in _losses(graph, row, named(row, numbers), leaf=row.call not in around)
+        for loss in _losses(
+            graph, row, named(row, numbers), leaf=row.call not in around, wrong=row.call in wrong
+        )
     ]
     return Waste(tuple(sorted(found, key=lambda loss: (-loss.microseconds, loss.call))))
 
 
-def _losses(graph: Graph, row: CallRow, name: str, *, leaf: bool) -> Iterator[Loss]:
-    if row.status in GOOD and row.call in graph.attempts:
+def _losses(graph: Graph, row: CallRow, name: str, *, leaf: bool, wrong: bool) -> Iterator[Loss]:
+    if row.status in GOOD and row.call in graph.attempts and not wrong:
         for each in graph.attempts[row.call] if leaf else ():
             if each.status != "ok":
                 why = "attempt overtaken" if each.status == "cancelled" else "attempt failed"
@@ -115,7 +123,8 @@ def _losses(graph: Graph, row: CallRow, name: str, *, leaf: bool) -> Iterator[Lo
     if time or row.usage or "cost" in row.facts:
         cost = _cost(row)
         estimated = bool(row.facts.get("estimated"))
-        yield Loss(row.call, name, None, _why(graph, row), time, row.usage, cost, estimated)
+        why = "wrong guess" if wrong else _why(graph, row)
+        yield Loss(row.call, name, None, why, time, row.usage, cost, estimated)
 
 
 def _why(graph: Graph, row: CallRow) -> str:

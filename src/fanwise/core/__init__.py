@@ -48,6 +48,8 @@ from fanwise.core._errors import (
     WorkerNotStarted,
     WriteRefused,
 )
+from fanwise.core._guesses import GuessStatistics
+from fanwise.core._identity import request_digest
 from fanwise.core._limits import LimitStatistics
 from fanwise.core._outcomes import FanIn, Landed, Outcome, Status
 from fanwise.core._policies import (
@@ -97,23 +99,24 @@ from fanwise.core._step import (
 )
 from fanwise.core._streams import Stream, StreamCall
 from fanwise.core._timers import TimerQueue
-from fanwise.core._watch import ask, begin, leave
+from fanwise.core._watch import ask, begin, failure_of, leave
 from fanwise.core._watchers import LIVE, NO_KWARGS, Ending, Watcher, excuse
 
 __all__ = [
     "BODY", "CURRENT", "DEADLINE", "LIVE", "NO_KWARGS", "READS_ONLY", "Admission", "AttemptRow",
     "Body", "BoundStep", "BoundStreamStep", "Breaker", "BreakerOpen", "BreakerStatistics", "Cache",
     "Call", "CallDropped", "CallRow", "CallSkipped", "CircularWait", "Current", "CurrentAway",
-    "DeadlinePassed", "Decorator", "Drawn", "Effect", "Ending", "FanIn", "FanwiseError", "Header",
-    "Hedge", "HedgeStatistics", "Hooks", "IdentityClash", "Job", "Journal", "Landed", "Limit",
-    "LimitError", "LimitHeld", "LimitStatistics", "LimitUnknown", "LoopBlocked", "MemoryJournal",
-    "NotCanonical", "NotDone", "NotEnough", "Outcome", "Plan", "Policy", "Pool", "PoolError",
-    "PoolUnknown", "RaceStatistics", "Record", "RecordDamaged", "RemoteError", "Retry", "Run",
-    "RunRecord", "Runtime", "RuntimeStatistics", "Scope", "Status", "Step", "StepTimedOut",
-    "StrayCancel", "Stream", "StreamCall", "StreamStep", "StreamTaken", "TimedOut", "Timeout",
-    "TimerQueue", "Watcher", "WorkerDied", "WorkerNotStarted", "WriteRefused", "__version__",
-    "as_step", "ask", "at_least", "begin", "current", "current_runtime", "deadline", "digest_of",
-    "excuse", "leave", "line_of", "microseconds", "module_of", "name_of", "note", "perform",
-    "plain_function", "plainly", "read_records", "reduced", "refuse_while_importing", "run",
-    "step", "waiting_call", "watch", "whole",
+    "DeadlinePassed", "Decorator", "Drawn", "Effect", "Ending", "FanIn", "FanwiseError",
+    "GuessStatistics", "Header", "Hedge", "HedgeStatistics", "Hooks", "IdentityClash", "Job",
+    "Journal", "Landed", "Limit", "LimitError", "LimitHeld", "LimitStatistics", "LimitUnknown",
+    "LoopBlocked", "MemoryJournal", "NotCanonical", "NotDone", "NotEnough", "Outcome", "Plan",
+    "Policy", "Pool", "PoolError", "PoolUnknown", "RaceStatistics", "Record", "RecordDamaged",
+    "RemoteError", "Retry", "Run", "RunRecord", "Runtime", "RuntimeStatistics", "Scope", "Status",
+    "Step", "StepTimedOut", "StrayCancel", "Stream", "StreamCall", "StreamStep", "StreamTaken",
+    "TimedOut", "Timeout", "TimerQueue", "Watcher", "WorkerDied", "WorkerNotStarted",
+    "WriteRefused", "__version__", "as_step", "ask", "at_least", "begin", "current",
+    "current_runtime", "deadline", "digest_of", "excuse", "failure_of", "leave", "line_of",
+    "microseconds", "module_of", "name_of", "note", "perform", "plain_function", "plainly",
+    "read_records", "reduced", "refuse_while_importing", "request_digest", "run", "step",
+    "waiting_call", "watch", "whole",
 ]  # fmt: skip

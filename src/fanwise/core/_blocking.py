@@ -253,6 +253,7 @@ class LoopWatch:
         for runtime in self.open_runtimes():
             for run in list(runtime.live):
                 for call in calls_below(run.root):
+                    # A call of an item lives for an instant before it has its task.
                     if task is not None and getattr(call, "task", None) is task:
                         return call
         return None

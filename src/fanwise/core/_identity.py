@@ -16,14 +16,17 @@ from fanwise.core._scope import Attempt
 from fanwise.core._watchers import CALL_TYPES, excuse
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fanwise.core._call import Call
     from fanwise.core._scope import Scope
+    from fanwise.core._step import Definition
 
 
 def identified(call: Call[Any], here: Scope | Attempt) -> Call[Any]:
     """Give `call` its key, or give the equal call of an earlier attempt that need not run again."""
     try:
-        base = _digest(call)
+        base = request_digest(call.step, call.args, call.kwargs)
     except NotCanonical:
         if here.run.digests:
             raise
@@ -81,19 +84,26 @@ def key_of(call: Call[Any]) -> bytes:
     if call.key is None:
         outside = call.home is None and call.id is not None  # made before its run was there
         parent = call.run.id.encode() if outside else _parent_key(call.home)
-        call.key = digest_of(parent, _digest(call), call.number)
+        base = request_digest(call.step, call.args, call.kwargs)
+        call.key = digest_of(parent, base, call.number)
     return call.key
 
 
-def _digest(call: Call[Any]) -> bytes:
-    step = call.step
+def request_digest(
+    step: Definition[Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> bytes:
+    """Give the digest of what a step is asked: its name, its version, the arguments as written.
+
+    Equal for two calls that ask the same, wherever they are made. Raises `NotCanonical`, naming the
+    argument, where one has no canonical form.
+    """
     policy = step.policy
     if policy.key is not None:
-        return digest_of(step.name, policy.version, policy.key(*call.args, **call.kwargs))
-    named: dict[str, object] = dict(zip(step.parameters, call.args, strict=False))
-    rest = list(call.args[len(step.parameters) :])
+        return digest_of(step.name, policy.version, policy.key(*args, **kwargs))
+    named: dict[str, object] = dict(zip(step.parameters, args, strict=False))
+    rest = list(args[len(step.parameters) :])
     parts: list[object] = [step.name, policy.version]
-    for name, value in sorted((named | call.kwargs).items()):
+    for name, value in sorted({**named, **kwargs}.items()):
         parts += [name, _argument(step.name, name, value)]
     for value in rest:
         parts.append(_argument(step.name, "*args", value))

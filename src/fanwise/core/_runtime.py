@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from fanwise.core._breaker import BreakerStatistics
     from fanwise.core._call import Call
+    from fanwise.core._guesses import GuessStatistics
     from fanwise.core._hedge_state import HedgeStatistics
     from fanwise.core._limits import LimitStatistics
     from fanwise.core._policies import Limit
@@ -55,7 +56,8 @@ OPEN: weakref.WeakSet[Runtime] = weakref.WeakSet()
 class RuntimeStatistics(NamedTuple):
     """A runtime at one instant: calls running, live runs, limits, breakers, hedges, races.
 
-    `abandoned` counts functions in pools that go on though nobody waits for them.
+    `abandoned` counts functions in pools that go on though nobody waits for them. `guesses` says
+    for each `speculate` how often its guesses were joined so far.
     """
 
     running: int
@@ -63,6 +65,7 @@ class RuntimeStatistics(NamedTuple):
     abandoned: int
     limits: tuple[LimitStatistics, ...]
     breakers: tuple[BreakerStatistics, ...]
+    guesses: tuple[GuessStatistics, ...]
     hedges: tuple[HedgeStatistics, ...]
     pools: tuple[LimitStatistics, ...]
     races: tuple[RaceStatistics, ...]
@@ -267,6 +270,7 @@ class Runtime(Shared):
             len(self.abandoned),
             tuple(width.statistics() for width in self.widths.values()),
             tuple(state.statistics(self.time()) for state in self.breakers.values()),
+            self.guesses.statistics(),
             tuple(state.statistics() for state in self.hedges.values()),
             tuple(width.statistics() for width in self.pools.widths if width.granted),
             self.races.statistics(),

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from fanwise.core._blocking import watch, watch_of
 from fanwise.core._breaker import BreakerState
 from fanwise.core._contents import contents_of
-from fanwise.core._errors import LimitHeld, LimitUnknown
+from fanwise.core._errors import FanwiseError, LimitHeld, LimitUnknown
+from fanwise.core._guesses import Guesses
 from fanwise.core._hedge_state import HedgeState
 from fanwise.core._hedging import send_hedge
 from fanwise.core._items import interrupt_item
@@ -131,6 +132,7 @@ class Shared:
         self.contents: Record | None = None
         self.noting = False
         self.blocked: dict[Call[Any], Block] = {}
+        self.guesses: Guesses = Guesses()
         self.pools = Pools(pools)
         self.pool_waits: dict[str, dict[Call[Any], None]] = {}
 
@@ -212,6 +214,14 @@ class Shared:
     def waiting_for_limit(self, name: str) -> list[Call[Any]]:
         """Give the calls that wait for a slot of a limit, in order."""
         return list(self.limit_waits.get(name, ()))
+
+    def has_room(self, step: Definition[Any]) -> bool:
+        """Say whether a call of `step` would have its slots at once."""
+        try:
+            outfit = self.outfits.get(step) or self.outfit(step, self.policy_of(step))
+        except (TypeError, ValueError, FanwiseError):  # which the call itself will say
+            return True
+        return all(width.has_room() for width, _ in outfit.widths)
 
     def breaker(self, name: str, policy: Breaker) -> BreakerState:
         """Give the breaker of a step."""

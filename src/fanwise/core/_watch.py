@@ -275,7 +275,7 @@ class Binding:
     def _launch(self) -> None:
         call = self.owner
         run = call.run
-        call.facts = {"edges": tuple([each.id for each in self.inputs if each.run is run])}
+        note(call, edges=tuple([each.id for each in self.inputs if each.run is run]))
         call.inputs = None
         call.args = tuple([arg.result if type(arg) in CALL_TYPES else arg for arg in call.args])
         launch(call, self.context)
@@ -283,7 +283,7 @@ class Binding:
     def _skip(self) -> None:
         call = self.owner
         asked = [each.id for each in self.inputs if each.id is not None and each.run is call.run]
-        call.facts = {"edges": tuple(asked)}
+        note(call, edges=tuple(asked))
         dropped = CallSkipped(f"{call.name} was let go before it started")
         call.error, call.trace = self.failure or (dropped, None)
         excuse(call)

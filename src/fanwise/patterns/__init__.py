@@ -5,10 +5,11 @@ from fanwise.patterns._fan_map import MapCall, MapStream, fan_map
 from fanwise.patterns._fan_out import fan_out
 from fanwise.patterns._first import first
 from fanwise.patterns._quorum import check_quorum, count_of
+from fanwise.patterns._speculate import speculate
 from fanwise.patterns._tree_reduce import Reduced, tree_reduce
 from fanwise.patterns._vote import Vote, vote
 
 __all__ = [
     "MapCall", "MapStream", "Reduced", "Vote", "bind", "check_quorum", "count_of", "fan_map",
-    "fan_out", "first", "tree_reduce", "vote",
+    "fan_out", "first", "speculate", "tree_reduce", "vote",
 ]  # fmt: skip
