@@ -17,10 +17,19 @@ from fanwise.core import (
     run,
     step,
 )
-from fanwise.patterns import bind, fan_map, fan_out, first, tree_reduce
+from fanwise.patterns import (
+    batch,
+    bind,
+    fan_map,
+    fan_out,
+    first,
+    pipeline,
+    stage,
+    tree_reduce,
+)
 
 __all__ = [
     "Breaker", "Call", "FanIn", "Hedge", "Limit", "NotEnough", "Outcome", "Retry", "Runtime",
-    "Step", "__version__", "bind", "current", "deadline", "fan_map", "fan_out", "first", "run",
-    "step", "tree_reduce",
+    "Step", "__version__", "batch", "bind", "current", "deadline", "fan_map", "fan_out", "first",
+    "pipeline", "run", "stage", "step", "tree_reduce",
 ]  # fmt: skip

@@ -19,10 +19,12 @@ from fanwise.core import (
     StrayCancel,
     TimedOut,
     WriteRefused,
+    WrongLength,
 )
 
 __all__ = [
     "BreakerOpen", "CallDropped", "CallSkipped", "CircularWait", "DeadlinePassed", "FanwiseError",
     "IdentityClash", "LimitError", "LimitHeld", "LimitUnknown", "NotCanonical", "NotDone",
     "NotEnough", "RecordDamaged", "StepTimedOut", "StrayCancel", "TimedOut", "WriteRefused",
+    "WrongLength",
 ]  # fmt: skip

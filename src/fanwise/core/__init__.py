@@ -29,6 +29,7 @@ from fanwise.core._errors import (
     StrayCancel,
     TimedOut,
     WriteRefused,
+    WrongLength,
 )
 from fanwise.core._limits import LimitStatistics
 from fanwise.core._outcomes import FanIn, Landed, Outcome, Status
@@ -69,7 +70,7 @@ from fanwise.core._step import BoundStep, Decorator, Step, as_step, name_of, ste
 from fanwise.core._timers import TimerQueue
 from fanwise.core._version import __version__
 from fanwise.core._watch import ask, begin, leave
-from fanwise.core._watchers import LIVE, NO_KWARGS, Ending, Watcher, excuse
+from fanwise.core._watchers import LIVE, NO_KWARGS, Ending, Watcher, add_watcher, excuse
 
 __all__ = [
     "CURRENT", "DEADLINE", "LIVE", "NO_KWARGS", "READS_ONLY", "Admission", "AttemptRow", "Body",
@@ -81,7 +82,8 @@ __all__ = [
     "NotCanonical", "NotDone", "NotEnough", "Outcome", "Plan", "Policy", "Pool", "Record",
     "RecordDamaged", "Retry", "Run", "RunRecord", "Runtime", "RuntimeStatistics", "Scope", "Status",
     "Step", "StepTimedOut", "StrayCancel", "TimedOut", "TimerQueue", "Watcher", "WriteRefused",
-    "__version__", "as_step", "ask", "at_least", "begin", "current", "current_runtime", "deadline",
+    "WrongLength",
+    "__version__", "add_watcher", "as_step", "ask", "at_least", "begin", "current", "current_runtime", "deadline",
     "digest_of", "excuse", "leave", "line_of", "name_of", "note", "plain_function",
     "read_records", "run", "step", "waiting_call", "whole",
 ]  # fmt: skip

@@ -11,6 +11,7 @@ FanwiseError
 │   ├── LimitHeld        a call asks for a width which an ancestor holds
 │   └── LimitUnknown     no definition for the name under an explicit Runtime
 ├── WriteRefused         a write where only reads may be: in a race, or without a digest
+├── WrongLength          a step gave another number of values than its batch has
 ├── NotDone              raised by a step: the write did certainly not happen
 ├── NotCanonical         an argument that cannot be part of a call's identity
 ├── IdentityClash        equal calls from two tasks of one step, under a journal
@@ -90,6 +91,10 @@ class LimitUnknown(LimitError):
 
 class WriteRefused(FanwiseError):
     """A call with `effect="write"` stands where only reads may be."""
+
+
+class WrongLength(FanwiseError, ValueError):
+    """A step after a `batch` gave no list, or one of another length: whose value is whose?"""
 
 
 class NotDone(FanwiseError):

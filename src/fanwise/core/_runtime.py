@@ -235,6 +235,8 @@ class Runtime(Shared):
         self.draining = True
         for width in [*self.widths.values(), *([self.threads] if self.threads else [])]:
             width.refuse_all(CallSkipped(f"{width.name}: the runtime drains"))
+        for tell in list(self.on_drain):
+            tell()
 
     @property
     def runs(self) -> tuple[Run, ...]:

@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("fanwise")
 THREADS = 32
 STUBBORN_AFTER = 1.0
-SCHEDULE = frozenset({"at_once", "need", "enough", "within", "stagger", "arity"})
+SCHEDULE = frozenset(
+    {"at_once", "need", "enough", "within", "stagger", "arity", "buffer", "batch", "linger"}
+)
 
 
 class Outfit:
@@ -100,6 +102,7 @@ class Shared:
         self.driving = False
         self._policies: dict[Definition[Any], Policy] = {}
         self._schedules: dict[str, Mapping[str, Any]] = {}
+        self.on_drain: dict[Callable[[], None], None] = {}  # those who wait for something outside
         self._executor: ThreadPoolExecutor | None = None
         self.abandoned: set[concurrent.futures.Future[Any]] = set()
 
