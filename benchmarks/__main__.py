@@ -9,7 +9,7 @@ from contextlib import chdir
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from benchmarks import awaits, diamonds, fan_outs, imports, maps, uneven, virtual
+from benchmarks import awaits, diamonds, fan_outs, imports, maps, pipelines, uneven, virtual
 from benchmarks._figure import HEADS, Figure, line, machine, markdown
 from benchmarks._measure import Scale
 
@@ -27,6 +27,9 @@ FIGURES: dict[str, Callable[[Scale], Iterator[Figure]]] = {
     "uneven": uneven.uneven,
     "fan_map": maps.speed,
     "fan_map_record": maps.size,
+    "pipeline": pipelines.speed,
+    "pipeline_overlap": pipelines.overlap,
+    "pipeline_memory": pipelines.memory,
     "virtual": virtual.plain,
     "virtual_policies": virtual.armed,
     "import": imports.imported,

@@ -226,12 +226,17 @@ def tell_all(watchers: list[Watcher], call: Call[Any]) -> None:
         raise failure
 
 
-def extras(call: Call[Any]) -> tuple[tuple[str, str, Any], ...]:
+def extras(call: Call[Any]) -> tuple[Any, ...]:
     """Give the facts of a call as atoms: never values."""
     facts = call.facts or {}
-    if len(facts) == 1 and "edges" in facts and call.label is None:
-        return (("edges", "", facts["edges"]),)  # a bound call and nothing else to say
+    if len(facts) == 1 and call.label is None:
+        if "fed" in facts:
+            return facts["fed"]  # type: ignore[no-any-return] # of a stage, and nothing else to say
+        if "edges" in facts:
+            return (("edges", "", facts["edges"]),)  # a bound call and nothing else to say
     found: list[tuple[str, str, Any]] = []
+    if "fed" in facts:
+        facts = unfed(facts)
     if call.label is not None and not call.step.pattern:
         found.append(("facts", "name", call.label))
     for name, value in facts.items():
@@ -242,6 +247,17 @@ def extras(call: Call[Any]) -> tuple[tuple[str, str, Any], ...]:
         else:
             found.append(("facts", name, True if name == "late" else value))
     return tuple(found)
+
+
+def unfed(facts: dict[str, Any]) -> dict[str, Any]:
+    """Give facts with what a stage's call took, and how long that had waited, among the others."""
+    edge, waited = facts["fed"]
+    rest = {name: value for name, value in facts.items() if name != "fed"}
+    if edge is not None:
+        rest["edges"] = (edge,)
+    if waited:
+        rest["waits"] = {"buffer": waited, **rest.get("waits", {})}
+    return rest
 
 
 __all__ = ["LIVE", "end_children", "finish", "note", "run_call"]

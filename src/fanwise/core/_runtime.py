@@ -265,6 +265,7 @@ class Runtime(Shared):
             path = os.path.join(SPILL_FOLDER, f"{file_name(run.id)}.jsonl")
             self._spills[run] = RecordWriter(path, keep=KEPT_ROWS, spill=True)
             self._spills[run].follow(run)
+        self.writer_of(run).hurry()
 
     def writer_of(self, run: Run) -> RecordWriter:
         """Give the writer that has the rows of `run` which memory has not."""

@@ -1,7 +1,8 @@
 """The thread that writes records, so that the event loop never waits for a disk.
 
 It looks at the live runs every fifth of a second of real time and takes the rows that are new: the
-loop's thread does nothing for it (a queue would cost a wake-up of a thread a row).
+loop's thread does nothing for it (a queue would cost a wake-up of a thread a row). Only a run with
+more rows than memory should hold wakes it, once a chunk.
 A disk that refuses ends the writing, is kept as `error`, and never touches the run.
 """
 
@@ -12,7 +13,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, TextIO
 
-from fanwise.core._record import CHUNK, line_of, view_of
+from fanwise.core._record import CHUNK, line_of, text_of_row
 
 if TYPE_CHECKING:
     from fanwise.core._run import Run
@@ -45,6 +46,10 @@ class RecordWriter:
         """Write the rows of `run` from now on, until it is over."""
         self._incoming.append(run)
 
+    def hurry(self) -> None:
+        """Write at once: memory has more rows than it should."""
+        self._wake.set()
+
     def close(self) -> None:
         """Write everything and close the file; blocks, so it is called off the loop."""
         self._closing = True
@@ -62,6 +67,7 @@ class RecordWriter:
                 closing = False
                 while not closing:
                     self._wake.wait(PERIOD)
+                    self._wake.clear()
                     closing = self._closing
                     self._write_new(file)
         except OSError as error:
@@ -83,17 +89,23 @@ class RecordWriter:
 
     def _write_rows(self, run: Run, file: TextIO) -> None:
         name = None if run is self._latest else run.id
-        moved = True
-        while moved:
+        sealed = True
+        while sealed:  # a chunk more may be full by now, and what is on disk may leave memory
+            before, _ = self._cursors[run]
             rows, chunk, offset = run.rows.since(*self._cursors[run])
-            moved = self._cursors[run] != (chunk, offset)
             self._cursors[run] = (chunk, offset)
-            file.writelines(line_of(view_of(row, run.epoch), name) + "\n" for row in rows)
-        if self.keep is not None:
+            sealed = chunk != before
+            file.writelines(text_of_row(row, run.epoch, name) + "\n" for row in rows)
+            if self.keep is not None:
+                self._drop(run, file)
+
+    def _drop(self, run: Run, file: TextIO) -> None:
+        spare = len(run.rows.sealed) - self.keep // CHUNK  # type: ignore[operator] # as was asked
+        unwritten = run.rows.dropped + len(run.rows.sealed) - self._cursors[run][0]
+        chunks = min(spare, len(run.rows.sealed) - unwritten)
+        if chunks > 0:
             file.flush()  # what is dropped from memory is to be found in the file
-            spare = len(run.rows.sealed) - self.keep // CHUNK
-            unwritten = run.rows.dropped + len(run.rows.sealed) - self._cursors[run][0]
-            run.rows.drop(max(0, min(spare, len(run.rows.sealed) - unwritten)))
+            run.rows.drop(chunks)
 
     def __repr__(self) -> str:
         """Name the file."""

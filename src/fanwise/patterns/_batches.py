@@ -56,7 +56,7 @@ class BatchStation(Station):
             return
         self.cutting = True
         queue = self.queue
-        while self._due() and len(self.live) + len(self.held) < self.at_once:
+        while self.free and self._due():
             self._start_batch([queue.popleft() for _ in range(min(self.size, len(queue)))])
             self._forget_timer()
             self.draw()
@@ -92,6 +92,7 @@ class BatchStation(Station):
         if not self.plain:
             self.start_with_care(values, pieces, pieces)
             return
+        self.free -= 1
         line = self.line
         call = Call.of_item(self.step, values, line.scope, pieces[0].number)
         begin(call, line.scope, line.context)
@@ -116,14 +117,16 @@ class BatchStation(Station):
         """Take the end of a call: each of its values goes on; a failure ends all its items."""
         for item in {piece.item: None for piece in pieces}:
             item.attempts += call.attempts
-            if call.facts and "ambiguous" in call.facts:
-                item.ambiguous = True
-            if call.status != "ok":
-                self.line.fail(item, call)
+            if call.facts:
+                item.add(call.facts, usage=False)  # which share of it?
         if call.status != "ok":
+            self.free += 1
+            for piece in pieces:
+                self.line.fail(piece.item, call)
             return
         problem = self._problem(call.result, len(pieces))
         if problem is not None:
+            self.free += 1
             self.line.break_off(pieces, WrongLength(f"{call.name} {problem}"))
             return
         group: deque[Piece] = deque()
@@ -158,6 +161,7 @@ class BatchStation(Station):
             if group:
                 return
             self.held.popleft()
+            self.free += 1
             self.refill()
 
     # Closing
@@ -165,9 +169,11 @@ class BatchStation(Station):
     def purge(self, item: Item) -> None:
         """Forget an item that has ended; a batch runs on while anybody else wants it."""
         groups = [deque([it for it in group if it.item is not item]) for group in self.held]
+        self.free += len(groups)
         self.held.clear()
         super().purge(item)
         self.held.extend(group for group in groups if group)
+        self.free -= len(self.held)
 
     def pieces_of(self, started: Any) -> Iterable[Piece]:  # noqa: ANN401
         """Give the pieces of a batch."""

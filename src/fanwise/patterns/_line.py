@@ -79,7 +79,11 @@ class Line(Intake):
         """Read items of a plain iterable, while there is room and no decision."""
         self.filling = True
         source: Any = self.source
-        while self.open() and self.has_room():
+        runtime, first = self.runtime, self.first
+        streamed = self.job.queue is not None
+        while not self.reason and not self.exhausted and first.has_room():
+            if (streamed and not self.has_room()) or (runtime.draining and not self.open()):
+                break
             try:
                 item = next(source) if self.built_in else self.context.run(next, source)
             except StopIteration:
@@ -96,8 +100,10 @@ class Line(Intake):
         """Send an item on its way."""
         index = self.read
         self.read = index + 1
-        piece = Piece(Item(index, item), index, item, self.runtime.time(), None)
-        self.first.offer(piece)
+        whole = Item(index, item)
+        if self.many:
+            whole.values = {}
+        self.first.offer(Piece(whole, index, item, self.runtime.time(), None))
 
     def go_on(self) -> None:
         """Read on, where an outcome was taken from a stream."""
@@ -118,12 +124,19 @@ class Line(Intake):
     def arrive(self, piece: Piece) -> None:
         """Take a value out of the last stage."""
         item = piece.item
-        if item.over:
-            return
-        if self.many:
-            item.values[piece.number] = piece.value  # type: ignore[index] # made where it spread
-            self.close_part(item, piece.since)
-        else:
+        if item.values is not None:
+            if not item.over:
+                item.values[piece.number] = piece.value
+                self.close_part(item, piece.since)
+        elif self.job.queue is None and item.facts is None:
+            item.over = True
+            index = item.index
+            landed = self.landed
+            landed.values[index] = piece.value
+            landed.given[index] = item.value
+            landed.rows[index] = (item.started, piece.since, item.attempts)
+            self.good += 1
+        elif not item.over:
             self._succeed(item, piece.value, piece.since)
 
     def close_part(self, item: Item, ended: float) -> None:
@@ -136,13 +149,6 @@ class Line(Intake):
     def _succeed(self, item: Item, value: object, ended: float) -> None:
         item.over = True
         index = item.index
-        if self.job.queue is None and item.usage is None and not item.ambiguous:
-            landed = self.landed
-            landed.values[index] = value
-            landed.given[index] = item.value
-            landed.rows[index] = (item.started, ended, item.attempts)
-            self.count_good()
-            return
         outcome: Outcome[Any] = Outcome(None, "ok", self.landed.name(index), index)
         outcome.result = value
         self._describe(outcome, item, ended)
@@ -192,9 +198,9 @@ class Line(Intake):
     @staticmethod
     def _describe(outcome: Outcome[Any], item: Item, ended: float) -> None:
         outcome.attempts = item.attempts
-        outcome.ambiguous = item.ambiguous
-        if item.usage is not None:
-            outcome.usage = item.usage
+        if item.facts is not None:
+            outcome.ambiguous = "ambiguous" in item.facts
+            outcome.usage = item.facts.get("usage", outcome.usage)
         if item.attempts or outcome.status == "ok":
             outcome.started = item.started
             outcome.ended = ended

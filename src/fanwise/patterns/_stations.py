@@ -24,8 +24,7 @@ PIECE_BITS = 40  # of a piece's number: its place among those of one call
 class Item:
     """An item of the source: what its calls have done so far, and how many pieces are open."""
 
-    __slots__ = ("ambiguous", "attempts", "index", "open", "over", "started", "usage", "value",
-                 "values")  # fmt: skip
+    __slots__ = ("attempts", "facts", "index", "open", "over", "started", "value", "values")
 
     def __init__(self, index: int, value: object) -> None:
         """Take the item that was read as number `index`."""
@@ -34,17 +33,20 @@ class Item:
         self.open = 1
         self.attempts = 0
         self.started: float | None = None
-        self.over = self.ambiguous = False
-        self.usage: dict[str, int] | None = None
+        self.over = False
+        self.facts: dict[str, Any] | None = None
         self.values: dict[int, Any] | None = None
 
-    def add(self, facts: Mapping[str, Any]) -> None:
+    def add(self, facts: Mapping[str, Any], *, usage: bool = True) -> None:
         """Take what only few calls say of themselves."""
+        kept = self.facts or {}
         if "ambiguous" in facts:
-            self.ambiguous = True
-        for name, count in facts.get("usage", {}).items():
-            self.usage = self.usage or {}
-            self.usage[name] = self.usage.get(name, 0) + count
+            kept["ambiguous"] = True
+        if usage and "usage" in facts:
+            total = kept.setdefault("usage", {})
+            for name, count in facts["usage"].items():
+                total[name] = total.get(name, 0) + count
+        self.facts = kept or None
 
     def __repr__(self) -> str:
         """Name it."""
@@ -72,8 +74,8 @@ class Piece:
 class Station:
     """A stage of a pipeline at work, one value in and one out."""
 
-    __slots__ = ("at_once", "buffer", "held", "line", "live", "next", "owner", "plain", "previous",
-                 "queue", "size", "step")  # fmt: skip
+    __slots__ = ("at_once", "buffer", "free", "held", "line", "live", "next", "owner", "plain",
+                 "previous", "queue", "size", "step")  # fmt: skip
 
     many = False  # whether an item may leave it in several pieces
 
@@ -82,7 +84,7 @@ class Station:
         self.line = line
         self.owner: Call[Any] | None = line.owner
         self.step = step
-        self.at_once = at_once
+        self.at_once = self.free = at_once
         self.buffer = buffer
         self.size = 1  # pieces that one call takes
         self.queue: deque[Piece] = deque()
@@ -97,13 +99,11 @@ class Station:
 
     def has_room(self) -> bool:
         """Say whether a piece may come."""
-        if len(self.live) + len(self.held) < self.at_once:
-            return True
-        return len(self.queue) < self.buffer
+        return self.free > 0 or len(self.queue) < self.buffer
 
     def offer(self, piece: Piece) -> bool:
         """Start a piece or let it wait; say whether there was room."""
-        if len(self.live) + len(self.held) < self.at_once:
+        if self.free:
             self.start(piece)
         elif len(self.queue) < self.buffer:
             self.queue.append(piece)
@@ -112,37 +112,39 @@ class Station:
         return True
 
     def refill(self) -> None:
-        """Start what waits, now that a place is free, and let others come after it."""
+        """Start what waits, where a place is free, and let others come after it."""
         queue = self.queue
-        while queue and len(self.live) + len(self.held) < self.at_once and not self.line.reason:
+        line = self.line
+        while queue and self.free and not line.reason:
             self.start(queue.popleft())
-            self.draw()
+            if queue:  # else they come below
+                self.draw()
         if not queue:
             self.draw()
 
     def draw(self) -> None:
         """Let pieces come that were held up, or items of the source."""
-        if self.previous is None:
+        previous = self.previous
+        if previous is None:
             self.line.draw()
-        elif self.previous.held:
-            self.previous.release()
+        elif previous.held:
+            previous.release()
 
     def start(self, piece: Piece) -> None:
         """Begin the call of a piece."""
         if not self.plain:
             self.start_with_care(piece.value, piece, (piece,))
             return
+        self.free -= 1
         line = self.line
         call = Call.of_item(self.step, piece.value, line.scope, piece.number)
         begin(call, line.scope, line.context)
         item = piece.item
         if item.started is None:
             item.started = call.started
-        edge = piece.edge
-        if edge is not None:
-            call.facts = {"edges": (edge,)}
-        if piece.since < call.started:
-            self.note_wait(call, piece.since)
+        since = piece.since
+        call.facts = {"fed": (piece.edge, call.started - since)}
+        call.started = since  # it waited for its stage since then
         if call.status in LIVE:
             self.live[call] = piece
             call.watchers = self
@@ -151,10 +153,12 @@ class Station:
 
     def start_with_care(self, value: object, started: Any, pieces: Sequence[Piece]) -> None:  # noqa: ANN401
         """Begin a call whose making runs a user's code, or may give an earlier attempt's call."""
+        self.free -= 1
         line = self.line
         try:
             call = line.context.run(self.step, value)
         except Exception as error:  # noqa: BLE001 - a wrong argument, a key: the item's own failure
+            self.free += 1
             line.refuse(pieces, "failed", error)
             return
         new = call.status == "new"
@@ -165,6 +169,7 @@ class Station:
             ended = line.context.run(ask, call, self)
         except FanwiseError as error:
             del self.live[call]
+            self.free += 1
             line.refuse(pieces, "skipped", error)
             return
         if new:
@@ -182,15 +187,8 @@ class Station:
             note(call, edges=edges)
         since = max([each.since for each in pieces])
         if since < call.started:
-            self.note_wait(call, since)
-
-    def note_wait(self, call: Call[Any], since: float) -> None:
-        """Let the call begin where its value was there: it waited since then."""
-        facts = call.facts
-        if facts is None:
-            facts = call.facts = {}
-        facts["waits"] = {"buffer": call.started - since}
-        call.started = since
+            note(call, waits={"buffer": call.started - since})
+            call.started = since
 
     # Out
 
@@ -207,21 +205,23 @@ class Station:
         """Take the end of a call: its value goes on, or waits for room; a failure ends its item."""
         item = piece.item
         item.attempts += call.attempts
-        if call.status != "ok":
+        if call.status != "ok" or item.over:
+            self.free += 1
             self.line.fail(item, call)
             return
-        if item.over:
-            return
         facts = call.facts
-        if facts and ("usage" in facts or "ambiguous" in facts):
+        if facts and len(facts) > 1:
             item.add(facts)
         piece.value = call.result
         piece.since = call.ended
         piece.edge = call.id
         following = self.next
         if following is None:
+            self.free += 1
             self.line.arrive(piece)
-        elif not following.offer(piece):
+        elif following.offer(piece):
+            self.free += 1
+        else:
             self.held.append(piece)
 
     def release(self) -> None:
@@ -230,6 +230,7 @@ class Station:
         following = self.next
         while held and following.has_room():  # type: ignore[union-attr] # the last holds nothing
             following.offer(held.popleft())  # type: ignore[union-attr]
+            self.free += 1
             self.refill()
 
     def dry(self) -> None:
@@ -243,10 +244,12 @@ class Station:
 
     def purge(self, item: Item) -> None:
         """Forget an item that has ended: what waits is dropped, what runs for it alone is left."""
+        self.free += len(self.held)
         for waiting in (self.queue, self.held):
             kept = [piece for piece in waiting if piece.item is not item]
             waiting.clear()
             waiting.extend(kept)
+        self.free -= len(self.held)
         for call, pieces in list(self.live.items()):
             if all(piece.item.over for piece in self.pieces_of(pieces)):
                 self.let_go(call)
@@ -259,6 +262,7 @@ class Station:
             add_watcher(call, self)
         else:
             del self.live[call]
+            self.free += 1
 
     def pieces_of(self, started: Any) -> Iterable[Piece]:  # noqa: ANN401
         """Give the pieces for which a call runs."""
