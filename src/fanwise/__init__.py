@@ -11,6 +11,7 @@ from fanwise.core import (
     Retry,
     Runtime,
     Step,
+    Timeout,
     __version__,
     current,
     deadline,
@@ -30,6 +31,6 @@ from fanwise.patterns import (
 
 __all__ = [
     "Breaker", "Call", "FanIn", "Hedge", "Limit", "NotEnough", "Outcome", "Retry", "Runtime",
-    "Step", "__version__", "batch", "bind", "current", "deadline", "fan_map", "fan_out", "first",
-    "pipeline", "run", "stage", "step", "tree_reduce",
+    "Step", "Timeout", "__version__", "batch", "bind", "current", "deadline", "fan_map", "fan_out",
+    "first", "pipeline", "run", "stage", "step", "tree_reduce",
 ]  # fmt: skip

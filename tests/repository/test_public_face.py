@@ -14,7 +14,7 @@ FACE = frozenset(
     {
         *("step", "Step", "Call", "bind", "fan_out", "fan_map", "first", "vote", "tree_reduce"),
         *("pipeline", "stage", "batch", "Retry", "Hedge", "Breaker", "Limit", "Budget", "Cache"),
-        *("Runtime", "FanIn", "Outcome", "NotEnough", "deadline", "current", "run"),
+        *("Runtime", "FanIn", "Outcome", "NotEnough", "deadline", "current", "run", "Timeout"),
     }
 )
 # What the first issue brings; the others come with theirs.

@@ -3,7 +3,7 @@
 Mypy gives `assert_type(f(x), ...)` to a generic `f` as a context, so results have a name first.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import assert_type
 
 from fanwise import (
@@ -14,6 +14,7 @@ from fanwise import (
     Retry,
     Runtime,
     Step,
+    Timeout,
     bind,
     fan_map,
     fan_out,
@@ -22,6 +23,7 @@ from fanwise import (
     step,
     tree_reduce,
 )
+from fanwise.core import Stream, StreamCall, StreamStep
 from fanwise.patterns import MapCall, Reduced
 
 
@@ -70,6 +72,27 @@ async def awaited(number: int) -> int:
 
 async def source() -> AsyncIterator[str]:
     yield "a"
+
+
+@step
+async def tokens(prompt: str) -> AsyncIterator[str]:
+    yield prompt
+
+
+@step(timeout=Timeout(30.0, first=2.0, idle=1.0), retry=Retry(attempts=3))
+async def numbers(prompt: str, *, most: int = 3) -> AsyncGenerator[int, None]:
+    for number in range(most):
+        yield number + len(prompt)
+
+
+class Speaker:
+    @step
+    async def words(self, prompt: str) -> AsyncIterator[bytes]:
+        yield prompt.encode()
+
+    @step(timeout=1.0)
+    async def letters(self, prompt: str, /) -> AsyncGenerator[str, None]:
+        yield prompt
 
 
 def calls_know_their_type() -> None:
@@ -181,3 +204,33 @@ def undecorated_functions() -> None:
 def mixed_races() -> None:
     race = first(web("q"), score(1))
     _ = assert_type(race, Call[list[int] | float])
+
+
+async def streams(speaker: Speaker) -> None:
+    a = assert_type(tokens("q"), StreamCall[str])
+    b = assert_type(numbers("q", most=2), StreamCall[int])
+    c = assert_type(speaker.words("q"), StreamCall[bytes])
+    d = assert_type(speaker.letters.using(timeout=Timeout(first=1.0))("q"), StreamCall[str])
+    e = assert_type(tokens.using(timeout=1.0)("q").named("poem"), StreamCall[str])
+    f = assert_type(step(source)(), StreamCall[str])
+    g = assert_type(Speaker.words(speaker, "q"), StreamCall[bytes])
+    async with a as stream:
+        _ = assert_type(stream, Stream[str])
+        async for token in stream:
+            _ = assert_type(token, str)
+    _ = assert_type(await b, list[int])
+    _ = c, d, e, f, g
+
+
+async def streams_are_calls_of_lists(some: StreamStep[[str], str]) -> None:
+    text = await tokens("q")
+    _ = assert_type(text, list[str])
+    found = await fan_out(tokens("a"), some("b"))
+    _ = assert_type(found.values(), list[list[str]])
+    both = await fan_out(tokens("a"), score(1))
+    _ = assert_type(both, FanIn[list[str] | float])
+    bound = assert_type(bind(numbers, plain(1)), Call[list[int]])
+    after = assert_type(bind(join, numbers("q"), score(1)), Call[str])
+    mapped = assert_type(fan_map(tokens, ["a"], at_once=1), MapCall[list[str]])
+    raced = assert_type(first(tokens("a"), tokens("b")), Call[list[str]])
+    _ = bound, after, mapped, raced

@@ -1,6 +1,8 @@
 """What each checker must refuse: at the end of the line, the rules by which they do."""
 
-from fanwise import Call, Runtime, bind, fan_map, fan_out, first, run, step, tree_reduce
+from collections.abc import AsyncIterator
+
+from fanwise import Call, Runtime, Timeout, bind, fan_map, fan_out, first, run, step, tree_reduce
 
 
 @step
@@ -80,3 +82,18 @@ async def misspelt() -> None: ...
 
 @step(timeout="1")  # mypy: call-overload untyped-decorator  # pyright: reportArgumentType
 async def a_text() -> None: ...
+
+
+@step
+async def tokens(prompt: str) -> AsyncIterator[str]:
+    yield prompt
+
+
+async def streams() -> None:
+    tokens(1)  # mypy: arg-type unused-awaitable  # pyright: reportArgumentType
+    tokens("q")  # mypy: unused-awaitable
+    async with tokens("q") as stream:
+        number: int = await anext(stream)  # mypy: arg-type  # pyright: reportAssignmentType
+    text: str = await tokens("q")  # mypy: assignment  # pyright: reportAssignmentType
+    Timeout(1.0, frist=1.0)  # mypy: call-arg  # pyright: reportCallIssue
+    _ = number, text

@@ -27,6 +27,7 @@ from fanwise.core._errors import (
     RecordDamaged,
     StepTimedOut,
     StrayCancel,
+    StreamTaken,
     TimedOut,
     WriteRefused,
     WrongLength,
@@ -40,6 +41,7 @@ from fanwise.core._policies import (
     Limit,
     Policy,
     Retry,
+    Timeout,
     at_least,
     plain_function,
     whole,
@@ -66,7 +68,17 @@ from fanwise.core._record import (
 from fanwise.core._run import Run
 from fanwise.core._runtime import Runtime, RuntimeStatistics, current_runtime, run
 from fanwise.core._scope import CURRENT, DEADLINE, READS_ONLY, Scope, waiting_call
-from fanwise.core._step import BoundStep, Decorator, Step, as_step, name_of, step
+from fanwise.core._step import (
+    BoundStep,
+    BoundStreamStep,
+    Decorator,
+    Step,
+    StreamStep,
+    as_step,
+    name_of,
+    step,
+)
+from fanwise.core._streams import Stream, StreamCall
 from fanwise.core._timers import TimerQueue
 from fanwise.core._version import __version__
 from fanwise.core._watch import ask, begin, leave
@@ -74,16 +86,17 @@ from fanwise.core._watchers import LIVE, NO_KWARGS, Ending, Watcher, add_watcher
 
 __all__ = [
     "CURRENT", "DEADLINE", "LIVE", "NO_KWARGS", "READS_ONLY", "Admission", "AttemptRow", "Body",
-    "BoundStep", "Breaker",
-    "BreakerOpen", "BreakerStatistics", "Cache", "Call", "CallDropped", "CallRow", "CallSkipped",
+    "BoundStep", "BoundStreamStep", "Breaker", "BreakerOpen",
+    "BreakerStatistics", "Cache", "Call", "CallDropped", "CallRow", "CallSkipped",
     "CircularWait", "Current", "DeadlinePassed", "Decorator", "Drawn", "Effect", "Ending",
     "FanIn", "FanwiseError", "Header", "Hedge", "Hooks", "IdentityClash", "Journal", "Landed",
     "Limit", "LimitError", "LimitHeld", "LimitStatistics", "LimitUnknown", "MemoryJournal",
     "NotCanonical", "NotDone", "NotEnough", "Outcome", "Plan", "Policy", "Pool", "Record",
     "RecordDamaged", "Retry", "Run", "RunRecord", "Runtime", "RuntimeStatistics", "Scope", "Status",
-    "Step", "StepTimedOut", "StrayCancel", "TimedOut", "TimerQueue", "Watcher", "WriteRefused",
-    "WrongLength",
-    "__version__", "add_watcher", "as_step", "ask", "at_least", "begin", "current", "current_runtime", "deadline",
+    "Step", "StepTimedOut", "StrayCancel", "Stream", "StreamCall", "StreamStep", "StreamTaken",
+    "TimedOut", "Timeout", "TimerQueue", "Watcher", "WriteRefused", "WrongLength",
+    "__version__", "add_watcher", "as_step", "ask", "at_least", "begin", "current",
+    "current_runtime", "deadline",
     "digest_of", "excuse", "leave", "line_of", "name_of", "note", "plain_function",
     "read_records", "run", "step", "waiting_call", "whole",
 ]  # fmt: skip

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from fanwise.core._errors import NotDone, StepTimedOut, WriteRefused
 from fanwise.core._identity import key_of
+from fanwise.core._items import hand_over
 from fanwise.core._scope import CURRENT, DEADLINE, READS_ONLY, Attempt
 from fanwise.core._timed import timed
 from fanwise.core._transient import is_retried, is_transient, leaves_writes_open, retry_after
@@ -51,6 +52,8 @@ async def _remembered(call: Call[Any], scope: Scope) -> Any:  # noqa: ANN401 - t
         found = await hooks.journal.find(key_of(call)) or found
     if found is not None:
         add_fact(call, "reused", value=True)
+        if call.reader is not None:
+            await hand_over(call, found[0])
         return found[0]
     value = await Execution(call, scope).value()
     if hooks.journal is not None:
@@ -107,34 +110,42 @@ class Execution:
         runtime = call.run.runtime
         self.outfit = runtime.outfits.get(call.step) or runtime.outfit(call.step, policy)
 
-    async def value(self) -> Any:  # noqa: ANN401, C901 - the loop of retries, with hedges' verdicts
+    async def value(self) -> Any:  # noqa: ANN401 - the step's value
         """Attempt until one succeeds or none may follow."""
         policy = self.policy
         try:
             while True:
                 attempt = Attempt(self.scope, keeps=policy.keeps)
                 try:
-                    value = await self.attempt(attempt)
-                except CancelledError:
-                    if attempt.hedging is None:
-                        raise
-                    return await attempt.hedging.first_was_cancelled()
+                    if self.outfit.hedges is None:
+                        return await self.attempt(attempt)
+                    return await self.raced(attempt)
                 except Exception as error:
-                    if attempt.hedging is not None:
-                        won = await attempt.hedging.first_failed(error)
-                        if won is not None:
-                            return won[0]
                     delay = self.delay_after(error)
                     if delay is None:
                         raise
-                else:
-                    if attempt.hedging is not None:
-                        await attempt.hedging.first_succeeded()
-                    return value
                 await self.back_off(delay)
         finally:
             if self.own and self.scope.kept:
                 self.scope.kept.clear()  # the children refer to the attempts that made them
+
+    async def raced(self, attempt: Attempt) -> Any:  # noqa: ANN401 - the step's value
+        """Make one attempt beside which duplicates may start, and give the winner's value."""
+        try:
+            value = await self.attempt(attempt)
+        except CancelledError:
+            if attempt.hedging is None:
+                raise
+            return await attempt.hedging.first_was_cancelled()
+        except Exception as error:
+            if attempt.hedging is not None:
+                won = await attempt.hedging.first_failed(error)
+                if won is not None:
+                    return won[0]
+            raise
+        if attempt.hedging is not None:
+            await attempt.hedging.first_succeeded()
+        return value
 
     async def attempt(  # noqa: C901, PLR0912 - the order of the policies, in one place, on the hot path
         self, attempt: Attempt
@@ -283,7 +294,8 @@ class Execution:
     def delay_after(self, error: Exception) -> float | None:
         """Give the seconds to wait before the next attempt, or `None` where there is none."""
         call, retry, run = self.call, self.policy.retry, self.call.run
-        over = call.dropped or run.runtime.draining
+        begun = call.reader is not None and call.reader.begun
+        over = begun or call.dropped or run.runtime.draining
         if retry is None or call.attempts >= retry.attempts or over:
             return None
         if not self.may_repeat(error) or not is_retried(error, retry):

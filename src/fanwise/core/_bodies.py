@@ -8,6 +8,8 @@ from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from fanwise.core._items import run_items
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -22,13 +24,21 @@ async def run_body(call: Call[Any], attempt: Scope | Attempt) -> Any:  # noqa: A
     if run.body is not None:
         drawn = run.body(call, call.attempts, run.random(attempt, "body"))
         if drawn is not None:
-            return await drawn.play()
+            return await (run_items(call, attempt, drawn) if step.streams else drawn.play())
     if step.inline:
         return await step.function(*call.args, **call.kwargs)
+    if step.streams:
+        return await run_items(call, attempt, None)
     if run.runtime.threads is None:  # the virtual clock: time must not pass beside the loop
         result = step.function(*call.args, **call.kwargs)
     else:
         result = await _in_thread(call, attempt)
+    if inspect.isasyncgen(result):
+        msg = (
+            f"{call.name} gave an async generator, and only the return annotation of a plain "
+            "function says so: def f(...) -> AsyncIterator[str], or an async def with yield"
+        )
+        raise TypeError(msg)
     return await result if inspect.iscoroutine(result) else result  # a lambda around a coroutine
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import warnings
 from asyncio import CancelledError, Future, get_running_loop
 from sys import _getframe
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from fanwise.core import _watch
 from fanwise.core._scope import CURRENT, Attempt
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from contextvars import Context
     from types import CodeType
 
+    from fanwise.core._items import Reader
     from fanwise.core._policies import Policy
     from fanwise.core._run import Run
     from fanwise.core._scope import Scope
@@ -108,6 +109,9 @@ class Call(Generic[R_co]):
     task: asyncio.Task[None] | None
     trace: Any
     watchers: Any
+    # A stream has its own: who reads it, and whether anybody does or did.
+    reader: Reader | None = None
+    taken: bool = False
 
     def __init_subclass__(cls) -> None:
         """Make the class known as one of calls."""
@@ -175,7 +179,7 @@ class Call(Generic[R_co]):
             return f"{scope.step_name}/{self.step.name}" if scope.step_name else self.step.name
         return self.step.name
 
-    def named(self, name: str) -> Call[R_co]:
+    def named(self, name: str) -> Self:
         """Give this same call the name `name`, for reports and plans."""
         given: object = name
         if not isinstance(given, str) or not given:

@@ -4,6 +4,7 @@ FanwiseError
 ├── NotEnough            a fan-in ended below its `need`; `.found` has what finished
 ├── CallDropped          asked for after its last watcher had left
 ├── CallSkipped          never started: its fan-in closed, or the runtime drains
+├── StreamTaken          a stream has one reader, and its items went to that one
 ├── StrayCancel          a step raised a CancelledError that nobody sent
 ├── CircularWait         a call awaits its own ancestor, or two await each other
 ├── BreakerOpen          the step's breaker refuses calls for now
@@ -19,7 +20,7 @@ FanwiseError
 
 TimeoutError
 └── TimedOut (also FanwiseError)
-    ├── StepTimedOut     one attempt took longer than the step's timeout
+    ├── StepTimedOut     one attempt, or the wait for an item, took longer than the timeout
     └── DeadlinePassed   `with deadline(...)` ran out
 """
 
@@ -56,6 +57,10 @@ class CallDropped(FanwiseError):
 
 class CallSkipped(FanwiseError):
     """The call was never started."""
+
+
+class StreamTaken(FanwiseError):
+    """The items of a stream went, or go, to its one reader: nobody else can have them."""
 
 
 class StrayCancel(FanwiseError):
@@ -118,7 +123,10 @@ class TimedOut(FanwiseError, TimeoutError):
 
 
 class StepTimedOut(TimedOut):
-    """One attempt took longer than the step's `timeout`; `call` is the call's id in the record."""
+    """One attempt took longer than the step's `timeout`, or did not give an item in time.
+
+    `call` is the call's id in the record.
+    """
 
     call: int | None
 

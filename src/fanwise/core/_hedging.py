@@ -3,6 +3,10 @@
 The first attempt runs in the call's own task and a timer stands beside it, so that a hedge which
 is never needed costs a timer and nothing else. A hedge that wins cancels the first attempt and
 hands over its value; whatever is left is cancelled and awaited before the call ends.
+
+Of a stream the first item decides: the attempt that has it claims the race, the others are
+cancelled at once, and what becomes of that one becomes of all. A hedge that claimed goes on in its
+own task, and a cancel of the call goes through to it.
 """
 
 from __future__ import annotations
@@ -31,10 +35,13 @@ def send_hedge(first: Attempt) -> None:
 class Hedging:
     """An attempt whose time came, and its duplicates."""
 
-    __slots__ = ("closed", "debt", "execution", "failed", "first", "task", "tasks", "winner")
+    __slots__ = ("claimed", "closed", "debt", "error", "execution", "failed", "first",
+                 "let_go", "task", "tasks", "winner")  # fmt: skip
 
+    claimed: Attempt | None  # the one that gave a stream's first item
     closed: bool
     debt: int
+    error: Exception | None  # of a hedge that claimed
     execution: Execution
     failed: bool
     first: Attempt
@@ -49,7 +56,9 @@ class Hedging:
         self.task = task
         self.debt = task.cancelling() - first_interrupts(first)
         self.tasks: list[asyncio.Task[None]] = []
+        self.let_go: list[asyncio.Task[None]] = []
         self.winner: tuple[Any] | None = None
+        self.claimed = self.error = None
         self.failed = self.closed = False
 
     def send(self) -> None:
@@ -60,13 +69,14 @@ class Hedging:
         if retry is not None and execution.call.attempts >= retry.attempts:
             return  # `attempts` counts hedges too
         queue = execution.outfit.hedges
-        if self.winner is not None or not execution.has_room() or hedge is None or queue is None:
+        if self._decided() or not execution.has_room() or hedge is None or queue is None:
             return
         context = execution.call.context
         if context is None:
             return  # the call has ended
         attempt = Attempt(execution.scope, keeps=True)
         attempt.hedge = True
+        attempt.hedging = self
         self.tasks.append(
             asyncio.Task(
                 self._duplicate(attempt),
@@ -83,13 +93,29 @@ class Hedging:
             return  # somebody took the slot in the meantime: a hedge never waits
         try:
             value = await self.execution.attempt(attempt)
-        except (Exception, CancelledError):  # noqa: BLE001 - its row says so; the first one decides
+        except (Exception, CancelledError) as error:  # noqa: BLE001 - its row says so; the first one decides
+            if self.claimed is attempt and not isinstance(error, CancelledError):
+                self.error = error
             return
-        if self.closed or self.winner is not None:
+        finally:
+            attempt.hedging = None
+        if self.claimed is attempt:
+            self.winner = (value,)
+        if self.closed or self._decided():
             return
         self.winner = (value,)
         if not self.failed:
             self.task.cancel()
+
+    def claim(self, attempt: Attempt) -> bool:
+        """Let a stream's attempt that has its first item be the only one; say whether it is."""
+        if self.closed or self._decided():
+            return False
+        self.claimed = attempt
+        self._cancel(but=attempt.task)
+        if attempt is not self.first and not self.failed:
+            self.task.cancel()
+        return True
 
     async def first_succeeded(self) -> None:
         """Stop the duplicates; a winner's cancel, on this very instant, is taken back."""
@@ -97,44 +123,72 @@ class Hedging:
         await self._stop()
 
     async def first_was_cancelled(self) -> Any:  # noqa: ANN401 - the step's value
-        """Give the winner's value, or pass on a cancellation that came from outside."""
+        """Give the winner's value, or pass on a cancellation that came from outside.
+
+        Raises what a duplicate raised after it had claimed.
+        """
         won = self._won()
-        await self._stop()
-        if not won:
+        await self._stop(waiting=won)
+        if won and self.error is not None:
+            raise self.error
+        if not won or self.winner is None:
             raise CancelledError
-        return self.winner[0]  # type: ignore[index]
+        return self.winner[0]
 
     async def first_failed(self, error: Exception) -> tuple[Any] | None:
-        """Give a duplicate's value, where the failure may pass and one of them is good."""
+        """Give a duplicate's value, where the failure may pass and one of them is good.
+
+        Raises what a duplicate raised after it had claimed.
+        """
         self.failed = True
-        if self._won() or not is_transient(error):
-            await self._stop()
-            return self.winner
+        self._won()
+        wanted = self.task.cancelling() <= self.debt
         try:
-            while self.winner is None and (running := [t for t in self.tasks if not t.done()]):
-                await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            if wanted and is_transient(error):
+                while not self._decided() and (running := [t for t in self.tasks if not t.done()]):
+                    await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        except CancelledError:
+            wanted = False
+            raise
         finally:
-            await self._stop()
+            await self._stop(waiting=wanted)
+        if self.error is not None:
+            raise self.error
         return self.winner
+
+    def _decided(self) -> bool:
+        """Say whether the race is over: a value is there, or a stream's first item."""
+        return self.winner is not None or self.claimed is not None
 
     def _won(self) -> bool:
         """Say whether a duplicate has won and nobody else wants an end, and clear its cancel."""
-        return self.winner is not None and self.task.uncancel() <= self.debt
+        won = self.winner is not None or self.claimed not in (None, self.first)
+        return won and self.task.uncancel() <= self.debt
 
-    async def _stop(self) -> None:
-        """Cancel the duplicates that still run, once, and await their ends."""
+    def _cancel(self, but: asyncio.Task[Any] | None = None) -> None:
+        """Cancel the duplicates that still run, each once, `but` one."""
         self.closed = True
         for task in self.tasks:
-            if not task.done():
+            if task is not but and task not in self.let_go and not task.done():
+                self.let_go.append(task)
                 task.cancel()
+
+    async def _stop(self, *, waiting: bool = False) -> None:
+        """Cancel the duplicates that still run, and await their ends.
+
+        One that claimed is not cancelled where its value is waited for, unless this is cancelled.
+        """
+        self._cancel(but=self.claimed.task if waiting and self.claimed is not None else None)
         cancelled = False
         while running := [task for task in self.tasks if not task.done()]:
             try:
                 await asyncio.wait(running)
             except CancelledError:
                 cancelled = True
+                self._cancel()
         self.first.hedging = None  # they refer to each other
         self.tasks.clear()
+        self.let_go.clear()
         if cancelled:
             raise CancelledError
 
@@ -144,5 +198,5 @@ class Hedging:
 
 
 def first_interrupts(first: Attempt) -> int:
-    """Count the cancellations that the first attempt's own timeout has sent."""
-    return 1 if getattr(first, "timed_out", False) else 0
+    """Count the cancellations that the first attempt's own timeouts have sent."""
+    return bool(getattr(first, "timed_out", False)) + bool(getattr(first, "slow", False))

@@ -65,6 +65,8 @@ def _may_run_again(before: Call[Any]) -> bool:
     A write that failed gives its failure again, unless that was `NotDone` or its target honours
     its key.
     """
+    if before.taken or (before.step.streams and before.status == "new"):
+        return before.step.policy.effect == "read"  # its items go to one reader: no other has them
     if not before.dropped and before.status in WORTH_KEEPING:
         return False
     policy = before.step.policy

@@ -51,8 +51,39 @@ class Retry:
 
 
 @dataclass(frozen=True)
+class Timeout:
+    """Bound one attempt of a stream: all of it, the wait for its first item, for each next one.
+
+    In seconds; `None` is no limit. `attempt` and `first` count from the attempt's admission;
+    `attempt` goes on while the reader is busy, as the stream holds its slot meanwhile. `idle`
+    counts the generator's own time only, from when it is asked for an item. `first` and `idle` are
+    for streams.
+    """
+
+    attempt: float | None = None
+    first: float | None = None
+    idle: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        for name in ("attempt", "first", "idle"):
+            value = getattr(self, name)
+            if value is not None:
+                at_least(f"Timeout({name}=)", value, 0)
+        if self.attempt is self.first is self.idle is None:
+            msg = "Timeout() bounds nothing: Timeout(30.0, first=2.0, idle=1.0)"
+            raise ValueError(msg)
+        for name, value in (("first", self.first), ("idle", self.idle)):
+            if self.attempt is not None and value is not None and value > self.attempt:
+                msg = f"Timeout({name}=) is at most its attempt of {self.attempt} s, got {value}"
+                raise ValueError(msg)
+
+
+@dataclass(frozen=True)
 class Hedge:
     """Send a duplicate when the first attempt has not answered `after` seconds; the first wins.
+
+    Of a stream the first item is the answer.
 
     At most `more` duplicates, `after` seconds apart (Dean and Barroso, "The Tail at Scale", 2013).
     For reads only. A hedge takes a limit's slot without waiting for it, or is not sent.
@@ -110,7 +141,9 @@ class Policy:
         "bare",
         "breaker",
         "effect",
+        "first",
         "hedge",
+        "idle",
         "key",
         "keyed",
         "keeps",
@@ -118,6 +151,7 @@ class Policy:
         "only_timed",
         "retry",
         "role",
+        "seconds",
         "timeout",
         "version",
     )
@@ -135,7 +169,7 @@ class Policy:
         if unknown:
             msg = f"no policy is named {min(unknown)!r}; there are: {', '.join(self.FIELDS)}"
             raise TypeError(msg)
-        self.timeout: float | None = given.get("timeout")
+        self.timeout: float | Timeout | None = given.get("timeout")
         self.retry: Retry | None = given.get("retry")
         self.hedge: Hedge | None = given.get("hedge")
         self.limit: str | None = given.get("limit")
@@ -148,11 +182,15 @@ class Policy:
         self._check()
         self.keeps = self.retry is not None or self.hedge is not None
         alone = not self.keeps and self.limit is self.breaker is None and self.effect == "read"
+        timeout = self.timeout if isinstance(self.timeout, Timeout) else None
+        self.first: float | None = None if timeout is None else timeout.first
+        self.idle: float | None = None if timeout is None else timeout.idle
+        self.seconds: float | None = self.timeout if timeout is None else timeout.attempt
         self.bare = alone and self.timeout is None
         self.only_timed = alone and self.timeout is not None
 
     def _check(self) -> None:
-        if self.timeout is not None:
+        if self.timeout is not None and not isinstance(self.timeout, Timeout):
             at_least("timeout", self.timeout, 0)
         _one_of("retry", self.retry, Retry)
         _one_of("hedge", self.hedge, Hedge)
@@ -173,6 +211,15 @@ class Policy:
             raise ValueError(msg)
         if self.keyed and self.effect != "write":
             msg = 'keyed=True says that the target honours a write\'s key: add effect="write"'
+            raise ValueError(msg)
+
+    def check_pace(self, step: str, *, streams: bool) -> None:
+        """Raise where `step` is to bound the waits for items and is no stream."""
+        if not streams and (self.first is not None or self.idle is not None):
+            msg = (
+                f"{step} gives one value, and first= and idle= of {self.timeout!r} are for streams "
+                "(an async def with yield): timeout=30.0 bounds an attempt"
+            )
             raise ValueError(msg)
 
     def changed(self, overrides: dict[str, Any]) -> Policy:

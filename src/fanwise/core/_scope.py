@@ -82,7 +82,8 @@ class Attempt:
     """One attempt of a call: what it counts for itself, and what interrupts it."""
 
     __slots__ = ("abandoned", "counts", "debt", "digests", "execution", "hedge",
-                 "hedging", "number", "scope", "started", "task", "timed_out")  # fmt: skip
+                 "hedging", "number", "scope", "slow", "started", "task",
+                 "timed_out")  # fmt: skip
 
     debt: int
     digests: bool
@@ -93,6 +94,7 @@ class Attempt:
     hedge: bool
     number: int
     scope: Scope
+    slow: bool  # set by streams: the wait for an item was cut short
 
     def __init__(self, scope: Scope, *, keeps: bool) -> None:
         """Prepare an attempt; it `keeps` its children where another may take them over."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from fanwise.core._breaker import BreakerState
 from fanwise.core._errors import LimitHeld, LimitUnknown
 from fanwise.core._hedging import send_hedge
+from fanwise.core._items import interrupt_item
 from fanwise.core._limits import Width
 from fanwise.core._policies import Limit, Policy
 from fanwise.core._protocols import Hooks
@@ -43,10 +44,12 @@ SCHEDULE = frozenset(
 class Outfit:
     """What one step uses of a runtime, looked up once."""
 
-    __slots__ = ("breaker", "hedges", "only", "timeouts", "widths")
+    __slots__ = ("breaker", "first", "hedges", "idle", "only", "timeouts", "widths")
 
     breaker: BreakerState | None
+    first: TimerQueue | None  # for the first item of a stream, `idle` for each next one
     hedges: TimerQueue | None
+    idle: TimerQueue | None
     only: Width | None
     timeouts: TimerQueue | None
     widths: tuple[tuple[Width, str], ...]
@@ -64,6 +67,7 @@ class Outfit:
         self.breaker = breaker
         self.timeouts = timeouts
         self.hedges = hedges
+        self.first = self.idle = None
 
     def __repr__(self) -> str:
         """Show what there is."""
@@ -97,6 +101,7 @@ class Shared:
         self.outfits: dict[Definition[Any], Outfit] = {}
         self._timeouts: dict[float, TimerQueue] = {}
         self._hedges: dict[float, TimerQueue] = {}
+        self._paces: dict[float, TimerQueue] = {}
         self._stubborn: TimerQueue | None = None
         self.acts: deque[Callable[[], None]] = deque()  # see fanwise.core._watch.drive
         self.driving = False
@@ -169,17 +174,22 @@ class Shared:
         widths: list[tuple[Width, str]] = []
         if policy.limit is not None:
             widths.append((self.width(policy.limit), "limit"))
-        if not step.inline and self.threads is not None:
+        if not step.inline and not step.streams and self.threads is not None:
             widths.append((self.threads, "pool"))
         breaker = None if policy.breaker is None else self.breaker(step.name, policy.breaker)
         timeouts = hedges = None
         if not self.untimed:
-            if policy.timeout is not None:
-                timeouts = self._queue(self._timeouts, policy.timeout, interrupt)
+            if policy.seconds is not None:
+                timeouts = self._queue(self._timeouts, policy.seconds, interrupt)
             if policy.hedge is not None:
                 hedges = self._queue(self._hedges, policy.hedge.after, send_hedge)
         found = self.outfits[step] = Outfit(tuple(widths), breaker, timeouts, hedges)
+        if step.streams and not self.untimed:
+            found.first, found.idle = self._pace(policy.first), self._pace(policy.idle)
         return found
+
+    def _pace(self, seconds: float | None) -> TimerQueue | None:
+        return None if seconds is None else self._queue(self._paces, seconds, interrupt_item)
 
     def _queue(
         self, queues: dict[float, TimerQueue], length: float, action: Callable[[Any], None]
@@ -208,6 +218,7 @@ class Shared:
             found = self.plan.get(step.name) if self.plan is not None else None
             plain = step.pattern is not None or not found
             policy = step.policy if plain else step.policy.changed(dict(found or {}))
+            policy.check_pace(step.name, streams=step.streams)
             self._policies[step] = policy
         return policy
 
@@ -239,7 +250,8 @@ class Shared:
     def close_shared(self) -> None:
         """Stop timers and threads; blocks while an abandoned function runs."""
         stubborn = [] if self._stubborn is None else [self._stubborn]
-        for queue in (*self._timeouts.values(), *self._hedges.values(), *stubborn):
+        queues = (*self._timeouts.values(), *self._hedges.values(), *self._paces.values())
+        for queue in (*queues, *stubborn):
             queue.close()
         if self._executor is not None:
             self._executor.shutdown(wait=True)

@@ -8,10 +8,12 @@ from sys import _getframe
 from typing import (
     TYPE_CHECKING,
     Any,
+    ClassVar,
     Concatenate,
     Generic,
     ParamSpec,
     Protocol,
+    Self,
     TypeVar,
     cast,
     overload,
@@ -22,18 +24,21 @@ from fanwise.core._errors import WriteRefused
 from fanwise.core._identity import identified
 from fanwise.core._policies import Policy
 from fanwise.core._scope import READS_ONLY
+from fanwise.core._streams import StreamCall
 from fanwise.core._watchers import excuse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
-    from fanwise.core._policies import Breaker, Effect, Hedge, Retry
+    from fanwise.core._policies import Breaker, Effect, Hedge, Retry, Timeout
+    from fanwise.core._scope import Attempt, Scope
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
 R_co = TypeVar("R_co", covariant=True)
 R = TypeVar("R")
 S = TypeVar("S")
+T = TypeVar("T")
 
 UNSET: Any = object()
 
@@ -48,12 +53,14 @@ class Definition(Generic[R_co]):
     parameters: tuple[str, ...]
     pattern: str | None
     policy: Policy
+    streams: ClassVar[bool] = False
     writes: bool
 
     def __init__(
         self, function: Callable[..., Any], name: str, policy: Policy, pattern: str | None = None
     ) -> None:
         """Wrap `function`; `pattern` names the pattern whose body it is."""
+        policy.check_pace(name, streams=self.streams)
         self.function = function
         self.name = name
         self.policy = policy
@@ -85,11 +92,7 @@ class Step(Definition[R_co], Generic[P, R_co]):
         if self.writes:
             refuse_write_below_race(call)
         if here is not None and here.digests and self.pattern is None:
-            try:
-                return identified(call, here)
-            except Exception:
-                excuse(call)
-                raise
+            return _identified(call, here)
         return call
 
     @overload
@@ -105,17 +108,45 @@ class Step(Definition[R_co], Generic[P, R_co]):
     def using(
         self,
         *,
-        timeout: float | None = UNSET,
+        timeout: float | Timeout | None = UNSET,
         retry: Retry | None = UNSET,
         hedge: Hedge | None = UNSET,
         limit: str | None = UNSET,
         breaker: Breaker | None = UNSET,
-    ) -> Step[P, R_co]:
+    ) -> Self:
         """Give the same step under another policy; what is not named stays."""
         given: dict[str, Any] = {"timeout": timeout, "retry": retry, "hedge": hedge}
         given |= {"limit": limit, "breaker": breaker}
         changes = {name: value for name, value in given.items() if value is not UNSET}
-        return Step(self.function, self.name, self.policy.changed(changes), self.pattern)
+        return type(self)(self.function, self.name, self.policy.changed(changes), self.pattern)
+
+
+class StreamStep(Step[P, list[T]], Generic[P, T]):
+    """A step whose function is an async generator; `step` makes it."""
+
+    streams = True
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> StreamCall[T]:
+        """Describe the stream of some arguments: `async with` reads it, `await` gives the list."""
+        call: StreamCall[T] = StreamCall(self, args, kwargs)
+        call.reader = None
+        call.taken = False
+        here = call.home
+        if self.writes:
+            refuse_write_below_race(call)
+        if here is not None and here.digests:
+            return cast("StreamCall[T]", _identified(call, here))
+        return call
+
+    @overload
+    def __get__(self, instance: None, owner: type | None = None) -> StreamStep[P, T]: ...
+    @overload
+    def __get__(
+        self: StreamStep[Concatenate[S, Q], T], instance: S, owner: type | None = None
+    ) -> BoundStreamStep[Q, T]: ...
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        """Bind a stream that is a method to its instance."""
+        return self if instance is None else BoundStreamStep(self, instance)
 
 
 class BoundStep(Generic[P, R_co]):
@@ -141,10 +172,10 @@ class BoundStep(Generic[P, R_co]):
         """The step's name."""
         return self.step.name
 
-    def using(self, **changes: Any) -> BoundStep[P, R_co]:  # noqa: ANN401 - as Step.using
+    def using(self, **changes: Any) -> Self:  # noqa: ANN401 - as Step.using
         """Give the same method under another policy."""
         plain = cast("Step[..., R_co]", self.step)
-        return BoundStep(plain.using(**changes), self.instance)
+        return type(self)(plain.using(**changes), self.instance)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Call[R_co]:
         """Describe the method applied to arguments."""
@@ -159,15 +190,30 @@ class BoundStep(Generic[P, R_co]):
         return f"<step {self.step.name} of {self.instance!r}>"
 
 
+class BoundStreamStep(BoundStep[P, list[T]], Generic[P, T]):
+    """A stream that is a method, and its instance."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> StreamCall[T]:
+            """Describe the stream of some arguments."""
+
+
 class Decorator(Protocol):
     """What `step(...)` with arguments gives: still to be applied to a function."""
 
+    @overload
+    def __call__(self, function: Callable[P, AsyncIterator[T]], /) -> StreamStep[P, T]: ...
     @overload
     def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Step[P, R]: ...
     @overload
     def __call__(self, function: Callable[P, R], /) -> Step[P, R]: ...
 
 
+@overload
+def step(function: Callable[P, AsyncIterator[T]], /) -> StreamStep[P, T]: ...
 @overload
 def step(function: Callable[P, Coroutine[Any, Any, R]], /) -> Step[P, R]: ...
 @overload
@@ -176,7 +222,7 @@ def step(function: Callable[P, R], /) -> Step[P, R]: ...
 def step(
     *,
     name: str | None = None,
-    timeout: float | None = None,
+    timeout: float | Timeout | None = None,
     retry: Retry | None = None,
     hedge: Hedge | None = None,
     limit: str | None = None,
@@ -192,11 +238,13 @@ def step(
 ) -> Any:
     """Make a step of a function: `@step`, `@step(timeout=...)`, or `step(f)` for one not yours.
 
-    An `async def` runs on the loop, a plain `def` in a thread. `timeout` bounds one attempt, in
-    seconds from its admission. `retry`, `hedge`, `breaker` are policies; `limit` names what is
-    shared with other steps. `effect="write"` says that it acts on the world; `keyed=True` that its
-    target honours `current().idempotency_key`. `key` gives what counts of the arguments for the
-    call's identity; `version` belongs to it. `role` says what the call is for in reports.
+    An `async def` runs on the loop, a plain `def` in a thread; an async generator makes a stream.
+    `timeout` bounds one attempt, in seconds from its admission; `Timeout(30.0, first=2.0,
+    idle=1.0)` bounds a stream's waits for items too. `retry`, `hedge`, `breaker` are policies;
+    `limit` names what is shared with other steps. `effect="write"` says that it acts on the world;
+    `keyed=True` that its target honours `current().idempotency_key`. `key` gives what counts of the
+    arguments for the call's identity; `version` belongs to it. `role` says what the call is for in
+    reports.
     """
 
     def wrap(function: Callable[..., Any]) -> Step[..., Any]:
@@ -206,16 +254,33 @@ def step(
         if not callable(function):
             msg = f"a step is made of a function, got {function!r}"
             raise TypeError(msg)
-        if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
-            msg = f"a step returns one value, and {name_of(function)} is a generator"
+        if inspect.isgeneratorfunction(function):
+            msg = (
+                f"a step returns one value, and {name_of(function)} is a generator: "
+                "return list(...), or make it a stream with `async def` and yield"
+            )
             raise TypeError(msg)
         given: object = name
         if given is not None and not (isinstance(given, str) and given):
             msg = f'name is a str that is not empty, such as name="search", got {name!r}'
             raise TypeError(msg)
-        return Step(function, name or name_of(function), Policy(**policy))
+        kind = StreamStep if gives_items(function) else Step
+        return kind(function, name or name_of(function), Policy(**policy))
 
     return wrap if function is None else wrap(function)
+
+
+def gives_items(function: Callable[..., Any]) -> bool:
+    """Say whether a function makes a stream: an async generator, or a plain one typed as such."""
+    inner = getattr(function, "__call__", None)  # noqa: B004 - an object may be called
+    if inspect.isasyncgenfunction(function) or inspect.isasyncgenfunction(inner):
+        return True
+    if inspect.iscoroutinefunction(function):
+        return False
+    given = getattr(function, "__annotations__", {}).get("return")
+    name = given if isinstance(given, str) else getattr(given, "__origin__", given)
+    text = name if isinstance(name, str) else getattr(name, "__name__", "")
+    return text.partition("[")[0].rpartition(".")[2] in {"AsyncIterator", "AsyncGenerator"}
 
 
 def name_of(function: Callable[..., Any]) -> str:
@@ -229,7 +294,16 @@ def as_step(function: Callable[..., Any]) -> Step[..., Any] | BoundStep[..., Any
     """Give a step: itself, or one without a policy around a plain function."""
     if isinstance(function, (Step, BoundStep)):
         return function
-    return step(function)
+    made: Step[..., Any] = step(function)
+    return made
+
+
+def _identified(call: Call[R], here: Scope | Attempt) -> Call[R]:
+    try:
+        return identified(call, here)
+    except Exception:
+        excuse(call)
+        raise
 
 
 def _positional(function: Callable[..., Any]) -> tuple[str, ...]:

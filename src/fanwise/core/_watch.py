@@ -14,6 +14,7 @@ from fanwise.core._errors import (
     DeadlinePassed,
     FanwiseError,
     LimitHeld,
+    StreamTaken,
 )
 from fanwise.core._run import note_reuse
 from fanwise.core._runtime import current_run
@@ -82,6 +83,11 @@ def ask(call: Call[Any], watcher: Watcher, asker: Scope | Attempt | None = None)
         if owner is not None and owner.holds is not None:
             owner.run.runtime.width(owner.holds).nested = True
         return False
+    if call.taken:
+        msg = (
+            f"the items of {call.name} went to its reader: a stream has one, or is awaited instead"
+        )
+        raise StreamTaken(msg)
     if status not in LIVE:
         note_reuse(call)
         return True

@@ -6,26 +6,24 @@ up to its size, so that a stage that cannot keep up gets fuller batches.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Mapping, Set, Sized
 from typing import TYPE_CHECKING, Any
 
 from fanwise.core import LIVE, Call, WrongLength, begin, note
-from fanwise.patterns._stations import Item, Piece, Station
+from fanwise.patterns._groups import Group, GroupStation
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Sequence
 
     from fanwise.patterns._line import Line
+    from fanwise.patterns._stations import Piece
 
 
-class BatchStation(Station):
+class BatchStation(GroupStation):
     """A stage after a `batch`. Its buffer counts batches, beside the one that is being gathered."""
 
     __slots__ = ("cutting", "ended", "linger", "overdue", "timer")
-
-    held: deque[deque[Piece]]  # type: ignore[assignment] # a place with what is left of its batch
 
     def __init__(self, line: Line, step: Any, plan: Mapping[str, Any]) -> None:  # noqa: ANN401
         """Gather up to `batch` pieces, or what is there after `linger` seconds."""
@@ -129,15 +127,14 @@ class BatchStation(Station):
             self.free += 1
             self.line.break_off(pieces, WrongLength(f"{call.name} {problem}"))
             return
-        group: deque[Piece] = deque()
+        given = []
         for piece, value in zip(pieces, call.result, strict=True):
             if not piece.item.over:
                 piece.value = value
                 piece.since = call.ended
                 piece.edge = call.id
-                group.append(piece)
-        self.held.append(group)
-        self.release()
+                given.append(piece)
+        self.hand_on(Group(given))
 
     def _problem(self, values: object, wanted: int) -> str | None:
         """Say what is wrong with what a step gave for a batch."""
@@ -148,40 +145,11 @@ class BatchStation(Station):
             return f"gave {len(values)} values for a batch of {wanted}: it gives one for each"  # type: ignore[arg-type]
         return None
 
-    def release(self) -> None:
-        """Let values go on, as far as there is room; a place is free when all of its have gone."""
-        following = self.next
-        while self.held:
-            group = self.held[0]
-            while group and (following is None or following.has_room()):
-                if following is None:
-                    self.line.arrive(group.popleft())
-                else:
-                    following.offer(group.popleft())
-            if group:
-                return
-            self.held.popleft()
-            self.free += 1
-            self.refill()
-
     # Closing
-
-    def purge(self, item: Item) -> None:
-        """Forget an item that has ended; a batch runs on while anybody else wants it."""
-        groups = [deque([it for it in group if it.item is not item]) for group in self.held]
-        self.free += len(groups)
-        self.held.clear()
-        super().purge(item)
-        self.held.extend(group for group in groups if group)
-        self.free -= len(self.held)
 
     def pieces_of(self, started: Any) -> Iterable[Piece]:  # noqa: ANN401
         """Give the pieces of a batch."""
         return started  # type: ignore[no-any-return]
-
-    def held_pieces(self) -> Iterable[Piece]:
-        """Give what is held up."""
-        return [piece for group in self.held for piece in group]
 
     def close(self) -> None:
         """Stop the timer."""

@@ -23,7 +23,7 @@ from fanwise.core import (
 from fanwise.patterns._branches import pattern_step, planned
 from fanwise.patterns._fan_out import check_schedule, effective_within
 from fanwise.patterns._flow import Flow
-from fanwise.patterns._intake import Job
+from fanwise.patterns._inflow import Job
 from fanwise.patterns._quorum import Share, check_quorum
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from fanwise.core import (
     begin,
     leave,
 )
-from fanwise.patterns._intake import Intake, Job
+from fanwise.patterns._inflow import Inflow, Job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 BUILT_IN = {type(iter(range(0))), type(iter([])), type(iter(())), type(iter({})), type(iter(""))}
 
 
-class Flow(Intake):
+class Flow(Inflow):
     """Items on their way through a step, for one `fan_map`."""
 
     __slots__ = ("at_once", "live", "plain")

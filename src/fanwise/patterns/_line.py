@@ -27,7 +27,7 @@ from fanwise.core import (
     leave,
 )
 from fanwise.patterns._flow import BUILT_IN
-from fanwise.patterns._intake import Intake, Job
+from fanwise.patterns._inflow import Inflow, Job
 from fanwise.patterns._stations import Item, Piece, Station
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from fanwise.core import Call, Ending
 
 
-class Line(Intake):
+class Line(Inflow):
     """Items on their way through the stages of one `pipeline`."""
 
     __slots__ = ("bound", "built_in", "first", "many", "stations")

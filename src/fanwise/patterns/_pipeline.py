@@ -12,9 +12,10 @@ from fanwise.patterns._batches import BatchStation
 from fanwise.patterns._branches import pattern_step, planned
 from fanwise.patterns._fan_map import MapCall
 from fanwise.patterns._fan_out import check_schedule, effective_within
-from fanwise.patterns._intake import Job
+from fanwise.patterns._inflow import Job
 from fanwise.patterns._line import Line
 from fanwise.patterns._quorum import Share, check_quorum
+from fanwise.patterns._spreading import SpreadStation
 from fanwise.patterns._stations import Station
 
 if TYPE_CHECKING:
@@ -82,7 +83,8 @@ def _stations(
         step: Any = as_step(part.step)
         plan = _stage_plan(call, f"{call.plan_name}/{step.name}", given)
         if gathers is None:
-            yield partial(Station, step=step, at_once=plan["at_once"], buffer=plan["buffer"])
+            kind = SpreadStation if getattr(step, "step", step).streams else Station
+            yield partial(kind, step=step, at_once=plan["at_once"], buffer=plan["buffer"])
         else:
             yield partial(BatchStation, step=step, plan=plan)
         gathers = None

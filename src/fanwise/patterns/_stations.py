@@ -164,6 +164,7 @@ class Station:
         new = call.status == "new"
         if new:
             call.fan_in = line.scope.id
+            self.prepare(call, started)
         self.live[call] = started
         try:
             ended = line.context.run(ask, call, self)
@@ -179,6 +180,9 @@ class Station:
                 piece.item.started = call.started
         if ended:
             self.settle(call, self.live.pop(call))
+
+    def prepare(self, call: Call[Any], started: Any) -> None:  # noqa: ANN401
+        """Make ready a new call that runs for what was `started`."""
 
     def note(self, call: Call[Any], pieces: Sequence[Piece]) -> None:
         """Keep whose values a call took, and how long the last of them had waited."""
@@ -245,14 +249,16 @@ class Station:
     def purge(self, item: Item) -> None:
         """Forget an item that has ended: what waits is dropped, what runs for it alone is left."""
         self.free += len(self.held)
-        for waiting in (self.queue, self.held):
-            kept = [piece for piece in waiting if piece.item is not item]
-            waiting.clear()
-            waiting.extend(kept)
+        without(self.queue, item)
+        self.purge_held(item)
         self.free -= len(self.held)
         for call, pieces in list(self.live.items()):
             if all(piece.item.over for piece in self.pieces_of(pieces)):
                 self.let_go(call)
+
+    def purge_held(self, item: Item) -> None:
+        """Forget what is held up of an item."""
+        without(self.held, item)
 
     def let_go(self, call: Call[Any]) -> None:
         """Leave a call whose value is not wanted any more; its place is free when it has ended."""
@@ -295,3 +301,10 @@ class Station:
             f"<Station {self.step.name}: {len(self.queue)} wait, {len(self.live)} run, "
             f"{len(self.held)} held up>"
         )
+
+
+def without(pieces: deque[Piece], item: Item) -> None:
+    """Take the pieces of an item out."""
+    kept = [piece for piece in pieces if piece.item is not item]
+    pieces.clear()
+    pieces.extend(kept)

@@ -36,14 +36,14 @@ class Job:
         self.schedule = schedule
         self.queue: deque[Outcome[Any]] | None = None
         self.arrived: Callable[[], None] | None = None
-        self.flow: Intake | None = None
+        self.flow: Inflow | None = None
 
     def __repr__(self) -> str:
         """Name the work."""
         return f"<Job of {self.work!r}>"
 
 
-class Intake:
+class Inflow:
     """Items on their way: which were read, what became of them, and when that is enough."""
 
     __slots__ = ("bad", "broken", "context", "decided", "ended", "enough", "exhausted", "filling",

@@ -1,0 +1,223 @@
+"""The body of a stream's attempt: its generator, item by item, each in time.
+
+Problem: a generator must be resumed by one task for all of its life (timeouts, task groups and
+context variables inside it belong to the task that entered them), it must not run far ahead of its
+reader, and it must be closed whatever happens.
+Method: the attempt's own task drives it and puts each item into a place for one, which the reader
+empties; the generator goes on when the place is empty again, so that it makes the next item while
+the reader works on this one. Rejected: resuming it in the reader's task (a reader may change tasks,
+and is not under the call's policy), and a longer queue (it saves switches of tasks, and is more
+that is made and never read).
+"""
+
+from __future__ import annotations
+
+from asyncio import CancelledError
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fanwise.core._errors import StepTimedOut
+from fanwise.core._scope import Attempt
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator
+
+    from fanwise.core._call import Call
+    from fanwise.core._protocols import Drawn
+    from fanwise.core._scope import Scope
+    from fanwise.core._shared import Outfit
+    from fanwise.core._timers import TimerQueue
+
+
+class Reader(Protocol):
+    """Whoever takes a stream's items one by one."""
+
+    @property
+    def begun(self) -> bool:
+        """Whether an item was put."""
+
+    @property
+    def waited(self) -> float:
+        """Seconds for which items waited until they were taken."""
+
+    async def put(self, item: Any, /) -> None:  # noqa: ANN401 - what the generator gives
+        """Hand an item over, and return when it was taken."""
+
+
+async def run_items(
+    call: Call[Any], attempt: Scope | Attempt, drawn: Drawn | None
+) -> list[Any] | None:
+    """Give a stream's items as a list, or one by one to its reader; close the generator.
+
+    Raises `StepTimedOut` where an item does not come in time. Cancelled, it closes the generator
+    and awaits that, also where the generator swallows the cancellation.
+    """
+    assert isinstance(attempt, Attempt)  # noqa: S101 - streams make attempts
+    intake = Intake(call, attempt)
+    source = open_source(call) if drawn is None else drawn_items(call, drawn)
+    try:
+        try:
+            await intake.take(source)
+        finally:
+            await close(call, source)
+    except CancelledError:
+        intake.refuse_slow(None)
+        raise
+    except Exception as error:
+        intake.refuse_slow(error)
+        raise
+    finally:
+        if intake.given:
+            intake.count()
+    return intake.kept
+
+
+async def hand_over(call: Call[Any], items: list[Any]) -> None:
+    """Give the reader the items that a journal or a cache have."""
+    reader = call.reader
+    if reader is not None:
+        for item in items:
+            await reader.put(item)
+        call.facts = {**(call.facts or {}), "items": len(items)}
+
+
+class Intake:
+    """One attempt of a stream: what came of it so far, and for what it waits."""
+
+    __slots__ = ("attempt", "call", "given", "kept", "outfit", "queue", "reader")
+
+    attempt: Attempt
+    call: Call[Any]
+    given: int
+    outfit: Outfit
+    queue: TimerQueue | None
+    reader: Reader | None
+
+    def __init__(self, call: Call[Any], attempt: Attempt) -> None:
+        """Prepare for the first item; raise where there is no time for it."""
+        runtime = call.run.runtime
+        self.call = call
+        self.attempt = attempt
+        self.reader = call.reader
+        # What is read is not kept, but for a journal or a cache.
+        self.kept: list[Any] | None = [] if self.reader is None or runtime.hooks else None
+        self.outfit = runtime.outfits[call.step]
+        self.queue = self.outfit.first
+        self.given = 0
+        attempt.slow = False
+        if self.queue is not None and self.queue.length == 0:
+            msg = f"{call.name} was not started: its time for the first item is 0"
+            raise StepTimedOut(msg, call.id)
+
+    async def take(self, source: AsyncIterator[Any]) -> None:
+        """Take every item; raise `CancelledError` where the generator swallowed one."""
+        attempt, kept, reader = self.attempt, self.kept, self.reader
+        task, debt = attempt.task, attempt.debt
+        assert task is not None  # noqa: S101 - it runs
+        time = self.call.run.time
+        began = attempt.started
+        while True:
+            if self.queue is not None:
+                self.queue.arm(attempt, began)
+            try:
+                item = await anext(source)
+            except StopAsyncIteration:
+                if task.cancelling() > debt:
+                    raise CancelledError from None
+                self.count()
+                return
+            finally:
+                if self.queue is not None:
+                    self.queue.armed.pop(attempt, None)
+            if task.cancelling() > debt:
+                raise CancelledError
+            if not self.given:
+                self.claim(time())
+            self.given += 1
+            if kept is not None:
+                kept.append(item)
+            if reader is not None:
+                await reader.put(item)
+            began = time()
+
+    def claim(self, now: float) -> None:
+        """Take the first item: no duplicate is sent any more, and those that run lose."""
+        attempt = self.attempt
+        hedging = attempt.hedging
+        attempt.execution = None
+        if self.outfit.hedges is not None:
+            self.outfit.hedges.armed.pop(attempt, None)
+        if hedging is not None and not hedging.claim(attempt):
+            raise CancelledError
+        self.queue = self.outfit.idle
+        call = self.call
+        first = round((now - attempt.started) * 1_000_000)
+        call.facts = {**(call.facts or {}), "first_item": first}
+
+    def refuse_slow(self, cause: Exception | None) -> None:
+        """Raise `StepTimedOut` where the attempt was cancelled for being too slow with an item.
+
+        Not where somebody else wants an end too, on the same instant.
+        """
+        attempt, queue, task = self.attempt, self.queue, self.attempt.task
+        if not attempt.slow or queue is None or task is None or task.uncancel() > attempt.debt:
+            return
+        name = self.call.name
+        if not self.given:
+            msg = f"{name} gave no first item within {queue.length:g} s (first=)"
+        else:
+            msg = f"{name} gave no item within {queue.length:g} s after item {self.given} (idle=)"
+        raise StepTimedOut(msg, self.call.id) from cause
+
+    def count(self) -> None:
+        """Keep how many items there were, and how long they waited for the reader."""
+        facts = self.call.facts = {**(self.call.facts or {}), "items": self.given}
+        if self.reader is not None and self.reader.waited:
+            facts["waits"] = {**facts.get("waits", {}), "buffer": self.reader.waited}
+
+    def __repr__(self) -> str:
+        """Name the call and count."""
+        return f"<Intake of {self.call!r}, {self.given} items>"
+
+
+def interrupt_item(attempt: Attempt) -> None:
+    """End an attempt that did not give an item in time."""
+    attempt.slow = True
+    if attempt.task is not None:
+        attempt.task.cancel()
+
+
+def open_source(call: Call[Any]) -> AsyncIterator[Any]:
+    """Call the step's function: its generator has not begun."""
+    source = call.step.function(*call.args, **call.kwargs)
+    if not hasattr(source, "__anext__"):
+        msg = f"{call.name} is a stream, so that its function gives an async iterator: {source!r}"
+        raise TypeError(msg)
+    found: AsyncIterator[Any] = source
+    return found
+
+
+async def drawn_items(call: Call[Any], drawn: Drawn) -> AsyncGenerator[Any, None]:
+    """Give the items that a rehearsal drew: a list, as awaiting the stream gives."""
+    items = await drawn.play()
+    if not isinstance(items, (list, tuple)):
+        msg = f"what is drawn for the stream {call.name} is a list of its items, got {items!r}"
+        raise TypeError(msg)
+    for item in items:
+        yield item
+
+
+async def close(call: Call[Any], source: AsyncIterator[Any]) -> None:
+    """Run what is left of a generator: its `finally`. One that yields there is closed again."""
+    aclose = getattr(source, "aclose", None)
+    if aclose is None:
+        return
+    try:
+        await aclose()
+    except RuntimeError as error:
+        if getattr(source, "ag_frame", None) is None:
+            raise  # the generator's own
+        error.add_note(f"{call.name} yields while it is being closed")
+        with suppress(StopAsyncIteration, GeneratorExit):
+            await anext(source)  # Python closes only once: what stands behind that yield
+        raise
