@@ -39,7 +39,7 @@ class Spread:
         station = self.station
         piece = self.next_piece(value, station.line.runtime.time())
         if piece.item.over or station.line.reason:
-            return  # this call is being cancelled
+            await station.line.loop.create_future()  # this call is being cancelled
         piece.item.open += 1
         group = Group((piece,), station.line.loop.create_future())
         station.hand_on(group)
