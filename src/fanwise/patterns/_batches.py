@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fanwise.patterns._line import Line
-    from fanwise.patterns._stations import Piece
+    from fanwise.patterns._stations import Item, Piece
 
 
 class BatchStation(GroupStation):
@@ -146,6 +146,11 @@ class BatchStation(GroupStation):
         return None
 
     # Closing
+
+    def purge(self, item: Item) -> None:
+        """Forget an item that has ended; what is gathered may begin with another now."""
+        super().purge(item)
+        self._forget_timer()
 
     def pieces_of(self, started: Any) -> Iterable[Piece]:  # noqa: ANN401
         """Give the pieces of a batch."""
