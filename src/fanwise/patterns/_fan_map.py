@@ -15,6 +15,7 @@ from fanwise.core import (
     Outcome,
     as_step,
     ask,
+    excuse,
     leave,
     note,
     waiting_call,
@@ -66,6 +67,7 @@ class MapCall(Call[FanIn[R_co]], Generic[R_co]):
 
     def __aiter__(self) -> NoReturn:
         """Refuse: a `break` would leave calls running."""
+        excuse(self)
         msg = (
             "iterate over a stream, so that leaving the loop stops the rest:\n"
             f"    async with {self.step.name}(...).stream() as outcomes:\n"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
-from fanwise.core import Call, FanIn, as_step, at_least, note, waiting_call, whole
+from fanwise.core import Call, FanIn, as_step, at_least, excuse, note, waiting_call, whole
 from fanwise.patterns._batches import BatchStation
 from fanwise.patterns._branches import pattern_step, planned
 from fanwise.patterns._fan_map import MapCall
@@ -125,11 +125,12 @@ def stage(
     At most `at_once` of its calls run at the same time, and at most `buffer` items (after a
     `batch`: batches) wait before it (`None`: as many as `at_once`; 0: none waits).
     """
+    if isinstance(step, Call):
+        excuse(step)
+        msg = f"a stage takes the step, not a call of it: stage({step.name}), got {step!r}"
+        raise TypeError(msg)
     if not callable(step):
         msg = f"a stage is made of a step or a function, such as stage(load), got {step!r}"
-        raise TypeError(msg)
-    if isinstance(step, Call):
-        msg = f"a stage takes the step, not a call of it: stage({step.name}), got {step!r}"
         raise TypeError(msg)
     whole("at_once", at_once, 1)
     if buffer is not None:
