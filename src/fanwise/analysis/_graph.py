@@ -46,6 +46,8 @@ class Graph:
     def _add_edges(self, rows: Sequence[CallRow]) -> None:
         order = {row.call: place for place, row in enumerate(rows)}
         for row in rows:
+            if self.piped(row):
+                continue  # its inputs were there before it began
             inputs = [self.rows[each] for each in row.edges if each in self.rows]
             if inputs:
                 waited = {each.call: each for each in (*self.awaited.get(row.call, ()), *inputs)}
@@ -96,7 +98,8 @@ class Graph:
         if not waited or "first_item" in row.facts or not self.piped(row):
             return None
         others = self.awaited[row.fan_in]  # type: ignore[index] # as piped() has seen
-        place = bisect_right(others, row.start + waited, key=lambda each: each.end)
+        let_out = row.start + waited + 1  # each was rounded to a microsecond
+        place = bisect_right(others, let_out, key=lambda each: each.end)
         last: CallRow | None = None
         while place and others[place - 1].end > row.start:
             place -= 1
