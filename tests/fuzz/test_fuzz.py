@@ -19,6 +19,8 @@ from fanwise.core._timers import TimerQueue
 from fanwise.core._watchers import Ending
 from fanwise.patterns._flow import Flow
 from fanwise.patterns._gathering import Gathering
+from fanwise.patterns._line import Line
+from fanwise.patterns._stations import Station
 from tests.fuzz.programs import draw, text_of
 from tests.fuzz.runs import repeat, run_seed, shrunk
 from tests.fuzz.world import cheap_collections, silence
@@ -111,6 +113,8 @@ MUTANTS = {
     "need is not judged": lambda: changed((Gathering, "verdict", any_verdict)),
     "timers are never disarmed": lambda: changed((TimerQueue, "disarm", never_late)),
     "a map hands over backwards": lambda: changed((Flow, "result", backwards)),
+    "what a stage holds up never goes on": lambda: changed((Station, "release", never_late)),
+    "a pipeline forgets what it let go": lambda: changed((Line, "end", never_late)),
     "a block keeps its timer": lambda: changed((deadline, "__exit__", never_late)),
 }
 

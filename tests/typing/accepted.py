@@ -15,11 +15,14 @@ from fanwise import (
     Runtime,
     Step,
     Timeout,
+    batch,
     bind,
     fan_map,
     fan_out,
     first,
+    pipeline,
     run,
+    stage,
     step,
     tree_reduce,
 )
@@ -234,3 +237,31 @@ async def streams_are_calls_of_lists(some: StreamStep[[str], str]) -> None:
     mapped = assert_type(fan_map(tokens, ["a"], at_once=1), MapCall[list[str]])
     raced = assert_type(first(tokens("a"), tokens("b")), Call[list[str]])
     _ = bound, after, mapped, raced
+
+
+async def pipelines() -> None:
+    plain_stages = pipeline([1], stage(score, at_once=2), stage(awaited_float), stage(str))
+    assert_type(plain_stages, MapCall[str])
+    found = await plain_stages
+    assert_type(found, FanIn[str])
+    spread = pipeline(source(), stage(tokens), within=2.0)
+    assert_type(spread, MapCall[list[str]])
+    undecorated = pipeline(["a"], stage(letters, buffer=0), need="80%")
+    assert_type(undecorated, MapCall[list[str]])
+    async with pipeline(["a"], stage(not_mine)).stream() as outcomes:
+        async for outcome in outcomes:
+            assert_type(outcome, Outcome[dict[str, int]])
+    batched = await pipeline([1], stage(awaited), batch(8, linger=0.05), stage(doubled))
+    batched.values()
+
+
+async def awaited_float(number: float) -> bytes:
+    return str(number).encode()
+
+
+async def letters(word: str) -> AsyncIterator[str]:
+    yield word
+
+
+async def doubled(numbers: list[int]) -> list[int]:
+    return numbers * 2

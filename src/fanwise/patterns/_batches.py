@@ -131,7 +131,7 @@ class BatchStation(GroupStation):
         for piece, value in zip(pieces, call.result, strict=True):
             if not piece.item.over:
                 piece.value = value
-                piece.since = call.ended
+                piece.since = max(piece.since, call.ended)
                 piece.edge = call.id
                 given.append(piece)
         self.hand_on(Group(given))

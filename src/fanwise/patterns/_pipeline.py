@@ -19,7 +19,14 @@ from fanwise.patterns._spreading import SpreadStation
 from fanwise.patterns._stations import Station
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+    from collections.abc import (
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -111,6 +118,10 @@ def _stage_plan(call: Call[Any], name: str, given: dict[str, Any]) -> Mapping[st
 def stage(
     step: Callable[[A], Call[B]], *, at_once: int = ..., buffer: int | None = ...
 ) -> Stage[A, B]: ...
+@overload
+def stage(
+    step: Callable[[A], AsyncIterator[B]], *, at_once: int = ..., buffer: int | None = ...
+) -> Stage[A, list[B]]: ...
 @overload
 def stage(
     step: Callable[[A], Awaitable[B]], *, at_once: int = ..., buffer: int | None = ...

@@ -91,7 +91,8 @@ class SpreadStation(GroupStation):
             self.free += 1
         else:  # an equal call that an earlier attempt had made: its list is there
             spread = Spread(self, piece, call)
-            pieces = [spread.next_piece(value, call.ended) for value in call.result]
+            since = max(piece.since, call.ended)
+            pieces = [spread.next_piece(value, since) for value in call.result]
             item.open += len(pieces)
             self.hand_on(Group(pieces))
         self.line.close_part(item, call.ended)

@@ -217,7 +217,8 @@ class Station:
         if facts and len(facts) > 1:
             item.add(facts)
         piece.value = call.result
-        piece.since = call.ended
+        if call.ended > piece.since:  # else an earlier attempt had it ready
+            piece.since = call.ended
         piece.edge = call.id
         following = self.next
         if following is None:
