@@ -9,7 +9,17 @@ from contextlib import chdir
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from benchmarks import awaits, diamonds, fan_outs, imports, maps, pipelines, uneven, virtual
+from benchmarks import (
+    awaits,
+    diamonds,
+    fan_outs,
+    imports,
+    maps,
+    pipelines,
+    streams,
+    uneven,
+    virtual,
+)
 from benchmarks._figure import HEADS, Figure, line, machine, markdown
 from benchmarks._measure import Scale
 
@@ -30,6 +40,8 @@ FIGURES: dict[str, Callable[[Scale], Iterator[Figure]]] = {
     "pipeline": pipelines.speed,
     "pipeline_overlap": pipelines.overlap,
     "pipeline_memory": pipelines.memory,
+    "stream": streams.read,
+    "stream_list": streams.awaited,
     "virtual": virtual.plain,
     "virtual_policies": virtual.armed,
     "import": imports.imported,

@@ -17,6 +17,7 @@ from fanwise.core import (
     RecordDamaged,
     StepTimedOut,
     StrayCancel,
+    StreamTaken,
     TimedOut,
     WriteRefused,
     WrongLength,
@@ -25,6 +26,6 @@ from fanwise.core import (
 __all__ = [
     "BreakerOpen", "CallDropped", "CallSkipped", "CircularWait", "DeadlinePassed", "FanwiseError",
     "IdentityClash", "LimitError", "LimitHeld", "LimitUnknown", "NotCanonical", "NotDone",
-    "NotEnough", "RecordDamaged", "StepTimedOut", "StrayCancel", "TimedOut", "WriteRefused",
-    "WrongLength",
+    "NotEnough", "RecordDamaged", "StepTimedOut", "StrayCancel", "StreamTaken",
+    "TimedOut", "WriteRefused", "WrongLength",
 ]  # fmt: skip

@@ -485,6 +485,23 @@ class Racing:
         return number
 
 
+async def test_no_hedge_is_sent_for_a_call_that_was_let_go():
+    opened = []
+
+    @step(hedge=Hedge(after=1.0))
+    async def cleans_for_long():
+        opened.append(now())
+        try:
+            await asyncio.sleep(9)
+        finally:
+            await asyncio.sleep(2)
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.5):
+            await cleans_for_long()
+    assert (opened, now()) == ([0.0], 2.5)
+
+
 async def test_a_hedge_is_sent_after_its_time_and_wins():
     racing = Racing(9.0, 1.0, hedge=Hedge(after=2.0))
     async with no_orphans(), Runtime() as runtime:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from fanwise.core import CallRow, FanIn
 from fanwise.core._timers import TimerQueue
 from fanwise.patterns import Reduced
-from tests.fuzz.programs import FanMap, FanOut, First, Pipe, Piped, Tree
+from tests.fuzz.programs import FanMap, FanOut, First, Items, Pipe, Piped, Tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +33,8 @@ def fits(world: World, node: Node, value: Any) -> bool:
         return of_kind(node, value) and tree_fits(node, value)
     if isinstance(node, Piped) and node.many:
         return isinstance(value, list) and all(piece == ("v", node.id) for piece in value)
+    if isinstance(node, Items):
+        return of_kind(node, value) and items_fit(node, value)
     return bool(value == ("v", node.id))
 
 
@@ -55,7 +57,17 @@ def of_kind(node: Node, value: Any) -> bool:
     if isinstance(node, FanMap):
         items = [it.id for it in node.items]
         return isinstance(value, FanIn) and all(o.item in items for o in value)
+    if isinstance(node, Items):
+        return isinstance(value, list)
     return isinstance(value, tuple)
+
+
+def items_fit(node: Items, value: list[Any]) -> bool:
+    """A whole stream has the items of one attempt, all of them, in order."""
+    attempt = value[0][2] if value else 1
+    waits = node.waits[min(attempt, len(node.waits)) - 1]
+    whole = [("i", node.id, attempt, index) for index in range(len(waits))]
+    return value == whole if value else any(not waits for waits in node.waits)
 
 
 def ids_of(value: Any) -> tuple[int, ...]:
@@ -163,6 +175,8 @@ def held_by(runtime: Runtime) -> Iterator[str]:
     for width in runtime.widths.values():
         if width.used or width.waiting:
             yield f"slots are lost: {width!r}"
+    if runtime.reading:
+        yield f"streams are being read: {runtime.reading}"
     yield from (f"{it} still wait for {name}" for name, it in runtime.limit_waits.items() if it)
     yield from (f"the probe is lost: {it!r}" for it in runtime.breakers.values() if it.probing)
     yield from (f"timers are armed: {it!r}" for it in timers_of(runtime) if it.armed)

@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from fanwise.core import Breaker, Hedge, Retry
+from fanwise.core import Breaker, Hedge, Retry, Timeout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,6 +117,17 @@ class Pipe(FanMap):
     """`pipeline`, read and left as a `fan_map` is."""
 
     parts: list[Part] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class Items(Node):
+    """A stream; each attempt gives items after `waits`, then does its act. `stop`: read so many."""
+
+    waits: list[list[float]]
+    acts: list[Act]
+    policy: dict[str, Any]
+    gap: float = 0.0
+    stop: int | None = None
 
 
 @dataclass(eq=False)
@@ -320,6 +331,20 @@ class Draw:
         rest = {"source": source, "gap": mapped.gap, "stop": mapped.stop, "parts": parts}
         return Pipe(mapped.id, items, {}, mapped.schedule, **rest)
 
+    def items(self) -> Items:
+        """Draw a stream, awaited or read for so many items."""
+        number = self.random.randint(1, 3)
+        waits = [[self.ticks(2) for _ in range(self.random.randint(0, 4))] for _ in range(number)]
+        policy = self.maybe_write(self.leaf_policy())
+        if "effect" not in policy and self.chance(0.3):
+            policy["hedge"] = self.random.choice(HEDGES)
+        if self.chance(0.4):
+            bounds = {name: self.ticks(3) for name in ("first", "idle") if self.chance(0.6)}
+            policy["timeout"] = Timeout(GRID * 6, **bounds)
+        stop = self.random.randint(1, 5) if self.chance(0.6) else None
+        acts = [self.act() for _ in range(number)]
+        return Items(self.id(), waits, acts, policy, self.ticks(2), stop)
+
     def first(self, depth: int) -> First:
         me = self.id()
         self.races += 1
@@ -351,8 +376,8 @@ class Draw:
         kinds = (self.leaf, lambda: self.bound(depth), lambda: self.sub(depth),
                  lambda: self.fan_out(depth), lambda: self.fan_map(depth),
                  lambda: self.first(depth), lambda: self.tree(depth), lambda: self.plain(depth),
-                 lambda: self.pipe(depth))  # fmt: skip
-        node = self.random.choices(kinds, (6, 3, 3, 4, 2, 3, 2, 1, 2))[0]()
+                 self.items, lambda: self.pipe(depth))  # fmt: skip
+        node = self.random.choices(kinds, (6, 3, 3, 4, 2, 3, 2, 1, 3, 2))[0]()
         if not isinstance(node, Plain):
             pool.append(node)
         return node

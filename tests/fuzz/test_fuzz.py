@@ -11,9 +11,11 @@ import time
 
 import pytest
 
-from fanwise.core import deadline
+from fanwise.core import StreamCall, deadline
 from fanwise.core._attempts import Execution
 from fanwise.core._engine import drop, finish
+from fanwise.core._hedging import Hedging
+from fanwise.core._items import close
 from fanwise.core._limits import Width
 from fanwise.core._timers import TimerQueue
 from fanwise.core._watchers import Ending
@@ -97,6 +99,18 @@ def never_late(self, *args):
     return None
 
 
+async def closes_nothing(call, source):
+    return None
+
+
+async def no_wait_at_all(self, *args):
+    return None
+
+
+def any_choice(self, attempt):
+    return True
+
+
 def backwards(self):
     found = RESULT(self)
     found.outcomes.reverse()
@@ -115,6 +129,9 @@ MUTANTS = {
     "a map hands over backwards": lambda: changed((Flow, "result", backwards)),
     "what a stage holds up never goes on": lambda: changed((Station, "release", never_late)),
     "a pipeline forgets what it let go": lambda: changed((Line, "end", never_late)),
+    "a stream's generator is not closed": lambda: replaced(close, closes_nothing),
+    "a stream is left and goes on": lambda: changed((StreamCall, "__aexit__", no_wait_at_all)),
+    "the first item decides nothing": lambda: changed((Hedging, "choose", any_choice)),
     "a block keeps its timer": lambda: changed((deadline, "__exit__", never_late)),
 }
 

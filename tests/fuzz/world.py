@@ -39,9 +39,11 @@ from tests.fuzz.checks import check_fan_in, check_rest, check_runtime, fits, ids
 from tests.fuzz.programs import (
     GRID,
     WIDTHS,
+    Act,
     FanMap,
     FanOut,
     First,
+    Items,
     Leaf,
     Part,
     Pipe,
@@ -54,7 +56,7 @@ from tests.fuzz.programs import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from tests.fuzz.programs import Act, Node, Program
+    from tests.fuzz.programs import Node, Program
 
 
 class Wrong(Exception):
@@ -77,6 +79,7 @@ class World:
     inside: dict[str, int] = field(default_factory=dict)
     bodies: dict[int, int] = field(default_factory=dict)  # executions, by the id of the call
     written: dict[int, int] = field(default_factory=dict)  # writes that may have happened, by node
+    open: dict[int, int] = field(default_factory=dict)  # generators, by the id of their call
 
     def __post_init__(self) -> None:
         self.nodes = {it.id: it for it in nodes_of(self.program) if hasattr(it, "id")}
@@ -151,6 +154,23 @@ class World:
             return ("v", number)
 
         return step(**policy, **broken_key(broken))(plain_leaf if plain else leaf)
+
+    def items_step(self, policy: dict[str, Any]) -> Any:
+        async def items(number: int) -> AsyncIterator[Any]:
+            node = self.nodes[number]
+            call = current()._call.id
+            self.open[call] = self.open.get(call, 0) + 1
+            try:
+                with self.body(node, policy) as attempt:
+                    place = min(attempt, len(node.acts)) - 1
+                    for index, wait in enumerate(node.waits[place]):
+                        await self.act(Act(wait, swallow=node.acts[place].swallow), bare=False)
+                        yield ("i", number, attempt, index)
+                    await self.act(node.acts[place], not policy)
+            finally:
+                self.open[call] -= 1
+
+        return step(**policy)(items)
 
     def sub_step(self, policy: dict[str, Any]) -> Any:
         async def sub(number: int) -> Any:
@@ -249,6 +269,9 @@ class World:
         if isinstance(node, FanMap) and node.stop is not None and call.status == "new":
             await self.stream(node, call)
             return
+        if isinstance(node, Items) and node.stop is not None and call.status == "new":
+            await self.read(node, call)
+            return
         try:
             value = await call
         except NotEnough as error:
@@ -273,6 +296,26 @@ class World:
                 if len(seen) == node.stop:
                     break
 
+    async def read(self, node: Items, call: Any) -> None:
+        seen: list[Any] = []
+        try:
+            async with call as items:
+                async for item in items:
+                    seen.append(item)
+                    if len(seen) == node.stop:
+                        break
+                    await asyncio.sleep(node.gap)
+                else:
+                    if not fits(self, node, seen):
+                        self.wrong(f"the stream {node.id} ended with {seen}")
+        finally:
+            if [(*it[:2], it[3]) for it in seen] != [("i", node.id, at) for at in range(len(seen))]:
+                self.wrong(f"the stream {node.id} gave {seen}")
+            if len({it[2] for it in seen}) > 1:
+                self.wrong(f"the stream {node.id} mixed its attempts: {seen}")
+            if self.open.get(call.id):
+                self.wrong(f"the stream {node.id} was left and its generator is open")
+
     # Calls
 
     def make(self, node: Node, made: dict[int, Any]) -> Any:
@@ -287,6 +330,9 @@ class World:
     def make_leaf(self, node: Leaf, made: dict[int, Any]) -> Call[Any]:
         inputs = [self.make(it, made) for it in node.inputs]
         return bind(self.leaf_step(node.policy, node.plain), node.id, *inputs)
+
+    def make_items(self, node: Items, _: dict[int, Any]) -> Call[Any]:
+        return self.items_step(node.policy)(node.id)
 
     def make_sub(self, node: Sub, _: dict[int, Any]) -> Call[Any]:
         return self.sub_step(node.policy)(node.id)

@@ -22,6 +22,7 @@ from fanwise.errors import (
     CallDropped,
     CallSkipped,
     DeadlinePassed,
+    LimitHeld,
     StrayCancel,
     TimedOut,
     WrongLength,
@@ -318,6 +319,37 @@ async def test_a_stream_method_is_one_to_many():
                 yield number
 
     assert (await pipeline([2, 1], stage(Reader().parts))).values() == [[0, 1], [0]]
+
+
+async def test_a_stream_with_timeouts_of_its_own_loses_no_piece():
+    @step
+    async def hasty(_):
+        for number in range(3):
+            try:
+                async with asyncio.timeout(0.5):
+                    yield number
+            except TimeoutError:
+                yield f"late {number}"
+
+    async with no_orphans():
+        found = await pipeline([0], stage(hasty), stage(nap("slow", 10), buffer=0))
+    assert found.values() == [[0, 1, "late 1", 2, "late 2"]]
+
+
+async def test_a_stage_that_needs_what_a_stream_before_it_holds_is_refused():
+    @step(limit="one")
+    async def parts(_):
+        yield 1
+
+    @step(limit="one")
+    async def work(n):
+        return n
+
+    limits = {"one": Limit(at_once=1)}
+    async with no_orphans(), Runtime(limits=limits):
+        with pytest.raises(LimitHeld, match="the stage work asks for .* the stream parts before"):
+            await pipeline([0], stage(parts), stage(work))
+        assert (await pipeline([0, 1], stage(work), stage(parts))).values() == [[1], [1]]
 
 
 # Failures

@@ -169,6 +169,15 @@ async def maps(client: Client) -> None:
     _ = b, c, d
 
 
+async def letters(text: str) -> AsyncIterator[str]:
+    yield text
+
+
+async def maps_of_streams() -> None:
+    a = assert_type(fan_map(letters, ["a"], at_once=2), MapCall[list[str]])
+    _ = a
+
+
 def races() -> None:
     a = assert_type(first(web("a"), web("b"), stagger=(0, 0.1)), Call[list[int]])
     b = assert_type(first(web("a"), web("b"), accept=lambda found: len(found) > 1), Call[list[int]])

@@ -48,7 +48,7 @@ def contents_of(call: Call[Any], status: str, record: Record) -> dict[str, str]:
     if rest:
         arguments["*"] = rest
     found: dict[str, Any] = {"args": arguments}
-    if status == "ok":
+    if status == "ok" and not (call.taken and call.result is None):  # read, and not kept
         found["result"] = call.result
     plain = shape_of if record.contents == "shape" else plain_of
     texts = {name: json.dumps(plain(value), ensure_ascii=False) for name, value in found.items()}

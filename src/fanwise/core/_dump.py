@@ -56,6 +56,8 @@ def _line(call: Call[Any], now: float, waits: dict[Call[Any], list[str]]) -> str
     for name, waiting in runtime.limit_waits.items():
         if call in waiting:
             return f"{call.name}: waits for the limit {name!r}, {since}{dropped}"
+    if call.reader is not None and call.reader.full:
+        return f"{call.name}: waits for its reader, {since}{dropped}"
     if call in waits:
         others = waits[call]
         more = f" and {len(others) - 5} more" if len(others) > 5 else ""

@@ -20,7 +20,7 @@ FanwiseError
 
 TimeoutError
 └── TimedOut (also FanwiseError)
-    ├── StepTimedOut     one attempt, or the wait for an item, took longer than the timeout
+    ├── StepTimedOut     an attempt, or the wait for an item, took longer than the timeout
     └── DeadlinePassed   `with deadline(...)` ran out
 """
 

@@ -4,9 +4,9 @@ The first attempt runs in the call's own task and a timer stands beside it, so t
 is never needed costs a timer and nothing else. A hedge that wins cancels the first attempt and
 hands over its value; whatever is left is cancelled and awaited before the call ends.
 
-Of a stream the first item decides: the attempt that has it claims the race, the others are
-cancelled at once, and what becomes of that one becomes of all. A hedge that claimed goes on in its
-own task, and a cancel of the call goes through to it.
+Of a stream the first item decides: the attempt that has it is chosen, the others are cancelled at
+once, and what becomes of that one becomes of the call. A chosen hedge goes on in its own task, and
+a cancel of the call goes through to it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def send_hedge(first: Attempt) -> None:
     """Send a duplicate of an attempt that takes long, if there is room for it now."""
     execution = first.execution
-    if execution is None:
+    if execution is None or execution.call.dropped:
         return
     if first.hedging is None:
         first.hedging = Hedging(first, execution)
@@ -35,13 +35,13 @@ def send_hedge(first: Attempt) -> None:
 class Hedging:
     """An attempt whose time came, and its duplicates."""
 
-    __slots__ = ("claimed", "closed", "debt", "error", "execution", "failed", "first",
+    __slots__ = ("chosen", "closed", "debt", "error", "execution", "failed", "first",
                  "let_go", "task", "tasks", "winner")  # fmt: skip
 
-    claimed: Attempt | None  # the one that gave a stream's first item
+    chosen: Attempt | None  # the one that gave a stream's first item
     closed: bool
     debt: int
-    error: Exception | None  # of a hedge that claimed
+    error: Exception | None  # of a chosen hedge
     execution: Execution
     failed: bool
     first: Attempt
@@ -58,7 +58,7 @@ class Hedging:
         self.tasks: list[asyncio.Task[None]] = []
         self.let_go: list[asyncio.Task[None]] = []
         self.winner: tuple[Any] | None = None
-        self.claimed = self.error = None
+        self.chosen = self.error = None
         self.failed = self.closed = False
 
     def send(self) -> None:
@@ -94,12 +94,12 @@ class Hedging:
         try:
             value = await self.execution.attempt(attempt)
         except (Exception, CancelledError) as error:  # noqa: BLE001 - its row says so; the first one decides
-            if self.claimed is attempt and not isinstance(error, CancelledError):
+            if self.chosen is attempt and not isinstance(error, CancelledError):
                 self.error = error
             return
         finally:
             attempt.hedging = None
-        if self.claimed is attempt:
+        if self.chosen is attempt:
             self.winner = (value,)
         if self.closed or self._decided():
             return
@@ -107,14 +107,16 @@ class Hedging:
         if not self.failed:
             self.task.cancel()
 
-    def claim(self, attempt: Attempt) -> bool:
+    def choose(self, attempt: Attempt) -> bool:
         """Let a stream's attempt that has its first item be the only one; say whether it is."""
-        if self.closed or self._decided():
+        if self.closed or self._decided() or self.execution.call.dropped:
             return False
-        self.claimed = attempt
+        self.chosen = attempt
         self._cancel(but=attempt.task)
-        if attempt is not self.first and not self.failed:
-            self.task.cancel()
+        if attempt is not self.first:
+            self.execution.call.task = attempt.task  # who lets the call go cancels that one
+            if not self.failed:
+                self.task.cancel()
         return True
 
     async def first_succeeded(self) -> None:
@@ -125,7 +127,7 @@ class Hedging:
     async def first_was_cancelled(self) -> Any:  # noqa: ANN401 - the step's value
         """Give the winner's value, or pass on a cancellation that came from outside.
 
-        Raises what a duplicate raised after it had claimed.
+        Raises what a duplicate raised after it was chosen.
         """
         won = self._won()
         await self._stop(waiting=won)
@@ -138,7 +140,7 @@ class Hedging:
     async def first_failed(self, error: Exception) -> tuple[Any] | None:
         """Give a duplicate's value, where the failure may pass and one of them is good.
 
-        Raises what a duplicate raised after it had claimed.
+        Raises what a duplicate raised after it was chosen.
         """
         self.failed = True
         self._won()
@@ -158,11 +160,11 @@ class Hedging:
 
     def _decided(self) -> bool:
         """Say whether the race is over: a value is there, or a stream's first item."""
-        return self.winner is not None or self.claimed is not None
+        return self.winner is not None or self.chosen is not None
 
     def _won(self) -> bool:
         """Say whether a duplicate has won and nobody else wants an end, and clear its cancel."""
-        won = self.winner is not None or self.claimed not in (None, self.first)
+        won = self.winner is not None or self.chosen not in (None, self.first)
         return won and self.task.uncancel() <= self.debt
 
     def _cancel(self, but: asyncio.Task[Any] | None = None) -> None:
@@ -176,9 +178,9 @@ class Hedging:
     async def _stop(self, *, waiting: bool = False) -> None:
         """Cancel the duplicates that still run, and await their ends.
 
-        One that claimed is not cancelled where its value is waited for, unless this is cancelled.
+        The chosen one is not cancelled where its value is waited for, unless this is cancelled.
         """
-        self._cancel(but=self.claimed.task if waiting and self.claimed is not None else None)
+        self._cancel(but=self.chosen.task if waiting and self.chosen is not None else None)
         cancelled = False
         while running := [task for task in self.tasks if not task.done()]:
             try:
@@ -186,6 +188,7 @@ class Hedging:
             except CancelledError:
                 cancelled = True
                 self._cancel()
+        self.execution.call.task = self.task
         self.first.hedging = None  # they refer to each other
         self.tasks.clear()
         self.let_go.clear()

@@ -4,10 +4,10 @@ Problem: a generator must be resumed by one task for all of its life (timeouts, 
 context variables inside it belong to the task that entered them), it must not run far ahead of its
 reader, and it must be closed whatever happens.
 Method: the attempt's own task drives it and puts each item into a place for one, which the reader
-empties; the generator goes on when the place is empty again, so that it makes the next item while
-the reader works on this one. Rejected: resuming it in the reader's task (a reader may change tasks,
-and is not under the call's policy), and a longer queue (it saves switches of tasks, and is more
-that is made and never read).
+empties; the generator goes on when the item was taken, or when the reader waits for it, so that one
+item is made ahead of what was asked for, while the reader works. Rejected: resuming it in the
+reader's task (a reader may change tasks, and is not under the call's policy), and a longer queue
+(it saves switches of tasks, and is more that is made and never read).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from fanwise.core._errors import StepTimedOut
 from fanwise.core._scope import Attempt
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 
     from fanwise.core._call import Call
     from fanwise.core._protocols import Drawn
@@ -40,6 +40,13 @@ class Reader(Protocol):
     def waited(self) -> float:
         """Seconds for which items waited until they were taken."""
 
+    @property
+    def full(self) -> bool:
+        """Whether an item waits to be taken."""
+
+    def offer(self, item: Any, /) -> bool:  # noqa: ANN401
+        """Hand an item to a reader that waits for one; say whether it did."""
+
     async def put(self, item: Any, /) -> None:  # noqa: ANN401 - what the generator gives
         """Hand an item over, and return when it was taken."""
 
@@ -55,21 +62,28 @@ async def run_items(
     assert isinstance(attempt, Attempt)  # noqa: S101 - streams make attempts
     intake = Intake(call, attempt)
     source = open_source(call) if drawn is None else drawn_items(call, drawn)
+    cause: Exception | None = None
     try:
         try:
             await intake.take(source)
         finally:
             await close(call, source)
     except CancelledError:
-        intake.refuse_slow(None)
-        raise
+        if not intake.was_slow():
+            raise
     except Exception as error:
-        intake.refuse_slow(error)
-        raise
+        if not intake.was_slow():
+            raise
+        cause = error
+    else:
+        return intake.kept
     finally:
         if intake.given:
             intake.count()
-    return intake.kept
+    try:
+        raise intake.slow_error() from cause  # here, where nothing else is its context
+    finally:
+        del cause  # this frame stands in its traceback
 
 
 async def hand_over(call: Call[Any], items: list[Any]) -> None:
@@ -96,11 +110,13 @@ class Intake:
     def __init__(self, call: Call[Any], attempt: Attempt) -> None:
         """Prepare for the first item; raise where there is no time for it."""
         runtime = call.run.runtime
+        hooks = runtime.hooks
         self.call = call
         self.attempt = attempt
         self.reader = call.reader
         # What is read is not kept, but for a journal or a cache.
-        self.kept: list[Any] | None = [] if self.reader is None or runtime.hooks else None
+        keeps = self.reader is None or hooks.journal is not None or hooks.cache is not None
+        self.kept: list[Any] | None = [] if keeps else None
         self.outfit = runtime.outfits[call.step]
         self.queue = self.outfit.first
         self.given = 0
@@ -111,63 +127,78 @@ class Intake:
 
     async def take(self, source: AsyncIterator[Any]) -> None:
         """Take every item; raise `CancelledError` where the generator swallowed one."""
-        attempt, kept, reader = self.attempt, self.kept, self.reader
-        task, debt = attempt.task, attempt.debt
-        assert task is not None  # noqa: S101 - it runs
+        attempt, reader = self.attempt, self.reader
         time = self.call.run.time
         began = attempt.started
+        cancelled = False
         while True:
-            if self.queue is not None:
+            if self.queue is not None and not cancelled:
                 self.queue.arm(attempt, began)
             try:
-                item = await anext(source)
+                item = await (throw(source) if cancelled else anext(source))
             except StopAsyncIteration:
-                if task.cancelling() > debt:
-                    raise CancelledError from None
+                self.refuse_cancelled()
                 self.count()
                 return
             finally:
                 if self.queue is not None:
                     self.queue.armed.pop(attempt, None)
-            if task.cancelling() > debt:
-                raise CancelledError
-            if not self.given:
-                self.claim(time())
-            self.given += 1
-            if kept is not None:
-                kept.append(item)
-            if reader is not None:
-                await reader.put(item)
-            began = time()
+            self.admit(item)
+            cancelled = False
+            if reader is not None and not reader.offer(item):
+                try:
+                    await reader.put(item)
+                except CancelledError:
+                    cancelled = True
+            if self.queue is not None:
+                began = time()
 
-    def claim(self, now: float) -> None:
+    def admit(self, item: object) -> None:
+        """Count an item, unless the attempt is over and the generator has not noticed."""
+        self.refuse_cancelled()
+        if not self.given:
+            self.choose()
+        self.given += 1
+        if self.kept is not None:
+            self.kept.append(item)
+
+    def refuse_cancelled(self) -> None:
+        """Raise where a cancellation was swallowed."""
+        task = self.attempt.task
+        if task is not None and task.cancelling() > self.attempt.debt:
+            raise CancelledError
+
+    def choose(self) -> None:
         """Take the first item: no duplicate is sent any more, and those that run lose."""
         attempt = self.attempt
         hedging = attempt.hedging
         attempt.execution = None
         if self.outfit.hedges is not None:
             self.outfit.hedges.armed.pop(attempt, None)
-        if hedging is not None and not hedging.claim(attempt):
+        if hedging is not None and not hedging.choose(attempt):
             raise CancelledError
         self.queue = self.outfit.idle
         call = self.call
-        first = round((now - attempt.started) * 1_000_000)
+        first = round((call.run.time() - attempt.started) * 1_000_000)
         call.facts = {**(call.facts or {}), "first_item": first}
 
-    def refuse_slow(self, cause: Exception | None) -> None:
-        """Raise `StepTimedOut` where the attempt was cancelled for being too slow with an item.
+    def was_slow(self) -> bool:
+        """Say whether the attempt was cancelled for being slow with an item; take that back.
 
         Not where somebody else wants an end too, on the same instant.
         """
-        attempt, queue, task = self.attempt, self.queue, self.attempt.task
-        if not attempt.slow or queue is None or task is None or task.uncancel() > attempt.debt:
-            return
-        name = self.call.name
+        attempt, task = self.attempt, self.attempt.task
+        return attempt.slow and task is not None and task.uncancel() <= attempt.debt
+
+    def slow_error(self) -> StepTimedOut:
+        """Give the error of an attempt that was too slow with an item."""
+        queue, name = self.queue, self.call.name
+        assert queue is not None  # noqa: S101 - it fired
         if not self.given:
             msg = f"{name} gave no first item within {queue.length:g} s (first=)"
         else:
             msg = f"{name} gave no item within {queue.length:g} s after item {self.given} (idle=)"
-        raise StepTimedOut(msg, self.call.id) from cause
+        return StepTimedOut(msg, self.call.id)
 
     def count(self) -> None:
         """Keep how many items there were, and how long they waited for the reader."""
@@ -181,10 +212,11 @@ class Intake:
 
 
 def interrupt_item(attempt: Attempt) -> None:
-    """End an attempt that did not give an item in time."""
-    attempt.slow = True
-    if attempt.task is not None:
-        attempt.task.cancel()
+    """End an attempt that did not give an item in time, and that nobody else has ended already."""
+    task = attempt.task
+    if task is not None and task.cancelling() <= attempt.debt:
+        attempt.slow = True
+        task.cancel()
 
 
 def open_source(call: Call[Any]) -> AsyncIterator[Any]:
@@ -205,6 +237,19 @@ async def drawn_items(call: Call[Any], drawn: Drawn) -> AsyncGenerator[Any, None
         raise TypeError(msg)
     for item in items:
         yield item
+
+
+def throw(source: AsyncIterator[Any]) -> Awaitable[Any]:
+    """Cancel a generator that stands at a `yield`, as one that stands at an `await` is cancelled.
+
+    Not with `aclose`: a timeout or a task group around that `yield` knows a cancellation, and takes
+    a `GeneratorExit` for a failure of its body (PEP 789). Its own timeout may be the sender.
+    """
+    athrow = getattr(source, "athrow", None)
+    if athrow is None:
+        raise CancelledError
+    thrown: Awaitable[Any] = athrow(CancelledError())
+    return thrown
 
 
 async def close(call: Call[Any], source: AsyncIterator[Any]) -> None:

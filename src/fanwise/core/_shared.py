@@ -26,7 +26,7 @@ from fanwise.core._watchers import is_below, waiting_for
 if TYPE_CHECKING:
     import asyncio
     import concurrent.futures
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from fanwise.core._call import Call
     from fanwise.core._policies import Breaker
@@ -97,6 +97,7 @@ class Shared:
         self.threads: Width | None = None
         self.widths: dict[str, Width] = {}
         self.breakers: dict[str, BreakerState] = {}
+        self.reading: dict[Call[Any], Call[Any]] = {}  # streams with a limit, and who reads them
         self.limit_waits: dict[str, dict[Call[Any], None]] = {}
         self.outfits: dict[Definition[Any], Outfit] = {}
         self._timeouts: dict[float, TimerQueue] = {}
@@ -144,7 +145,8 @@ class Shared:
 
     def refuse_held(self, call: Call[Any], width: Width) -> None:
         """Raise where one who waits for `call`, or in whose body it was made, has the width."""
-        holders = [c for c in waiting_for(call)[1:] if c.holds == width.name]
+        keepers = self.keepers(waiting_for(call)[1:])
+        holders = [c for c, name in keepers if name == width.name and c is not call]
         here = call.home if call.home is not None else call.owner
         above = here.call
         while above is not None and not holders:
@@ -156,7 +158,22 @@ class Shared:
                 f"{call.name} asks for the limit {width.name!r}, which {holders[0].name} holds "
                 f"while it waits for {call.name}: give the limit to the inner step only"
             )
+            if holders[0] in self.reading:
+                msg = (
+                    f"{call.name} asks for the limit {width.name!r}, which the stream "
+                    f"{holders[0].name} holds until it is read: read it to its end first, or give "
+                    "the two steps different limits"
+                )
             raise LimitHeld(msg)
+
+    def keepers(self, waiting: list[Call[Any]]) -> Iterator[tuple[Call[Any], str]]:
+        """Give who keeps a limit while each of `waiting` waits: it itself, the streams it reads."""
+        for call in waiting:
+            if call.holds is not None:
+                yield call, call.holds
+        for stream, reader in self.reading.items():
+            if reader in waiting and stream.policy.limit is not None:
+                yield stream, stream.policy.limit
 
     def waiting_for_limit(self, name: str) -> list[Call[Any]]:
         """Give the calls that wait for a slot of a limit, in order."""

@@ -7,10 +7,11 @@ place for one (see `fanwise.core._items`), and nobody else can have them.
 from __future__ import annotations
 
 from asyncio import Future, get_running_loop
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from fanwise.core._call import Call
-from fanwise.core._errors import StreamTaken, TimedOut
+from fanwise.core._errors import CallDropped, LimitUnknown, StreamTaken, TimedOut
 from fanwise.core._scope import CURRENT
 from fanwise.core._watch import ask, failure_of, leave
 from fanwise.core._watchers import LIVE, Ending, excuse
@@ -45,8 +46,8 @@ class StreamCall(Call[list[T]], Generic[T]):
         self.reader = stream
         here = CURRENT.get()
         stream.owner = None if here is None else here.call
-        if ask(self, stream, here):
-            stream.call_ended(self)
+        if not ask(self, stream, here):
+            stream.note_limit(self)
         return stream
 
     async def __aexit__(
@@ -64,6 +65,7 @@ class StreamCall(Call[list[T]], Generic[T]):
         if not isinstance(stream, Stream):
             return
         stream.close()
+        self.run.runtime.reading.pop(self, None)
         if not leave(self, stream):
             return
         await Ending(self).wait()
@@ -88,10 +90,11 @@ class StreamCall(Call[list[T]], Generic[T]):
 
 
 class Stream(Generic[T]):
-    """The items of one call, in order, for one reader; at most one is made ahead of it."""
+    """The items of one call, in order, for one reader; one is made ahead of what it asks for."""
 
-    __slots__ = ("_arrival", "_call", "_items", "_room", "begun", "owner", "waited")
+    __slots__ = ("_arrival", "_call", "_items", "_room", "_time", "begun", "owner", "waited")
 
+    _call: StreamCall[T] | None  # until its block is left, lest they keep each other alive
     begun: bool
     owner: Call[Any] | None
     waited: float
@@ -99,9 +102,10 @@ class Stream(Generic[T]):
     def __init__(self, call: StreamCall[T]) -> None:
         """Read `call`."""
         self._call = call
-        self._items: list[T] = []  # at most one
+        self._items: list[T] = []  # one; more where the generator had timeouts of its own
         self._arrival: Future[None] | None = None
         self._room: Future[None] | None = None
+        self._time = get_running_loop().time
         self.begun = False
         self.owner: Call[Any] | None = None
         self.waited = 0.0
@@ -116,10 +120,24 @@ class Stream(Generic[T]):
         Cancelled, it takes nothing: the item is there for the next time.
         """
         while not self._items:
-            if self._call.status not in LIVE:
-                self._end()
+            call = self._call
+            if call is None:
+                msg = "the block of this stream was left, so it gives no item any more"
+                raise CallDropped(msg)
+            if call.status not in LIVE:
+                if call.status == "ok":
+                    raise StopAsyncIteration
+                error, trace = failure_of(call)
+                del (
+                    self,
+                    call,
+                )  # the frame stands in the error's traceback: it must not lead back here
+                try:
+                    raise error.with_traceback(trace)
+                finally:
+                    del error, trace
             if self._arrival is not None:
-                msg = f"{self._call.name} is being read by another task: a stream has one reader"
+                msg = f"{call.name} is being read by another task: a stream has one reader"
                 raise StreamTaken(msg)
             self._arrival = get_running_loop().create_future()
             try:
@@ -128,23 +146,30 @@ class Stream(Generic[T]):
                 self._arrival = None
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
-        return self._items.pop()
+        return self._items.pop(0)
 
-    def _end(self) -> NoReturn:
-        if self._call.status == "ok":
-            raise StopAsyncIteration
-        error, trace = failure_of(self._call)
-        try:
-            raise error.with_traceback(trace)
-        finally:
-            del self, error, trace  # the frame stands in the error's traceback
+    def offer(self, item: T) -> bool:
+        """Hand an item to a reader that waits for one; say whether it did. For the engine."""
+        if self._items or self._arrival is None:
+            return False
+        self.begun = True
+        self._items.append(item)
+        self._wake()
+        return True
 
     async def put(self, item: T) -> None:
         """Hand an item over, and return when it was taken; for the engine."""
-        self._items.append(item)
         self.begun = True
+        try:
+            if self._items:
+                await self._taken()
+        finally:
+            self._items.append(item)
         self._wake()
-        time = self._call.run.time
+        await self._taken()
+
+    async def _taken(self) -> None:
+        time = self._time
         began = time()
         self._room = get_running_loop().create_future()
         try:
@@ -153,13 +178,28 @@ class Stream(Generic[T]):
             self._room = None
             self.waited += time() - began
 
-    def call_ended(self, call: Call[Any]) -> None:  # noqa: ARG002 - the protocol of watchers
+    @property
+    def full(self) -> bool:
+        """Whether an item waits to be taken."""
+        return bool(self._items)
+
+    def call_ended(self, call: Call[Any]) -> None:
         """Take note that nothing follows."""
+        call.run.runtime.reading.pop(call, None)
         self._wake()
+
+    def note_limit(self, call: StreamCall[T]) -> None:
+        """Let the runtime know whose waiting keeps a slot taken."""
+        limit = call.policy.limit
+        if self.owner is not None and limit is not None:
+            with suppress(LimitUnknown):  # which the call itself will say
+                call.run.runtime.width(limit).nested = True
+                call.run.runtime.reading[call] = self.owner
 
     def close(self) -> None:
         """Give no item any more."""
         self._items.clear()
+        self._call = None
 
     def _wake(self) -> None:
         if self._arrival is not None and not self._arrival.done():

@@ -305,13 +305,12 @@ def _refuse_circles(owner: Call[Any], call: Call[Any]) -> None:
     if call in above or is_below(owner, call):
         msg = f"{owner.name} awaits {call.name}, which waits for {owner.name}: neither would end"
         raise CircularWait(msg)
-    for holder in above:
-        if holder.holds is None:
-            continue
-        for waiting in holder.run.runtime.waiting_for_limit(holder.holds):
+    runtime = owner.run.runtime
+    for holder, limit in runtime.keepers(above):
+        for waiting in runtime.waiting_for_limit(limit):
             if call in waiting_for(waiting):
                 msg = (
                     f"{owner.name} awaits {waiting.name}, which waits for the limit "
-                    f"{holder.holds!r} that {holder.name} holds: neither would end"
+                    f"{limit!r} that {holder.name} holds: neither would end"
                 )
                 raise LimitHeld(msg)

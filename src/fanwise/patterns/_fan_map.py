@@ -28,7 +28,7 @@ from fanwise.patterns._inflow import Job
 from fanwise.patterns._quorum import Share, check_quorum
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from types import TracebackType
 
 T = TypeVar("T")
@@ -149,6 +149,11 @@ def fan_map(
     step: Callable[[T], Call[R]], items: Iterable[T] | AsyncIterable[T], *, at_once: int,
     need: Share = ..., enough: Share | None = ..., within: float | None = ...,
 ) -> MapCall[R]: ...  # fmt: skip
+@overload
+def fan_map(
+    step: Callable[[T], AsyncIterator[R]], items: Iterable[T] | AsyncIterable[T], *, at_once: int,
+    need: Share = ..., enough: Share | None = ..., within: float | None = ...,
+) -> MapCall[list[R]]: ...  # fmt: skip
 @overload
 def fan_map(
     step: Callable[[T], Awaitable[R]], items: Iterable[T] | AsyncIterable[T], *, at_once: int,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
-from fanwise.core import Call, FanIn, as_step, at_least, excuse, note, waiting_call, whole
+from fanwise.core import Call, FanIn, LimitHeld, as_step, at_least, excuse, note, waiting_call, whole
 from fanwise.patterns._batches import BatchStation
 from fanwise.patterns._branches import pattern_step, planned
 from fanwise.patterns._fan_map import MapCall
@@ -80,6 +80,7 @@ def _stations(
 ) -> Iterator[Callable[[Line], Station]]:
     """Give what makes the station of each stage, under the plan."""
     gathers: Batch | None = None
+    held: dict[str, str] = {}  # limits that streams hold until their pieces have gone on
     for part in parts:
         if isinstance(part, Batch):
             gathers = part
@@ -88,13 +89,33 @@ def _stations(
         if gathers is not None:
             given |= {"batch": gathers.size, "linger": gathers.linger}
         step: Any = as_step(part.step)
+        streams = gathers is None and getattr(step, "step", step).streams
+        _refuse_held(call, step, held, streams=streams)
         plan = _stage_plan(call, f"{call.plan_name}/{step.name}", given)
         if gathers is None:
-            kind = SpreadStation if getattr(step, "step", step).streams else Station
+            kind = SpreadStation if streams else Station
             yield partial(kind, step=step, at_once=plan["at_once"], buffer=plan["buffer"])
         else:
             yield partial(BatchStation, step=step, plan=plan)
         gathers = None
+
+
+def _refuse_held(call: Call[Any], step: Any, held: dict[str, str], *, streams: bool) -> None:  # noqa: ANN401
+    """Raise where a stage needs a slot that a stream before it keeps until that stage has room."""
+    definition = getattr(step, "step", step)
+    runtime = call.run.runtime
+    policy = definition.policy if runtime.plan is None else runtime.policy_of(definition)
+    if policy.limit is None:
+        return
+    if policy.limit in held:
+        msg = (
+            f"the stage {step.name} asks for the limit {policy.limit!r}, which the stream "
+            f"{held[policy.limit]} before it holds until {step.name} has room for its pieces: give "
+            "the two steps different limits"
+        )
+        raise LimitHeld(msg)
+    if streams:
+        held[policy.limit] = step.name
 
 
 def _stage_plan(call: Call[Any], name: str, given: dict[str, Any]) -> Mapping[str, Any]:

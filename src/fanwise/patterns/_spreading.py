@@ -13,6 +13,8 @@ from fanwise.patterns._groups import Group, GroupStation
 from fanwise.patterns._stations import PIECE_BITS, Piece
 
 if TYPE_CHECKING:
+    import asyncio
+
     from fanwise.core import Call
 
 
@@ -33,24 +35,43 @@ class Spread:
         self.waited = 0.0
         self.count = 0
 
-    async def put(self, value: object) -> None:
-        """Send an item on, and return when there was room for it."""
+    @property
+    def full(self) -> bool:
+        """Whether a piece waits for room."""
+        return any(piece.edge == self.call.id for piece in self.station.held_pieces())
+
+    def offer(self, value: object) -> bool:
+        """Send an item on where there is room; say whether there was."""
         self.begun = True
-        station = self.station
+        station, item = self.station, self.piece.item
+        following = station.next
+        if station.held or item.over or station.line.reason:
+            return False
+        if following is not None and not following.has_room():
+            return False
+        item.open += 1
         piece = self.next_piece(value, station.line.runtime.time())
-        if piece.item.over or station.line.reason:
-            await station.line.loop.create_future()  # this call is being cancelled
-        piece.item.open += 1
-        group = Group((piece,), station.line.loop.create_future())
-        station.hand_on(group)
-        if not group.pieces:
-            return
+        if following is None:
+            station.line.arrive(piece)
+        else:
+            following.offer(piece)
+        return True
+
+    async def put(self, value: object) -> None:
+        """Send an item on when there is room for it, and return then.
+
+        Cancelled, as a generator with timeouts of its own may be, it leaves the item to go on alone.
+        """
+        station, item = self.station, self.piece.item
+        room: asyncio.Future[None] = station.line.loop.create_future()
+        since = station.line.runtime.time()
+        if not (item.over or station.line.reason):  # else this call is being cancelled
+            item.open += 1
+            station.hand_on(Group((self.next_piece(value, since),), room))
         try:
-            await group.gone  # type: ignore[misc] # it was made above
+            await room
         finally:
-            self.waited += station.line.runtime.time() - piece.since
-            if group in station.held:
-                station.held.remove(group)
+            self.waited += station.line.runtime.time() - since
 
     def next_piece(self, value: object, since: float) -> Piece:
         """Make the next piece; its number stands behind those before it."""
