@@ -169,9 +169,7 @@ def memory(scale: Scale) -> Iterator[Figure]:
 def peak_of(items: int) -> int:
     """Give the most bytes that a fresh process holds while it streams so many items."""
     code = f"from benchmarks.pipelines import streamed; print(streamed({items}))"
-    done = subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     return int(done.stdout)
 
 

@@ -336,7 +336,10 @@ async def test_time_for_which_a_batch_was_lingered_for_is_a_wait():
 
 
 STAGES = st.builds(
-    StageOf, st.integers(1, 3), st.integers(0, 3), st.none() | st.tuples(st.integers(1, 3), st.none())
+    StageOf,
+    st.integers(1, 3),
+    st.integers(0, 3),
+    st.none() | st.tuples(st.integers(1, 3), st.none()),
 )
 PIPELINES = st.builds(
     PlanOf,
@@ -373,5 +376,7 @@ def test_a_path_that_does_not_ask_who_let_a_call_out_is_rejected():
 
 
 def test_a_path_that_does_not_ask_who_gave_a_value_is_rejected():
-    mutant = changed((Graph, "giver", lambda self, row: None), (Graph, "releaser", lambda self, row: None))
+    mutant = changed(
+        (Graph, "giver", lambda self, row: None), (Graph, "releaser", lambda self, row: None)
+    )
     rejects(always_somebody_works, plan=PIPELINES, mutant=mutant)

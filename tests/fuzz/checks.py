@@ -31,11 +31,10 @@ def fits(world: World, node: Node, value: Any) -> bool:
         return any(fits_quietly(world, it, value) for it in node.branches if of_kind(it, value))
     if isinstance(node, Tree):
         return of_kind(node, value) and tree_fits(node, value)
-    if isinstance(node, Piped) and node.many:
-        return isinstance(value, list) and all(piece == ("v", node.id) for piece in value)
     if isinstance(node, Items):
         return of_kind(node, value) and items_fit(node, value)
-    return bool(value == ("v", node.id))
+    pieces = value if isinstance(node, Piped) and node.many else [value]
+    return isinstance(pieces, list) and all(piece == ("v", node.id) for piece in pieces)
 
 
 def fits_quietly(world: World, node: Node, value: Any) -> bool:

@@ -220,7 +220,9 @@ class Model:
                 place.held.pop(0)
                 if stream is not None:
                     stream.waiting = False
-                    stream.until = self.now + self.length(number, place, stream.pieces, stream.count)
+                    stream.until = self.now + self.length(
+                        number, place, stream.pieces, stream.count
+                    )
             return True
         return False
 

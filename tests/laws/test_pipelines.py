@@ -13,13 +13,13 @@ from fanwise.patterns._line import Line
 from fanwise.patterns._spreading import SpreadStation
 from fanwise.patterns._stations import Station
 from tests.laws.pipelines import Model, PlanOf, StageOf
-from tests.laws.proving import ORDERS, all_of, changed, holds, now, rejects, virtually
+from tests.laws.proving import ORDERS, changed, holds, now, rejects, virtually
 
 LINGERS = st.none() | st.floats(0.05, 2.0)
 BATCHES = st.none() | st.none() | st.tuples(st.integers(1, 4), LINGERS)
-STAGES = st.builds(
-    StageOf, st.integers(1, 3), st.integers(0, 3), BATCHES, st.booleans()
-).map(lambda it: StageOf(it.at_once, it.buffer, it.batch, it.spreads and it.batch is None))
+STAGES = st.builds(StageOf, st.integers(1, 3), st.integers(0, 3), BATCHES, st.booleans()).map(
+    lambda it: StageOf(it.at_once, it.buffer, it.batch, it.spreads and it.batch is None)
+)
 PLANS = st.builds(
     PlanOf,
     seed=st.integers(0, 10_000),
@@ -273,7 +273,10 @@ def test_a_last_batch_that_waits_for_more_is_rejected():
 
 
 def test_pieces_of_a_failed_item_that_go_on_are_rejected():
-    rejected((SpreadStation, "purge", lambda self, item: None), (Station, "purge", lambda self, item: None))
+    rejected(
+        (SpreadStation, "purge", lambda self, item: None),
+        (Station, "purge", lambda self, item: None),
+    )
 
 
 def test_an_item_that_ends_twice_is_rejected():

@@ -207,7 +207,7 @@ async def test_a_failed_batch_fails_each_of_its_items_and_no_other():
         (lambda ns: ns[:1], "gave 1 values for a batch of 2: it gives one for each"),
         (lambda _: None, "gave a NoneType for a batch of 2: it gives a list"),
         (lambda _: "ab", "gave a str for a batch of 2"),
-        (lambda ns: set(ns), "gave a set for a batch of 2"),
+        (set, "gave a set for a batch of 2"),
     ],
 )
 async def test_another_length_ends_the_pipeline_with_what_was_finished(given, text):
@@ -347,7 +347,7 @@ async def test_a_stage_that_needs_what_a_stream_before_it_holds_is_refused():
 
     limits = {"one": Limit(at_once=1)}
     async with no_orphans(), Runtime(limits=limits):
-        with pytest.raises(LimitHeld, match="the stage work asks for .* the stream parts before"):
+        with pytest.raises(LimitHeld, match=r"the stage work asks for .* the stream parts before"):
             await pipeline([0], stage(parts), stage(work))
         assert (await pipeline([0, 1], stage(work), stage(parts))).values() == [[1], [1]]
 
@@ -547,9 +547,8 @@ async def test_a_source_that_never_gives_is_left_when_cancelled(parts):
                 await pipeline(silent(), *parts)
         assert closed == [5.0]
         nothing_held(runtime)
-        with pytest.raises(DeadlinePassed):
-            with deadline(5):
-                await pipeline(silent(), *parts)
+        with pytest.raises(DeadlinePassed), deadline(5):
+            await pipeline(silent(), *parts)
         assert closed == [5.0, 10.0]
 
 
@@ -562,7 +561,9 @@ async def test_a_drain_reaches_a_source_that_waits():
 
     async with no_orphans(), Runtime() as runtime:
         asyncio.get_running_loop().call_at(1.5, runtime.drain)
-        found = await runtime.run(pipeline(silent(), stage(load), stage(parse), batch(2), stage(embed)))
+        found = await runtime.run(
+            pipeline(silent(), stage(load), stage(parse), batch(2), stage(embed))
+        )
         assert now() == 3
         assert [it.status for it in found] == ["cancelled", "cancelled"]
         assert isinstance(found.outcomes[0].error, CallSkipped)

@@ -268,9 +268,5 @@ async def awaited_float(number: float) -> bytes:
     return str(number).encode()
 
 
-async def letters(word: str) -> AsyncIterator[str]:
-    yield word
-
-
 async def doubled(numbers: list[int]) -> list[int]:
     return numbers * 2

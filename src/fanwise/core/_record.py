@@ -195,7 +195,7 @@ def line_of(view: Header | CallRow | AttemptRow, run: str | None = None) -> str:
 
 
 def text_of_row(row: Row, epoch: float, run: str | None = None) -> str:
-    """Give the JSON line of a row, as `line_of` does, at a third of its cost for a plain success."""
+    """Give the JSON line of a row, as `line_of` does; a plain success at a third of its cost."""
     (call, parent, fan_in, step, pattern, role, key, start, end, status, attempts, load, error,
      extra) = row if len(row) == CALL_FIELDS else NO_CALL  # fmt: skip
     if call is None or error is not None or (extra is not None and type(extra[0]) is tuple):

@@ -6,7 +6,8 @@ up to its size, so that a stage that cannot keep up gets fuller batches.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set, Sized
+from collections.abc import Iterable, Mapping, Sized
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any
 
 from fanwise.core import LIVE, Call, WrongLength, begin, note
@@ -139,7 +140,7 @@ class BatchStation(GroupStation):
     def _problem(self, values: object, wanted: int) -> str | None:
         """Say what is wrong with what a step gave for a batch."""
         listed = isinstance(values, Iterable) and isinstance(values, Sized)
-        if not listed or isinstance(values, (str, bytes, Mapping, Set)):
+        if not listed or isinstance(values, (str, bytes, Mapping, AbstractSet)):
             return f"gave a {type(values).__name__} for a batch of {wanted}: it gives a list"
         if len(values) != wanted:  # type: ignore[arg-type] # Sized, as was asked above
             return f"gave {len(values)} values for a batch of {wanted}: it gives one for each"  # type: ignore[arg-type]

@@ -42,7 +42,11 @@ class Line(Inflow):
     __slots__ = ("bound", "built_in", "first", "many", "stations")
 
     def __init__(
-        self, owner: Call[Any], job: Job, plan: Mapping[str, Any], builds: Iterable[Callable[[Line], Station]]
+        self,
+        owner: Call[Any],
+        job: Job,
+        plan: Mapping[str, Any],
+        builds: Iterable[Callable[[Line], Station]],
     ) -> None:
         """Line up stations for the pattern call `owner`."""
         super().__init__(owner, job, plan, Landed("item", (0, 1, 2)))
@@ -51,7 +55,9 @@ class Line(Inflow):
             before.next, after.previous = after, before
         self.first = self.stations[0]
         self.many = any(station.many for station in self.stations)
-        self.bound = sum(station.at_once * station.size + station.buffer for station in self.stations)
+        self.bound = sum(
+            station.at_once * station.size + station.buffer for station in self.stations
+        )
         self.built_in = False
 
     def prepare(self) -> None:
@@ -61,7 +67,7 @@ class Line(Inflow):
     # Reading
 
     def has_room(self) -> bool:
-        """Say whether another item may be read: the first stage has room, not too much is untaken."""
+        """Say whether another item may be read: there is room, and not too much is untaken."""
         queue = self.job.queue
         if queue is not None and self.read - self.good - self.bad + len(queue) >= self.bound:
             return False
@@ -206,6 +212,16 @@ class Line(Inflow):
             outcome.ended = ended
 
     # Closing
+
+    async def let_go(self) -> None:
+        """Close, and forget the stages: they refer to each other."""
+        try:
+            await super().let_go()
+        finally:
+            for station in self.stations:
+                station.dissolve()
+            self.stations.clear()
+            del self.first
 
     def leave_all(self, ending: Ending) -> Callable[[], None]:
         """Leave every call that still runs."""

@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
-from fanwise.core import Call, FanIn, LimitHeld, as_step, at_least, excuse, note, waiting_call, whole
+from fanwise.core import (
+    Call,
+    FanIn,
+    LimitHeld,
+    as_step,
+    at_least,
+    excuse,
+    note,
+    waiting_call,
+    whole,
+)
 from fanwise.patterns._batches import BatchStation
 from fanwise.patterns._branches import pattern_step, planned
 from fanwise.patterns._fan_map import MapCall
@@ -148,7 +158,9 @@ def stage(
     step: Callable[[A], Awaitable[B]], *, at_once: int = ..., buffer: int | None = ...
 ) -> Stage[A, B]: ...
 @overload
-def stage(step: Callable[[A], B], *, at_once: int = ..., buffer: int | None = ...) -> Stage[A, B]: ...
+def stage(
+    step: Callable[[A], B], *, at_once: int = ..., buffer: int | None = ...
+) -> Stage[A, B]: ...
 def stage(
     step: Callable[..., Any], *, at_once: int = 1, buffer: int | None = None
 ) -> Stage[Any, Any]:
@@ -242,14 +254,17 @@ def _check_parts(parts: Sequence[object]) -> None:
     if not parts:
         msg = f"a pipeline has at least one stage, such as {example}"
         raise TypeError(msg)
-    for before, part in zip((None, *parts), parts, strict=False):
+    for part in parts:
         if not isinstance(part, (Stage, Batch)):
             cure = f": stage({getattr(part, 'name', getattr(part, '__name__', 'step'))})"
             msg = f"a pipeline is made of stages and batches, got {part!r}"
             raise TypeError(msg + (cure if callable(part) else f", such as {example}"))
-        if isinstance(part, Batch) and isinstance(before, Batch):
-            msg = f"two batches in a row, {before} and {part}: give one, or a stage between them"
+    gathers = [isinstance(part, Batch) for part in parts]
+    for place in range(len(parts) - 1):
+        if gathers[place] and gathers[place + 1]:
+            two = f"{parts[place]} and {parts[place + 1]}"
+            msg = f"two batches in a row, {two}: give one, or a stage between them"
             raise ValueError(msg)
-    if isinstance(parts[-1], Batch):
+    if gathers[-1]:
         msg = f"{parts[-1]} is the last part, and no stage takes its lists: put a stage after it"
         raise ValueError(msg)

@@ -14,6 +14,7 @@ from fanwise.patterns._stations import PIECE_BITS, Piece
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Sequence
 
     from fanwise.core import Call
 
@@ -21,16 +22,16 @@ if TYPE_CHECKING:
 class Spread:
     """Takes the items of one stream as pieces of the item that it is about."""
 
-    __slots__ = ("begun", "call", "count", "piece", "station", "waited")
+    __slots__ = ("begun", "count", "edge", "piece", "station", "waited")
 
     begun: bool
     waited: float
 
-    def __init__(self, station: SpreadStation, piece: Piece, call: Call[Any]) -> None:
-        """Read `call`, which `station` made for `piece`."""
+    def __init__(self, station: SpreadStation, piece: Piece) -> None:
+        """Read the call that `station` made for `piece`."""
         self.station = station
         self.piece = piece
-        self.call = call
+        self.edge: int | None = None  # the call's id, once it has one; it refers to this
         self.begun = False
         self.waited = 0.0
         self.count = 0
@@ -38,7 +39,7 @@ class Spread:
     @property
     def full(self) -> bool:
         """Whether a piece waits for room."""
-        return any(piece.edge == self.call.id for piece in self.station.held_pieces())
+        return any(piece.edge == self.edge for piece in self.station.held_pieces())
 
     def offer(self, value: object) -> bool:
         """Send an item on where there is room; say whether there was."""
@@ -60,7 +61,7 @@ class Spread:
     async def put(self, value: object) -> None:
         """Send an item on when there is room for it, and return then.
 
-        Cancelled, as a generator with timeouts of its own may be, it leaves the item to go on alone.
+        Cancelled, which a generator with timeouts of its own may do, it lets the item go on alone.
         """
         station, item = self.station, self.piece.item
         room: asyncio.Future[None] = station.line.loop.create_future()
@@ -77,11 +78,11 @@ class Spread:
         """Make the next piece; its number stands behind those before it."""
         number = (self.piece.number << PIECE_BITS) + self.count
         self.count += 1
-        return Piece(self.piece.item, number, value, since, self.call.id)
+        return Piece(self.piece.item, number, value, since, self.edge)
 
     def __repr__(self) -> str:
         """Count."""
-        return f"<Spread of {self.call!r}, {self.count} pieces>"
+        return f"<Spread of {self.piece!r}, {self.count} pieces>"
 
 
 class SpreadStation(GroupStation):
@@ -94,8 +95,14 @@ class SpreadStation(GroupStation):
     def prepare(self, call: Call[Any], started: Any) -> None:  # noqa: ANN401
         """Read the stream."""
         if isinstance(call, StreamCall):
-            call.reader = Spread(self, started, call)
+            call.reader = Spread(self, started)
             call.taken = True
+
+    def note(self, call: Call[Any], pieces: Sequence[Piece]) -> None:
+        """Let the reader know the call's id."""
+        super().note(call, pieces)
+        if isinstance(call.reader, Spread):
+            call.reader.edge = call.id
 
     def settle(self, call: Call[Any], piece: Piece) -> None:
         """Take the end of a stream: its own part of the item has ended."""
@@ -108,10 +115,10 @@ class SpreadStation(GroupStation):
         if call.facts:
             item.add(call.facts)
         if call.taken:
-            call.reader = None
             self.free += 1
         else:  # an equal call that an earlier attempt had made: its list is there
-            spread = Spread(self, piece, call)
+            spread = Spread(self, piece)
+            spread.edge = call.id
             since = max(piece.since, call.ended)
             pieces = [spread.next_piece(value, since) for value in call.result]
             item.open += len(pieces)

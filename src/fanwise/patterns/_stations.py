@@ -217,8 +217,7 @@ class Station:
         if facts and len(facts) > 1:
             item.add(facts)
         piece.value = call.result
-        if call.ended > piece.since:  # else an earlier attempt had it ready
-            piece.since = call.ended
+        piece.since = max(piece.since, call.ended)  # an earlier attempt may have had it ready
         piece.edge = call.id
         following = self.next
         if following is None:
@@ -289,6 +288,11 @@ class Station:
 
     def close(self) -> None:
         """Stop timers."""
+
+    def dissolve(self) -> None:
+        """Refer to nobody any more."""
+        del self.line
+        self.owner = self.next = self.previous = None
 
     def forget(self) -> None:
         """Forget everything that is here."""
