@@ -249,14 +249,12 @@ async def streams_are_calls_of_lists(some: StreamStep[[str], str]) -> None:
 
 
 async def pipelines() -> None:
-    plain_stages = pipeline([1], stage(score, at_once=2), stage(awaited_float), stage(str))
-    assert_type(plain_stages, MapCall[str])
-    found = await plain_stages
+    found = await pipeline([1], stage(score, at_once=2), stage(awaited_float), stage(str))
     assert_type(found, FanIn[str])
-    spread = pipeline(source(), stage(tokens), within=2.0)
-    assert_type(spread, MapCall[list[str]])
-    undecorated = pipeline(["a"], stage(letters, buffer=0), need="80%")
-    assert_type(undecorated, MapCall[list[str]])
+    spread = await pipeline(source(), stage(tokens), within=2.0)
+    assert_type(spread, FanIn[list[str]])
+    undecorated = await pipeline(["a"], stage(letters, buffer=0), need="80%")
+    assert_type(undecorated, FanIn[list[str]])
     async with pipeline(["a"], stage(not_mine)).stream() as outcomes:
         async for outcome in outcomes:
             assert_type(outcome, Outcome[dict[str, int]])

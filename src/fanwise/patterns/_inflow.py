@@ -283,7 +283,8 @@ class Inflow:
     def _unread(self) -> bool:
         """Say whether a share of an input was asked for that nobody has read to its end."""
         cut = self.landed.cut and self.total is None and self.reason != "enough"
-        return cut and isinstance(self.need, str)
+        wanted = self.enough if self.need == "all" and self.enough is not None else self.need
+        return cut and isinstance(wanted, str)
 
     def __repr__(self) -> str:
         """Count."""
