@@ -230,8 +230,9 @@ def extras(call: Call[Any]) -> tuple[Any, ...]:
     """Give the facts of a call as atoms: never values."""
     facts = call.facts or {}
     if len(facts) == 1 and call.label is None:
-        if "fed" in facts:
-            return facts["fed"]  # type: ignore[no-any-return] # of a stage, and nothing else to say
+        fed: tuple[Any, ...] | None = facts.get("fed")
+        if fed is not None:
+            return fed  # of a stage, and nothing else to say
         if "edges" in facts:
             return (("edges", "", facts["edges"]),)  # a bound call and nothing else to say
     found: list[tuple[str, str, Any]] = []

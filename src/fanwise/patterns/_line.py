@@ -76,7 +76,7 @@ class Line(Inflow):
     def draw(self) -> None:
         """Read, where there is room again."""
         if self.source is not None:
-            if not self.filling:
+            if not self.filling and not self.exhausted:
                 self.fill()
         elif self.room is not None and not self.room.done() and self.has_room():
             self.room.set_result(None)
@@ -86,12 +86,12 @@ class Line(Inflow):
         self.filling = True
         source: Any = self.source
         runtime, first = self.runtime, self.first
-        streamed = self.job.queue is not None
+        streamed, built_in = self.job.queue is not None, self.built_in
         while not self.reason and not self.exhausted and first.has_room():
             if (streamed and not self.has_room()) or (runtime.draining and not self.open()):
                 break
             try:
-                item = next(source) if self.built_in else self.context.run(next, source)
+                item = next(source) if built_in else self.context.run(next, source)
             except StopIteration:
                 self.input_ended(None)
             except (Exception, CancelledError) as error:  # noqa: BLE001 - NotEnough names it

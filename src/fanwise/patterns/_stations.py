@@ -114,11 +114,13 @@ class Station:
     def refill(self) -> None:
         """Start what waits, where a place is free, and let others come after it."""
         queue = self.queue
-        line = self.line
-        while queue and self.free and not line.reason:
+        previous = self.previous
+        while queue and self.free and not self.line.reason:
             self.start(queue.popleft())
-            if queue:  # else they come below
-                self.draw()
+            if previous is None:
+                self.line.draw()
+            elif previous.held:
+                previous.release()
         if not queue:
             self.draw()
 
@@ -217,7 +219,8 @@ class Station:
         if facts and len(facts) > 1:
             item.add(facts)
         piece.value = call.result
-        piece.since = max(piece.since, call.ended)  # an earlier attempt may have had it ready
+        if call.ended > piece.since:  # noqa: PLR1730 - `max` costs more; an earlier attempt had it
+            piece.since = call.ended
         piece.edge = call.id
         following = self.next
         if following is None:
