@@ -159,22 +159,25 @@ def memory(scale: Scale) -> Iterator[Figure]:
     """Measure the peak of a streamed pipeline, its record spilled to a file, each in a process."""
     few, many = scale.of(FEW, 2_000), scale.of(ITEMS, 10_000)
     peaks = [(peak_of(few), peak_of(many)) for _ in range(scale.rounds)]
-    shown = f"{peaks[-1][1] / 1e6:.2f} over {peaks[-1][0] / 1e6:.2f} MB"
-    note = f"{shown}: resident, above what it was before; memory is to hold {KEPT:,} rows"
+    (_, less), (_, more) = peaks[-1]
+    note = (
+        f"above what it was before: {more / 1e6:.1f} over {less / 1e6:.1f} MB; {KEPT:,} rows kept"
+    )
     what = f"peak of a stream of {many:,} items"
     by = f"the same with {few:,} items"
-    yield Figure(what, Spread.of([a / b for b, a in peaks]), 1.1, by, note=note)
+    yield Figure(what, Spread.of([a / b for (b, _), (a, _) in peaks]), 1.1, by, note=note)
 
 
-def peak_of(items: int) -> int:
-    """Give the most bytes that a fresh process holds while it streams so many items."""
-    code = f"from benchmarks.pipelines import streamed; print(streamed({items}))"
+def peak_of(items: int) -> tuple[int, int]:
+    """Give the most bytes that a fresh process has in memory, and how much of it came by this."""
+    code = f"from benchmarks.pipelines import streamed; print(*streamed({items}))"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    return int(done.stdout)
+    peak, before = map(int, done.stdout.split())
+    return peak, peak - before
 
 
-def streamed(items: int) -> int:
-    """Stream no-op stages under a record that keeps few rows in memory; give the peak."""
+def streamed(items: int) -> tuple[int, int]:
+    """Stream no-op stages under a record that keeps few rows; give peak memory, and before."""
     _runtime.KEPT_ROWS = KEPT
     return asyncio.run(_streamed(items))
 
@@ -185,22 +188,22 @@ def resident(field: str) -> int:
     return int(text.split(f"{field}:")[1].split()[0]) * 1024
 
 
-async def _streamed(items: int) -> int:
-    peak = 0
+async def _streamed(items: int) -> tuple[int, int]:
+    peak = before = 0
 
     @step
     async def program() -> None:
-        nonlocal peak
+        nonlocal peak, before
         parts = [stage(each, at_once=AT_ONCE) for each in NOOP_STEPS]
         before = resident("VmRSS")
         total = 0
         async with pipeline(range(items), *parts).stream() as outcomes:
             async for outcome in outcomes:
                 total += outcome.value
-        peak = resident("VmHWM") - before
+        peak = resident("VmHWM")
         assert total == sum(range(items))
 
     async with Runtime() as runtime:
         await runtime.run(program())
         check_run(runtime.runs[-1], {"program": 1, **{each.name: items for each in NOOP_STEPS}})
-    return peak
+    return peak, before

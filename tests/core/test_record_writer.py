@@ -205,7 +205,7 @@ async def test_they_move_while_rows_keep_coming(tmp_path, monkeypatch):
 
 ATOMS = st.floats(0, 1e6).map(lambda it: round(it, 6))
 NAMES = st.text(max_size=5)
-FED = st.tuples(st.none() | st.integers(0, 99), st.sampled_from([0.0, 1e-9, 0.5, 3.25]))
+FED = st.builds(complex, st.integers(-1, 99), st.sampled_from([0.0, 1e-9, 0.5, 3.25]))
 PLAIN_ROWS = st.tuples(
     st.integers(0, 99), st.none() | st.integers(0, 99), st.none() | st.integers(0, 99),
     NAMES.filter(bool), st.none() | st.just("fan_map"), st.sampled_from(["work", "judge"]),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fanwise.core._attempts import make_attempts
 from fanwise.core._contents import contents_of
 from fanwise.core._errors import CallDropped, CallSkipped, StepTimedOut, StrayCancel
-from fanwise.core._record import CHUNK, text_of
+from fanwise.core._record import CHUNK, edge_and_wait, text_of
 from fanwise.core._scope import CURRENT, DEADLINE, Scope, scope_of
 from fanwise.core._timed import timed
 from fanwise.core._watchers import LIVE, NO_KWARGS, Ending, excuse
@@ -226,11 +226,11 @@ def tell_all(watchers: list[Watcher], call: Call[Any]) -> None:
         raise failure
 
 
-def extras(call: Call[Any]) -> tuple[Any, ...]:
+def extras(call: Call[Any]) -> tuple[Any, ...] | complex:
     """Give the facts of a call as atoms: never values."""
     facts = call.facts or {}
     if len(facts) == 1 and call.label is None:
-        fed: tuple[Any, ...] | None = facts.get("fed")
+        fed: complex | None = facts.get("fed")
         if fed is not None:
             return fed  # of a stage, and nothing else to say
         if "edges" in facts:
@@ -252,7 +252,7 @@ def extras(call: Call[Any]) -> tuple[Any, ...]:
 
 def unfed(facts: dict[str, Any]) -> dict[str, Any]:
     """Give facts with what a stage's call took, and how long that had waited, among the others."""
-    edge, waited = facts["fed"]
+    edge, waited = edge_and_wait(facts["fed"])
     rest = {name: value for name, value in facts.items() if name != "fed"}
     if edge is not None:
         rest["edges"] = (edge,)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from fanwise.core._run import Run
 
 PERIOD = 0.2
+# Bytes. Each write lets go of the interpreter, and gets it back from a busy loop 5 ms later.
+BUFFER = 1 << 19
 
 
 class RecordWriter:
@@ -114,4 +116,4 @@ class RecordWriter:
 
 def _opened(path: str) -> TextIO:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    return os.fdopen(descriptor, "w", encoding="utf-8")
+    return os.fdopen(descriptor, "w", buffering=BUFFER, encoding="utf-8")

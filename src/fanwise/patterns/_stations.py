@@ -145,7 +145,9 @@ class Station:
         if item.started is None:
             item.started = call.started
         since = piece.since
-        call.facts = {"fed": (piece.edge, call.started - since)}
+        edge = piece.edge
+        # See fanwise.core._record.edge_and_wait.
+        call.facts = {"fed": complex(-1.0 if edge is None else edge, call.started - since)}
         call.started = since  # it waited for its stage since then
         if call.status in LIVE:
             self.live[call] = piece
