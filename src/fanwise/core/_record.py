@@ -226,7 +226,7 @@ def text_of_row(row: Row, epoch: float, run: str | None = None) -> str:
         waited = round(seconds * 1_000_000)
         text += "" if edge is None else f',"edges":[{edge}]'
         text += f',"waits":{{"buffer":{waited}}}' if waited else ""
-    return text + ("}" if not run else f',"run":{_quoted(run)}}}')
+    return text + ("}" if run is None else f',"run":{_quoted(run)}}}')
 
 
 @lru_cache(1024)

@@ -2,7 +2,8 @@
 
 It looks at the live runs every fifth of a second of real time and takes the rows that are new: the
 loop's thread does nothing for it (a queue would cost a wake-up of a thread a row). Only a run with
-more rows than memory should hold wakes it, once a chunk.
+more rows than memory should hold wakes it, once a chunk, and stands back for 5 ms where it produces
+rows faster than they can be written.
 A disk that refuses ends the writing, is kept as `error`, and never touches the run.
 """
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from fanwise.core._run import Run
 
 PERIOD = 0.2
+STAND_BACK = 0.005
 # Bytes. Each write lets go of the interpreter, and gets it back from a busy loop 5 ms later.
 BUFFER = 1 << 19
 
@@ -40,6 +42,7 @@ class RecordWriter:
         self._cursors: dict[Run, tuple[int, int]] = {}
         self._latest: Run | None = None
         self._wake = threading.Event()
+        self._dropped = threading.Event()
         self._closing = False
         self._thread = threading.Thread(target=self._work, name="fanwise-record", daemon=True)
         self._thread.start()
@@ -48,9 +51,16 @@ class RecordWriter:
         """Write the rows of `run` from now on, until it is over."""
         self._incoming.append(run)
 
-    def hurry(self) -> None:
-        """Write at once: memory has more rows than it should."""
+    def hurry(self, *, behind: bool) -> None:
+        """Write at once: memory has more rows than it should.
+
+        Where it is far `behind`, the loop's thread stands back for a moment, so that a busy loop
+        cannot fill the memory faster than rows leave it.
+        """
         self._wake.set()
+        if behind and self._thread.is_alive():
+            self._dropped.clear()
+            self._dropped.wait(STAND_BACK)
 
     def close(self) -> None:
         """Write everything and close the file; blocks, so it is called off the loop."""
@@ -108,6 +118,7 @@ class RecordWriter:
         if chunks > 0:
             file.flush()  # what is dropped from memory is to be found in the file
             run.rows.drop(chunks)
+            self._dropped.set()
 
     def __repr__(self) -> str:
         """Name the file."""
