@@ -25,12 +25,23 @@ if TYPE_CHECKING:
         run,
         step,
     )
-    from fanwise.patterns import bind, fan_map, fan_out, first, speculate, tree_reduce, vote
+    from fanwise.patterns import (
+        batch,
+        bind,
+        fan_map,
+        fan_out,
+        first,
+        pipeline,
+        speculate,
+        stage,
+        tree_reduce,
+        vote,
+    )
 
 __all__ = [
     "Breaker", "Call", "FanIn", "Hedge", "Limit", "NotEnough", "Outcome", "Retry", "Runtime",
-    "Step", "Timeout", "__version__", "bind", "current", "deadline", "fan_map", "fan_out", "first",
-    "run", "speculate", "step", "tree_reduce", "vote",
+    "Step", "Timeout", "__version__", "batch", "bind", "current", "deadline", "fan_map", "fan_out",
+    "first", "pipeline", "run", "speculate", "stage", "step", "tree_reduce", "vote",
 ]  # fmt: skip
 
 

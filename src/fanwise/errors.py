@@ -26,6 +26,7 @@ from fanwise.core import (
     WorkerDied,
     WorkerNotStarted,
     WriteRefused,
+    WrongLength,
 )
 
 __all__ = [
@@ -33,5 +34,5 @@ __all__ = [
     "IdentityClash", "LimitError", "LimitHeld", "LimitUnknown", "LoopBlocked", "NotCanonical",
     "NotDone", "NotEnough", "PoolError", "PoolUnknown", "RecordDamaged", "RemoteError",
     "StepTimedOut", "StrayCancel", "StreamTaken", "TimedOut", "WorkerDied", "WorkerNotStarted",
-    "WriteRefused",
+    "WriteRefused", "WrongLength",
 ]  # fmt: skip

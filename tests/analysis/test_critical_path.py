@@ -3,22 +3,30 @@
 import asyncio
 
 import pytest
+from hypothesis import strategies as st
 
 from fanwise import (
     Hedge,
     Limit,
     Retry,
     Runtime,
+    batch,
     bind,
     fan_map,
     fan_out,
     first,
+    pipeline,
     speculate,
+    stage,
     step,
     tree_reduce,
 )
 from fanwise.analysis import critical_path
+from fanwise.analysis._graph import Graph
 from fanwise.core import CallRow, Header, RunRecord
+from tests.laws.pipelines import PlanOf, StageOf
+from tests.laws.proving import changed, holds, rejects, virtually
+from tests.laws.test_pipelines import Seen
 
 TICK = 1 / 64  # seconds; a whole number of microseconds, and exact in binary
 
@@ -347,3 +355,95 @@ async def test_a_speculation_that_was_cancelled_says_nothing_of_its_guesses():
 
     path = critical_path(await recorded(main()))
     assert sum(each for *_, each in ticks(path)) == 4
+
+
+# Pipelines
+
+
+def nap(name, length):
+    async def body(value):
+        await asyncio.sleep(length * TICK)
+        return value
+
+    return step(name=name)(body)
+
+
+async def test_a_pipeline_is_followed_through_its_slowest_stage():
+    parts = (stage(nap("load", 1)), stage(nap("parse", 3)), batch(2), stage(nap("embed", 2)))
+    path = critical_path(await recorded(pipeline(range(6), *parts)))
+    assert path.blame == {"running": path.microseconds}
+    assert str(path) == "pipeline > load 1 (0.02 s) > parse x 6 (0.28 s) > embed 3 (0.03 s)"
+
+
+async def test_a_pipeline_is_followed_through_a_stream():
+    @step
+    async def pages(count):
+        for number in range(count):
+            await asyncio.sleep(TICK)
+            yield number
+
+    path = critical_path(await recorded(pipeline([3], stage(pages), stage(nap("read", 2)))))
+    assert ticks(path) == [
+        ("pages", "running", 1), ("read", "running", 2), ("read", "running", 2),
+        ("read", "running", 2),
+    ]  # fmt: skip
+
+
+async def test_time_for_which_a_batch_was_lingered_for_is_a_wait():
+    async def slow_source():
+        yield 1
+        await asyncio.sleep(9 * TICK)
+
+    parts = (stage(nap("load", 1)), batch(2, linger=4 * TICK), stage(nap("embed", 2)))
+    path = critical_path(await recorded(pipeline(slow_source(), *parts)))
+    assert ticks(path) == [
+        ("load", "running", 1), ("embed", "wait buffer", 4), ("embed", "running", 2),
+        ("pipeline", "coordination", 2),
+    ]  # fmt: skip
+
+
+STAGES = st.builds(
+    StageOf,
+    st.integers(1, 3),
+    st.integers(0, 3),
+    st.none() | st.tuples(st.integers(1, 3), st.none()),
+)
+PIPELINES = st.builds(
+    PlanOf,
+    seed=st.integers(0, 10_000),
+    items=st.integers(1, 8),
+    stages=st.lists(STAGES, min_size=1, max_size=4),
+)
+
+
+def always_somebody_works(plan):
+    """With the whole input there, each instant of a pipeline's time is one of a running call."""
+    seen = Seen(plan)
+
+    async def program(runtime):
+        run = runtime.start(pipeline(seen.source(), *seen.parts()))
+        await run.wait()
+        return run.record()
+
+    path = critical_path(virtually(program))
+    waited = sum(time for kind, time in path.blame.items() if kind != "running")
+    assert waited <= len(path.segments), "no more than what rounding leaves"
+    assert path.segments[0].start == 0
+    for before, after in zip(path.segments, path.segments[1:], strict=False):
+        assert before.end == after.start
+
+
+def test_the_path_of_a_pipeline_has_no_hole():
+    holds(always_somebody_works, plan=PIPELINES, examples=200)
+
+
+def test_a_path_that_does_not_ask_who_let_a_call_out_is_rejected():
+    mutant = changed((Graph, "releaser", lambda self, row: None))
+    rejects(always_somebody_works, plan=PIPELINES, mutant=mutant)
+
+
+def test_a_path_that_does_not_ask_who_gave_a_value_is_rejected():
+    mutant = changed(
+        (Graph, "giver", lambda self, row: None), (Graph, "releaser", lambda self, row: None)
+    )
+    rejects(always_somebody_works, plan=PIPELINES, mutant=mutant)

@@ -77,13 +77,17 @@ class Terminal:
     def end(self):
         """Wait for the end of the process; give its exit code and standard output."""
         out, _ = self.process.communicate(timeout=15)
+        self.drain()
+        return self.process.returncode, out.decode()
+
+    def drain(self):
+        """Read what is there already."""
         os.set_blocking(self.ours, False)
         try:
             while True:
                 self.read()
         except BlockingIOError:
-            pass
-        return self.process.returncode, out.decode()
+            os.set_blocking(self.ours, True)
 
     def press(self, key):
         os.write(self.ours, key)

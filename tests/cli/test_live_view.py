@@ -149,6 +149,7 @@ def test_after_a_stop_the_next_frame_stands_below(jobs):
         terminal.until("waits for limit")
         terminal.process.send_signal(signal.SIGSTOP)
         os.waitpid(terminal.process.pid, os.WUNTRACED)
+        terminal.drain()
         terminal.stream.feed(b"[1]+  Stopped\r\n")  # as a shell says it
         terminal.process.send_signal(signal.SIGCONT)
         while terminal.text.count("jobs:answer") < 2:

@@ -18,11 +18,14 @@ from fanwise import (
     NotEnough,
     Retry,
     Runtime,
+    batch,
     bind,
     deadline,
     fan_map,
     fan_out,
     first,
+    pipeline,
+    stage,
     step,
     tree_reduce,
 )
@@ -679,6 +682,38 @@ class Failures:
 
         with contextlib.suppress(NotEnough):
             await fan_map(work, range(3), at_once=2)
+
+    async def pipeline_fails(self):
+        async def work(n):
+            raise OSError(str(n))
+
+        await pipeline(range(3), stage(gives), batch(2, linger=1.0), stage(work))
+
+    async def pipeline_breaks(self):
+        with contextlib.suppress(NotEnough):
+            await pipeline(range(3), batch(2), stage(lambda ns: ns[1:]), stage(gives))
+
+    async def pieces_fail(self):
+        async def parts(n):
+            for number in range(n):
+                yield number
+            raise OSError(str(n))
+
+        await pipeline(range(3), stage(parts), stage(gives, buffer=0), within=9.0)
+
+    async def pipeline_of_streams_is_left(self):
+        async def parts(n):
+            while True:
+                yield n
+
+        async def slow(n):
+            await asyncio.sleep(0.3)
+
+        async with pipeline(range(3), stage(gives), stage(parts), stage(slow)).stream() as found:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    async for _ in found:
+                        pass
 
     async def stream_breaks(self):
         async with fan_map(gives, [1, 2, 3], at_once=2).stream() as outcomes:

@@ -7,9 +7,12 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fanwise import Retry, Runtime, current, fan_map, fan_out, run, step
 from fanwise.core import _runtime, _writer, read_records
+from fanwise.core._record import CHUNK, line_of, text_of_row, view_of
 
 pytestmark = pytest.mark.real_clock
 
@@ -178,6 +181,49 @@ async def test_beyond_the_bound_rows_move_from_memory_to_the_file(tmp_path, monk
 
 
 @pytest.mark.timeout(5)
+async def test_they_move_while_rows_keep_coming(tmp_path, monkeypatch):
+    """A run that never pauses for a fifth of a second must not keep everything in memory."""
+    monkeypatch.setattr(_runtime, "KEPT_ROWS", 2 * CHUNK)
+    monkeypatch.setattr(_writer, "PERIOD", 100.0)
+    held = []
+
+    @step
+    async def main():
+        for _ in range(12):
+            await fan_map(gives, range(CHUNK), at_once=100)
+            (run,) = runtime.live
+            writer = runtime.writer
+            while writer._wake.is_set():  # it was woken by this chunk, and has not looked yet
+                await asyncio.sleep(0.001)
+            held.append(len(run.rows.sealed))
+
+    async with Runtime(record=tmp_path / "record.jsonl") as runtime:
+        await runtime.run(main())
+        assert len(runtime.runs[0].record().calls) == 12 * (CHUNK + 1) + 1
+    assert max(held) <= 4
+
+
+ATOMS = st.floats(0, 1e6).map(lambda it: round(it, 6))
+NAMES = st.text(max_size=5)
+FED = st.builds(complex, st.integers(-1, 99), st.sampled_from([0.0, 1e-9, 0.5, 3.25]))
+PLAIN_ROWS = st.tuples(
+    st.integers(0, 99), st.none() | st.integers(0, 99), st.none() | st.integers(0, 99),
+    NAMES.filter(bool), st.none() | st.just("fan_map"), st.sampled_from(["work", "judge"]),
+    st.none() | st.just("00ff"), ATOMS, ATOMS, st.sampled_from(["ok", "skipped"]),
+    st.integers(0, 3), st.integers(0, 99), st.none() | st.just("E: no"),
+    st.none() | FED | st.just((("edges", "", (1, 2)),)),
+)  # fmt: skip
+ATTEMPTS = st.tuples(
+    st.just("attempt"), st.integers(0, 9), st.integers(1, 3), st.booleans(), ATOMS, ATOMS,
+    st.just("failed"), st.none() | st.just("E"),
+)  # fmt: skip
+
+
+@given(PLAIN_ROWS | ATTEMPTS, st.none() | NAMES)
+def test_the_short_way_to_a_line_gives_the_same_line(row, run):
+    assert text_of_row(row, 1.5, run) == line_of(view_of(row, 1.5), run)
+
+
 async def test_without_a_path_they_move_to_a_file_of_their_own(tmp_path, monkeypatch):
     monkeypatch.setattr(_runtime, "KEPT_ROWS", 4 * 1024)
     monkeypatch.chdir(tmp_path)

@@ -92,6 +92,34 @@ class FanMap(Node):
 
 
 @dataclass(eq=False)
+class Piped(Leaf):
+    """An item of a pipeline; with `many` its value is a list of pieces."""
+
+    many: bool = False
+
+
+@dataclass(eq=False)
+class Part(Node):
+    """A stage: plain, after a batch, or one-to-many. `short` is the item for which a list is short."""
+
+    acts: list[Act]  # by the number of the first item
+    policy: dict[str, Any]
+    at_once: int = 1
+    buffer: int | None = None
+    batch: int | None = None
+    linger: float | None = None
+    spreads: int | None = None
+    short: int | None = None
+
+
+@dataclass(eq=False)
+class Pipe(FanMap):
+    """`pipeline`, read and left as a `fan_map` is."""
+
+    parts: list[Part] = field(default_factory=list)
+
+
+@dataclass(eq=False)
 class Items(Node):
     """A stream; each attempt gives items after `waits`, then does its act. `stop`: read so many."""
 
@@ -295,6 +323,32 @@ class Draw:
         policy = self.maybe_write(self.leaf_policy())
         return FanMap(me, items, policy, schedule, source, self.ticks(2), stop)
 
+    def part(self, items: list[Piped]) -> Part:
+        part = Part(self.id(), [self.act() for _ in range(3)], self.leaf_policy())
+        part.at_once = self.random.randint(1, 3)
+        part.buffer = self.random.choice((None, 0, 2))
+        if self.chance(0.3):
+            part.batch = self.random.randint(1, 3)
+            part.linger = self.maybe(0.5, 3)
+            if items and self.chance(0.15):
+                part.short = self.random.choice(items).id
+        elif self.chance(0.3):
+            part.spreads = self.random.randint(0, 3)
+        return part
+
+    def pipe(self, depth: int) -> Pipe:
+        mapped = self.fan_map(depth)
+        mapped.schedule.pop("at_once")
+        mapped.schedule.pop("enough", None)
+        mapped.schedule.setdefault("need", 0)
+        items = [Piped(it.id, it.acts, it.policy) for it in mapped.items]
+        parts = [self.part(items) for _ in range(self.random.randint(1, 3))]
+        for it in items:
+            it.many = any(part.spreads is not None for part in parts)
+        source = "list" if mapped.source == "broken key" else mapped.source
+        rest = {"source": source, "gap": mapped.gap, "stop": mapped.stop, "parts": parts}
+        return Pipe(mapped.id, items, {}, mapped.schedule, **rest)
+
     def items(self) -> Items:
         """Draw a stream, awaited or read for so many items."""
         number = self.random.randint(1, 3)
@@ -361,8 +415,9 @@ class Draw:
         kinds = (self.leaf, lambda: self.bound(depth), lambda: self.sub(depth),
                  lambda: self.fan_out(depth), lambda: self.fan_map(depth),
                  lambda: self.first(depth), lambda: self.tree(depth), lambda: self.plain(depth),
-                 lambda: self.poll(depth), self.items, lambda: self.guess(depth))  # fmt: skip
-        node = self.random.choices(kinds, (6, 3, 3, 4, 3, 3, 2, 1, 2, 3, 2))[0]()
+                 lambda: self.poll(depth), self.items, lambda: self.guess(depth),
+                 lambda: self.pipe(depth))  # fmt: skip
+        node = self.random.choices(kinds, (6, 3, 3, 4, 3, 3, 2, 1, 2, 3, 2, 2))[0]()
         if not isinstance(node, Plain):
             pool.append(node)
         return node

@@ -14,12 +14,12 @@ import pytest
 from fanwise.core import StreamCall, deadline
 from fanwise.core._attempts import Execution
 from fanwise.core._engine import drop, finish
-from fanwise.core._hedging import Hedging
 from fanwise.core._limits import Width
 from fanwise.core._timers import TimerQueue
 from fanwise.core._watchers import Ending
 from fanwise.patterns._flow import Flow
 from fanwise.patterns._gathering import Gathering
+from fanwise.patterns._line import Line
 from fanwise.patterns._speculate import Speculation
 from fanwise.patterns._vote import Poll
 from tests.fuzz.programs import draw, text_of
@@ -102,10 +102,6 @@ async def no_wait_at_all(self, *args):
     return None
 
 
-def any_choice(self, attempt):
-    return True
-
-
 def backwards(self):
     found = RESULT(self)
     found.outcomes.reverse()
@@ -137,8 +133,8 @@ MUTANTS = {
     "a map hands over backwards": lambda: changed((Flow, "result", backwards)),
     "a tie goes to the last voter": lambda: changed((Poll, "result", last_of_a_tie)),
     "any guess is the right one": lambda: changed((Speculation, "find", any_guess)),
+    "a pipeline forgets what it let go": lambda: changed((Line, "end", never_late)),
     "a stream is left and goes on": lambda: changed((StreamCall, "__aexit__", no_wait_at_all)),
-    "the first item decides nothing": lambda: changed((Hedging, "choose", any_choice)),
     "a block keeps its timer": lambda: changed((deadline, "__exit__", never_late)),
 }
 

@@ -24,7 +24,18 @@ from fanwise.core import (
     step,
 )
 from fanwise.core._watchers import excuse
-from fanwise.patterns import bind, fan_map, fan_out, first, speculate, tree_reduce, vote
+from fanwise.patterns import (
+    batch,
+    bind,
+    fan_map,
+    fan_out,
+    first,
+    pipeline,
+    speculate,
+    stage,
+    tree_reduce,
+    vote,
+)
 from fanwise.testing import no_orphans, run_virtual
 from tests.fuzz.checks import (
     ballot_of,
@@ -45,6 +56,8 @@ from tests.fuzz.programs import (
     Guess,
     Items,
     Leaf,
+    Part,
+    Pipe,
     Plain,
     Poll,
     Sub,
@@ -291,7 +304,8 @@ class World:
                 seen.add(outcome.index)
                 if outcome.item != node.items[outcome.index].id:
                     self.wrong(f"the stream {node.id} mixed its items up: {outcome.item}")
-                if outcome.status == "ok" and outcome.value != ("v", outcome.item):
+                item = node.items[outcome.index]
+                if outcome.status == "ok" and not fits(self, item, outcome.value):
                     self.wrong(f"the stream {node.id} gave {outcome!r} for {outcome.item}")
                 if len(seen) == node.stop:
                     break
@@ -354,6 +368,50 @@ class World:
     def make_fanmap(self, node: FanMap, _: dict[int, Any]) -> Call[Any]:
         mapped = self.leaf_step(node.policy, False, broken=node.source == "broken key")
         return fan_map(mapped, self.items(node), **node.schedule)
+
+    def make_pipe(self, node: Pipe, _: dict[int, Any]) -> Call[Any]:
+        parts: list[Any] = []
+        for part in node.parts:
+            if part.batch is not None:
+                parts.append(batch(part.batch, linger=part.linger))
+            made = self.part_step(part)
+            parts.append(stage(made, at_once=part.at_once, buffer=part.buffer))
+        first_stage = stage(self.named_step())
+        return pipeline(self.items(node), first_stage, *parts, **node.schedule)
+
+    def named_step(self) -> Any:
+        @step
+        async def name(number: int) -> Any:
+            return ("v", number)
+
+        return name
+
+    def part_step(self, part: Part) -> Any:
+        def act_of(value: Any) -> Act:
+            return part.acts[value[1] % len(part.acts)]
+
+        async def plain(value: Any) -> Any:
+            with self.body(part, part.policy):
+                await self.act(act_of(value), not part.policy)
+            return value
+
+        async def batched(values: list[Any]) -> list[Any]:
+            if not 0 < len(values) <= (part.batch or 0):
+                self.wrong(f"a batch of {len(values)} for {part.id}")
+            with self.body(part, part.policy):
+                await self.act(act_of(values[0]), not part.policy)
+            return [it for it in values if it[1] != part.short]
+
+        async def spreads(value: Any) -> AsyncIterator[Any]:
+            with self.body(part, part.policy):
+                for _ in range(part.spreads or 0):
+                    yield value
+                    await asyncio.sleep(GRID)
+                end_of(act_of(value))
+
+        if part.spreads is not None:
+            return step(**part.policy)(spreads)
+        return step(**part.policy)(plain if part.batch is None else batched)
 
     def make_first(self, node: First, made: dict[int, Any]) -> Call[Any]:
         branches = [self.make(it, made) for it in node.branches]

@@ -6,7 +6,7 @@ import pytest
 
 from fanwise import NotEnough, Runtime, fan_map, fan_out, step
 from fanwise.errors import CallSkipped, TimedOut
-from fanwise.testing import no_orphans
+from fanwise.testing import no_orphans, run_virtual
 from tests.patterns.steps import all_rows, gives, lingers, nothing_held, now
 
 
@@ -199,6 +199,30 @@ async def test_within_gives_what_ended_and_leaves_unread_items_out():
     assert found.values() == [0, 1, 2, 3]
     assert [outcome.status for outcome in found] == ["ok"] * 4 + ["timed_out"] * 2
     assert isinstance(found.outcomes[4].error, TimedOut)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_enough_there_on_the_instant_of_within_is_enough(seed):
+    """Whichever comes first: the two items, or the end of the time."""
+
+    async def both():
+        items = numbers(2)
+        try:
+            return await fan_map(quarter, items, at_once=2, enough=2, within=0.25)
+        except NotEnough as error:
+            return error
+
+    found = run_virtual(both(), seed=seed, order="shuffled")
+    if isinstance(found, NotEnough):
+        assert len(found.found.values()) < 2
+    else:
+        assert found.values() == [0, 1]
+
+
+@step
+async def quarter(n):
+    await asyncio.sleep(0.25)
+    return n
 
 
 async def test_a_within_of_0_reads_nothing():

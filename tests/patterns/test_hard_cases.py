@@ -401,8 +401,8 @@ async def test_it_is_named_in_the_log_after_one_second(caplog):
             told.append((now(), record.getMessage()))
             return True
 
-    caplog.handler.addFilter(Clock())
-    await fan_out(lingers("late", 100.0, 2.0), need=0, within=1.0)
+    with caplog.filtering(Clock()):
+        await fan_out(lingers("late", 100.0, 2.0), need=0, within=1.0)
     assert told == [(2.0, "lingers was cancelled 1 s ago and still runs: it swallows cancellation")]
     assert now() == 3.0
 

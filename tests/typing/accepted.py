@@ -16,12 +16,15 @@ from fanwise import (
     Runtime,
     Step,
     Timeout,
+    batch,
     bind,
     fan_map,
     fan_out,
     first,
+    pipeline,
     run,
     speculate,
+    stage,
     step,
     tree_reduce,
     vote,
@@ -299,3 +302,25 @@ async def streams_are_calls_of_lists(some: StreamStep[[str], str]) -> None:
     mapped = assert_type(fan_map(tokens, ["a"], at_once=1), MapCall[list[str]])
     raced = assert_type(first(tokens("a"), tokens("b")), Call[list[str]])
     _ = bound, after, mapped, raced
+
+
+async def pipelines() -> None:
+    found = await pipeline([1], stage(score, at_once=2), stage(awaited_float), stage(str))
+    assert_type(found, FanIn[str])
+    spread = await pipeline(source(), stage(tokens), within=2.0)
+    assert_type(spread, FanIn[list[str]])
+    undecorated = await pipeline(["a"], stage(letters, buffer=0), need="80%")
+    assert_type(undecorated, FanIn[list[str]])
+    async with pipeline(["a"], stage(not_mine)).stream() as outcomes:
+        async for outcome in outcomes:
+            assert_type(outcome, Outcome[dict[str, int]])
+    batched = await pipeline([1], stage(awaited), batch(8, linger=0.05), stage(doubled))
+    batched.values()
+
+
+async def awaited_float(number: float) -> bytes:
+    return str(number).encode()
+
+
+async def doubled(numbers: list[int]) -> list[int]:
+    return numbers * 2

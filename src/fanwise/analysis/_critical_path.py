@@ -132,7 +132,11 @@ class Walk:
             row = frame.last_before(self.now, self.seen)
             if row is None:
                 self._own(frame, frame.least)
-                self.stack.pop()
+                giver = frame.giver(self.now, self.seen)
+                if giver is None:
+                    self.stack.pop()
+                else:
+                    self._enter(giver, frame)
             else:
                 self._own(frame, row.end)
                 self._enter(row, frame)
@@ -140,7 +144,7 @@ class Walk:
     def _enter(self, row: CallRow, frame: Frame | None) -> None:
         self.seen.add(row.call)
         within = None if frame is None else frame.visit
-        if frame is not None and row.call in frame.row.edges:
+        if frame is not None and (row.call in frame.row.edges or row is frame.releaser):
             within = frame.visit.within  # an input stands beside the call that it is bound to
         floor = self.graph.main.start if frame is None else frame.floor_of(row)
         if frame is not None and floor >= self.now and frame.was_let_go(row):
@@ -167,7 +171,8 @@ class Frame:
     `floor` is the time before which the call explains nothing.
     """
 
-    __slots__ = ("awaited", "decider", "floor", "graph", "least", "place", "row", "spans", "visit")
+    __slots__ = ("awaited", "decider", "floor", "graph", "least", "place", "releaser", "row",
+                 "spans", "visit")  # fmt: skip
 
     def __init__(self, graph: Graph, visit: Visit, floor: int) -> None:
         """Stand at the end of a call."""
@@ -175,7 +180,9 @@ class Frame:
         self.visit = visit
         self.row = visit.row
         self.floor = floor
-        self.least = max(floor, visit.row.start)
+        self.releaser = graph.releaser(self.row)
+        start = self.row.start if self.releaser is None else self.releaser.end
+        self.least = max(floor, start)
         self.awaited = graph.awaited.get(visit.row.call, [])
         self.place = self.decider = len(self.awaited)
         self.spans: list[Span] | None = None
@@ -190,6 +197,15 @@ class Frame:
             if row.end <= now and row.call not in seen:
                 return row
         return None
+
+    def giver(self, now: int, seen: set[int]) -> CallRow | None:
+        """Give the call of a pipeline that made this one start when it did, where that is now."""
+        row = self.releaser
+        if row is None:
+            row = self.graph.giver(self.row) if now == self.row.start else None
+        elif now != row.end:
+            return None
+        return None if row is None or row.call in seen else row
 
     def floor_of(self, row: CallRow) -> int:
         """Give the floor of the call that was met last: where it was let go, the decision."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
@@ -92,6 +93,8 @@ class Graph:
     def _add_edges(self, rows: Sequence[CallRow]) -> None:
         order = {row.call: place for place, row in enumerate(rows)}
         for row in rows:
+            if self.piped(row):
+                continue  # its inputs were there before it began
             inputs = [self.rows[each] for each in row.edges if each in self.rows]
             if inputs:
                 waited = {each.call: each for each in (*self.awaited.get(row.call, ()), *inputs)}
@@ -109,12 +112,52 @@ class Graph:
 
     def launch(self, row: CallRow) -> int:
         """Give the time at which a bound call had all its inputs; of any other call its start."""
-        if not row.edges:
+        if not row.edges or self.piped(row):
             return row.start
         if not row.attempts and not row.waits:
             return row.end
         ends = [self.rows[each].end for each in row.edges if each in self.rows]
         return min(row.end, max((row.start, *ends)))
+
+    def piped(self, row: CallRow) -> bool:
+        """Say whether a stage of a pipeline made the call: it began where its input was there."""
+        around = None if row.fan_in is None else self.rows.get(row.fan_in)
+        return around is not None and around.pattern == "pipeline"
+
+    def giver(self, row: CallRow) -> CallRow | None:
+        """Give the call of the stage before that gave what `row` took last, and so made it begin.
+
+        It ended where `row` began, or is a stream, which may go on.
+        """
+        if not self.piped(row):
+            return None
+        inputs = [self.rows[each] for each in row.edges if each in self.rows]
+        ends = [each for each in inputs if each.start <= row.start <= each.end]
+        return min(ends, key=lambda each: (each.end, each.call), default=None)
+
+    def releaser(self, row: CallRow) -> CallRow | None:
+        """Give the call whose end let `row` out of the buffer: the last in that time.
+
+        On one instant it is one of the same stage. Where nothing ended meanwhile there is none: a
+        batch was lingered for. Of a stream the record does not say when it waited.
+        """
+        waited = row.waits.get("buffer", 0)
+        if not waited or "first_item" in row.facts or not self.piped(row):
+            return None
+        others = self.awaited[row.fan_in]  # type: ignore[index] # as piped() has seen
+        let_out = row.start + waited + 1  # each was rounded to a microsecond
+        place = bisect_right(others, let_out, key=lambda each: each.end)
+        last: CallRow | None = None
+        while place and others[place - 1].end > row.start:
+            place -= 1
+            found = others[place]
+            if last is not None and found.end < last.end:
+                break
+            if found.call != row.call and (last is None or found.step == row.step):
+                last = found
+            if last is not None and last.step == row.step:
+                break
+        return last
 
     @cached_property
     def numbers(self) -> dict[int, int]:

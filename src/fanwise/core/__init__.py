@@ -47,6 +47,7 @@ from fanwise.core._errors import (
     WorkerDied,
     WorkerNotStarted,
     WriteRefused,
+    WrongLength,
 )
 from fanwise.core._guesses import GuessStatistics
 from fanwise.core._identity import request_digest
@@ -100,7 +101,7 @@ from fanwise.core._step import (
 from fanwise.core._streams import Stream, StreamCall
 from fanwise.core._timers import TimerQueue
 from fanwise.core._watch import ask, begin, failure_of, leave
-from fanwise.core._watchers import LIVE, NO_KWARGS, Ending, Watcher, excuse
+from fanwise.core._watchers import LIVE, NO_KWARGS, Ending, Watcher, add_watcher, excuse
 
 __all__ = [
     "BODY", "CURRENT", "DEADLINE", "LIVE", "NO_KWARGS", "READS_ONLY", "Admission", "AttemptRow",
@@ -114,9 +115,9 @@ __all__ = [
     "RemoteError", "Retry", "Run", "RunRecord", "Runtime", "RuntimeStatistics", "Scope", "Status",
     "Step", "StepTimedOut", "StrayCancel", "Stream", "StreamCall", "StreamStep", "StreamTaken",
     "TimedOut", "Timeout", "TimerQueue", "Watcher", "WorkerDied", "WorkerNotStarted",
-    "WriteRefused", "__version__", "as_step", "ask", "at_least", "begin", "current",
-    "current_runtime", "deadline", "digest_of", "excuse", "failure_of", "leave", "line_of",
-    "microseconds", "module_of", "name_of", "note", "perform", "plain_function", "plainly",
-    "read_records", "reduced", "refuse_while_importing", "request_digest", "run", "step",
-    "waiting_call", "watch", "whole",
+    "WriteRefused", "WrongLength", "__version__", "add_watcher", "as_step", "ask", "at_least",
+    "begin", "current", "current_runtime", "deadline", "digest_of", "excuse", "failure_of",
+    "leave", "line_of", "microseconds", "module_of", "name_of", "note", "perform",
+    "plain_function", "plainly", "read_records", "reduced", "refuse_while_importing",
+    "request_digest", "run", "step", "waiting_call", "watch", "whole",
 ]  # fmt: skip

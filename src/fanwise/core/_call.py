@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from fanwise.core import _watch
 from fanwise.core._engine import run_call
+from fanwise.core._record import ENDED
 from fanwise.core._scope import CURRENT, Attempt
 from fanwise.core._watchers import CALL_TYPES, NO_KWARGS, Ending
 
@@ -143,10 +144,27 @@ class Call(Generic[R_co]):
         counts[name] = self.number + 1
 
     @classmethod
+    def of_item(cls, step: Definition[R_co], item: object, home: Scope, number: int) -> Call[R_co]:
+        """Make the call of an item that a pattern starts at once: nobody can forget to await it."""
+        call = cls.__new__(cls)
+        call.step = step
+        call.args = (item,)
+        call.kwargs = NO_KWARGS
+        call.status = "new"
+        call.label = call.watchers = call.inputs = call.key = call.id = None
+        call.attempts = 0
+        call.dropped = False
+        call.excused = True
+        call.home = home
+        call.number = number
+        call.fan_in = home.id
+        return call
+
+    @classmethod
     def start_item(
         cls, step: Definition[R_co], item: object, home: Scope, number: int, watcher: ItemWatcher
     ) -> Call[R_co]:
-        """Make and start the call of an item of `fan_map`, where there is nothing to ask.
+        """Do what `of_item` and `begin` do, in one, where there is nothing to ask.
 
         The caller has made sure that no plan, deadline, drain, digest or hedge has a say, and that
         calls were begun here before. Nobody can forget to await it.
@@ -189,6 +207,12 @@ class Call(Generic[R_co]):
             return self.step.name
         plain = self.plan_name
         return plain if self.number == 0 else f"{plain} {self.number + 1}"
+
+    @property
+    def ended(self) -> float:
+        """The loop's time at its end; for calls that have ended."""
+        ended: float = self.row[ENDED]
+        return ended
 
     @property
     def made_at(self) -> tuple[str, int]:

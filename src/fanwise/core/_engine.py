@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fanwise.core._attempts import make_attempts
 from fanwise.core._errors import CallDropped, CallSkipped, StepTimedOut, StrayCancel
-from fanwise.core._record import CHUNK, text_of
+from fanwise.core._record import CHUNK, edge_and_wait, text_of
 from fanwise.core._scope import CURRENT, DEADLINE, Scope, scope_of
 from fanwise.core._timed import timed
 from fanwise.core._watchers import LIVE, NO_KWARGS, Ending, excuse
@@ -227,12 +227,18 @@ def tell_all(watchers: list[Watcher], call: Call[Any]) -> None:
         raise failure
 
 
-def extras(call: Call[Any]) -> tuple[tuple[str, str, Any], ...]:
+def extras(call: Call[Any]) -> tuple[Any, ...] | complex:
     """Give the facts of a call as atoms: never values."""
     facts = call.facts or {}
-    if len(facts) == 1 and "edges" in facts and call.label is None:
-        return (("edges", "", facts["edges"]),)  # a bound call and nothing else to say
+    if len(facts) == 1 and call.label is None:
+        fed: complex | None = facts.get("fed")
+        if fed is not None:
+            return fed  # of a stage, and nothing else to say
+        if "edges" in facts:
+            return (("edges", "", facts["edges"]),)  # a bound call and nothing else to say
     found: list[tuple[str, str, Any]] = []
+    if "fed" in facts:
+        facts = unfed(facts)
     if call.label is not None and not call.step.pattern:
         found.append(("facts", "name", call.label))
     for name, value in facts.items():
@@ -243,6 +249,17 @@ def extras(call: Call[Any]) -> tuple[tuple[str, str, Any], ...]:
         else:
             found.append(("facts", name, True if name == "late" else value))
     return tuple(found)
+
+
+def unfed(facts: dict[str, Any]) -> dict[str, Any]:
+    """Give facts with what a stage's call took, and how long that had waited, among the others."""
+    edge, waited = edge_and_wait(facts["fed"])
+    rest = {name: value for name, value in facts.items() if name != "fed"}
+    if edge is not None:
+        rest["edges"] = (edge,)
+    if waited:
+        rest["waits"] = {"buffer": waited, **rest.get("waits", {})}
+    return rest
 
 
 __all__ = ["LIVE", "end_children", "finish", "note", "run_call"]

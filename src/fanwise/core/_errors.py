@@ -17,6 +17,7 @@ FanwiseError
 │   └── WorkerDied       a worker process ended while it ran the call
 ├── RemoteError          stands for an exception of a worker that cannot be brought over
 ├── WriteRefused         a write where only reads may be: in a race, or without a digest
+├── WrongLength          a step gave another number of values than its batch has
 ├── NotDone              raised by a step: the write did certainly not happen
 ├── NotCanonical         an argument that cannot be part of a call's identity
 ├── IdentityClash        equal calls from two tasks of one step, under a journal
@@ -134,6 +135,10 @@ class RemoteError(FanwiseError):
 
 class WriteRefused(FanwiseError):
     """A call with `effect="write"` stands where only reads may be."""
+
+
+class WrongLength(FanwiseError, ValueError):
+    """A step after a `batch` gave no list, or one of another length: whose value is whose?"""
 
 
 class NotDone(FanwiseError):

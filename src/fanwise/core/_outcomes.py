@@ -61,7 +61,7 @@ class Outcome(Generic[T_co]):
         if call.attempts or status == "ok":  # "ok" without an attempt: taken from a journal
             self.attempts = call.attempts
             self.started = call.started
-            self.ended = None if call.status in LIVE else call.row[ENDED]
+            self.ended = None if call.status in LIVE else call.ended
         facts = call.facts
         if facts is not None:
             self.ambiguous = "ambiguous" in facts
@@ -91,14 +91,21 @@ class Landed:
     are made when somebody looks at them.
     """
 
-    __slots__ = ("cut", "given", "kept", "prefix", "rows", "values")
+    __slots__ = ("cut", "given", "kept", "places", "prefix", "rows", "values")
 
     cut: bool
+    places: tuple[int, int, int]
     prefix: str
 
-    def __init__(self, prefix: str) -> None:
-        """Name the items `prefix` and their position."""
+    def __init__(
+        self, prefix: str, places: tuple[int, int, int] = (STARTED, ENDED, ATTEMPTS)
+    ) -> None:
+        """Name the items `prefix` and their position.
+
+        `places` say where in an item's row its start, its end and its number of attempts stand.
+        """
         self.prefix = prefix
+        self.places = places
         self.cut = False  # whether input was left that nobody read
         self.values: dict[int, Any] = {}
         self.given: dict[int, object] = {}
@@ -139,12 +146,8 @@ class Landed:
         outcome: Outcome[Any] = Outcome(None, "ok", self.name(index), index)
         outcome.result = self.values[index]
         outcome.item = self.given[index]
-        view = self.rows[index]
-        outcome.started, outcome.ended, outcome.attempts = (
-            view[STARTED],
-            view[ENDED],
-            view[ATTEMPTS],
-        )
+        row = self.rows[index]
+        outcome.started, outcome.ended, outcome.attempts = [row[place] for place in self.places]
         return outcome
 
     def __len__(self) -> int:

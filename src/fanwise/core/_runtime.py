@@ -45,6 +45,7 @@ T = TypeVar("T")
 
 log = logging.getLogger("fanwise")
 KEPT_ROWS = 1 << 20
+BEHIND = 8 * CHUNK  # rows above the bound, at which the loop stands back for the writer
 KEPT_RUNS = 1000
 SPILL_FOLDER = os.path.join(".fanwise", "runs")
 LOOP_ATTRIBUTE = "_fanwise_runtime"
@@ -256,6 +257,8 @@ class Runtime(Shared):
         self.draining = True
         for width in [*self.widths.values(), *self.pools.widths]:
             width.refuse_all(CallSkipped(f"{width.name}: the runtime drains"))
+        for tell in list(self.on_drain):
+            tell()
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -288,6 +291,7 @@ class Runtime(Shared):
             path = os.path.join(SPILL_FOLDER, f"{file_name(run.id)}.jsonl")
             self._spills[run] = RecordWriter(path, keep=KEPT_ROWS, spill=True)
             self._spills[run].follow(run)
+        self.writer_of(run).hurry(behind=len(run.rows.sealed) * CHUNK > KEPT_ROWS + BEHIND)
 
     def writer_of(self, run: Run) -> RecordWriter:
         """Give the writer that has the rows of `run` which memory has not."""

@@ -45,7 +45,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("fanwise")
 STUBBORN_AFTER = 1.0
-SCHEDULE = frozenset({"at_once", "need", "enough", "within", "stagger", "arity", "stop_at", "wave"})
+SCHEDULE = frozenset(
+    {
+        "at_once", "need", "enough", "within", "stagger", "arity", "stop_at", "wave", "buffer",
+        "batch", "linger",
+    }
+)  # fmt: skip
 
 
 class Outfit:
@@ -128,6 +133,7 @@ class Shared:
         self.driving = False
         self._policies: dict[Definition[Any], Policy] = {}
         self._schedules: dict[str, Mapping[str, Any]] = {}
+        self.on_drain: dict[Callable[[], None], None] = {}  # those who wait for something outside
         self.races = Races()
         self.contents: Record | None = None
         self.noting = False

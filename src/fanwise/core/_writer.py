@@ -1,7 +1,9 @@
 """The thread that writes records, so that the event loop never waits for a disk.
 
 It looks at the live runs every fifth of a second of real time and takes the rows that are new: the
-loop's thread does nothing for it (a queue would cost a wake-up of a thread a row).
+loop's thread does nothing for it (a queue would cost a wake-up of a thread a row). Only a run with
+more rows than memory should hold wakes it, once a chunk, and stands back for 5 ms where it produces
+rows faster than they can be written.
 A disk that refuses ends the writing, is kept as `error`, and never touches the run.
 """
 
@@ -12,12 +14,15 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, TextIO
 
-from fanwise.core._record import CHUNK, line_of, view_of
+from fanwise.core._record import CHUNK, line_of, text_of_row
 
 if TYPE_CHECKING:
     from fanwise.core._run import Run
 
 PERIOD = 0.2
+STAND_BACK = 0.005
+# Bytes. Each write lets go of the interpreter, and gets it back from a busy loop 5 ms later.
+BUFFER = 1 << 19
 
 
 class RecordWriter:
@@ -37,6 +42,7 @@ class RecordWriter:
         self._cursors: dict[Run, tuple[int, int]] = {}
         self._latest: Run | None = None
         self._wake = threading.Event()
+        self._dropped = threading.Event()
         self._closing = False
         self._thread = threading.Thread(target=self._work, name="fanwise-record", daemon=True)
         self._thread.start()
@@ -44,6 +50,17 @@ class RecordWriter:
     def follow(self, run: Run) -> None:
         """Write the rows of `run` from now on, until it is over."""
         self._incoming.append(run)
+
+    def hurry(self, *, behind: bool) -> None:
+        """Write at once: memory has more rows than it should.
+
+        Where it is far `behind`, the loop's thread stands back for a moment, so that a busy loop
+        cannot fill the memory faster than rows leave it.
+        """
+        self._wake.set()
+        if behind and self._thread.is_alive():
+            self._dropped.clear()
+            self._dropped.wait(STAND_BACK)
 
     def close(self) -> None:
         """Write everything and close the file; blocks, so it is called off the loop."""
@@ -62,6 +79,7 @@ class RecordWriter:
                 closing = False
                 while not closing:
                     self._wake.wait(PERIOD)
+                    self._wake.clear()
                     closing = self._closing
                     self._write_new(file)
         except OSError as error:
@@ -83,17 +101,24 @@ class RecordWriter:
 
     def _write_rows(self, run: Run, file: TextIO) -> None:
         name = None if run is self._latest else run.id
-        moved = True
-        while moved:
+        sealed = True
+        while sealed:  # a chunk more may be full by now, and what is on disk may leave memory
+            before, _ = self._cursors[run]
             rows, chunk, offset = run.rows.since(*self._cursors[run])
-            moved = self._cursors[run] != (chunk, offset)
             self._cursors[run] = (chunk, offset)
-            file.writelines(line_of(view_of(row, run.epoch), name) + "\n" for row in rows)
-        if self.keep is not None:
+            sealed = chunk != before
+            file.writelines(text_of_row(row, run.epoch, name) + "\n" for row in rows)
+            if self.keep is not None:
+                self._drop(run, file)
+
+    def _drop(self, run: Run, file: TextIO) -> None:
+        spare = len(run.rows.sealed) - self.keep // CHUNK  # type: ignore[operator] # as was asked
+        unwritten = run.rows.dropped + len(run.rows.sealed) - self._cursors[run][0]
+        chunks = min(spare, len(run.rows.sealed) - unwritten)
+        if chunks > 0:
             file.flush()  # what is dropped from memory is to be found in the file
-            spare = len(run.rows.sealed) - self.keep // CHUNK
-            unwritten = run.rows.dropped + len(run.rows.sealed) - self._cursors[run][0]
-            run.rows.drop(max(0, min(spare, len(run.rows.sealed) - unwritten)))
+            run.rows.drop(chunks)
+            self._dropped.set()
 
     def __repr__(self) -> str:
         """Name the file."""
@@ -102,4 +127,4 @@ class RecordWriter:
 
 def _opened(path: str) -> TextIO:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    return os.fdopen(descriptor, "w", encoding="utf-8")
+    return os.fdopen(descriptor, "w", buffering=BUFFER, encoding="utf-8")

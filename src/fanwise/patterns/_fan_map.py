@@ -15,6 +15,7 @@ from fanwise.core import (
     Outcome,
     as_step,
     ask,
+    excuse,
     leave,
     note,
     waiting_call,
@@ -22,7 +23,8 @@ from fanwise.core import (
 )
 from fanwise.patterns._branches import pattern_step, planned
 from fanwise.patterns._fan_out import check_schedule, effective_within
-from fanwise.patterns._flow import Flow, Job
+from fanwise.patterns._flow import Flow
+from fanwise.patterns._inflow import Job
 from fanwise.patterns._quorum import Share, check_quorum
 
 if TYPE_CHECKING:
@@ -65,9 +67,10 @@ class MapCall(Call[FanIn[R_co]], Generic[R_co]):
 
     def __aiter__(self) -> NoReturn:
         """Refuse: a `break` would leave calls running."""
+        excuse(self)
         msg = (
             "iterate over a stream, so that leaving the loop stops the rest:\n"
-            "    async with fan_map(...).stream() as outcomes:\n"
+            f"    async with {self.step.name}(...).stream() as outcomes:\n"
             "        async for outcome in outcomes: ..."
         )
         raise TypeError(msg)

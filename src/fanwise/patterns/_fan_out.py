@@ -73,7 +73,7 @@ def check_schedule(schedule: Mapping[str, Any], branches: int | None) -> None:
         check_pair(schedule["need"], schedule["enough"], branches)
     if schedule["within"] is not None:
         at_least("within", schedule["within"], 0)
-    if schedule["at_once"] is not None:
+    if schedule.get("at_once") is not None:  # a pipeline has none of its own
         whole("at_once", schedule["at_once"], 1)
 
 
