@@ -45,6 +45,9 @@ class CurrentAway(Current):
     __slots__ = ("_began", "_counts", "_left", "_now", "_place", "_run_id", "_told", "_try", "key",
                  "step")  # fmt: skip
 
+    key: str | None
+    step: str
+
     def __init__(self, given: Facts) -> None:
         """See a call through its declared facts, from now on."""
         self._run_id, self.step, self._try, self._left, self._now, self._place, self.key = given

@@ -90,10 +90,20 @@ class LoopWatch:
     __slots__ = ("__weakref__", "found", "ident", "idle", "kept", "lock", "loop", "over",
                  "runtimes", "seen", "signal", "thread", "turns")  # fmt: skip
 
+    ident: int
+    idle: bool
+    kept: bool  # whether it stays when the last runtime closes
+    lock: threading.Lock  # of `runtimes`: a runtime closes in a thread
+    loop: ref[asyncio.AbstractEventLoop]
+    over: bool
+    signal: threading.Event
+    thread: threading.Thread
+    turns: int
+
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Watch `loop`, which runs in this thread, from now on."""
         self.signal = threading.Event()
-        self.lock = threading.Lock()  # of `runtimes`: a runtime closes in a thread
+        self.lock = threading.Lock()
         self.loop = ref(loop, lambda _: self.signal.set())
         self.ident = threading.get_ident()
         self.runtimes: tuple[ref[Runtime], ...] = ()  # replaced whole: the thread may be reading
@@ -101,7 +111,7 @@ class LoopWatch:
         self.seen: set[tuple[str, int]] = set()
         self.turns = 0
         self.idle = self.over = False
-        self.kept = False  # whether it stays when the last runtime closes
+        self.kept = False
         self.thread = threading.Thread(target=self._watch, name=THREAD, daemon=True)
         self.thread.start()
 

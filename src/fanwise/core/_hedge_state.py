@@ -55,6 +55,20 @@ class HedgeState:
                  "quantile", "queue", "sent", "share", "sorted", "tokens", "wasted",
                  "won")  # fmt: skip
 
+    attempts: int
+    fixed: TimerQueue | None  # where `after` is in seconds
+    held_back: int
+    least: int
+    name: str
+    policy: Hedge
+    quantile: float | None
+    queue: Callable[[float], TimerQueue]
+    sent: int
+    share: float | None
+    tokens: float
+    wasted: float
+    won: int
+
     def __init__(self, name: str, policy: Hedge, queue: Callable[[float], TimerQueue]) -> None:
         """Start with nothing known and one hedge allowed; `queue` gives timers of a length."""
         self.name = name

@@ -35,6 +35,11 @@ class Place:
 
     __slots__ = ("_executor", "_given", "checked", "name", "shares", "width", "workers")
 
+    name: str
+    shares: bool
+    width: Width
+    workers: Workers | None
+
     def __init__(self, name: str, given: Executor | int | None) -> None:
         """Describe a pool; nothing of it starts."""
         self.name = name

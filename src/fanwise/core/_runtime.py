@@ -119,8 +119,8 @@ class Runtime(Shared):
         self._started: set[asyncio.Task[Any]] = set()
         written = record if isinstance(record, Record) or record is None else Record(record)
         self.record_path = None if written is None else os.fspath(written.path)
-        self.contents = None if written is None or written.contents == "none" else written
-        self.noting = self.contents is not None
+        if written is not None:
+            self.keep_contents(written)
         self.writer: RecordWriter | None = None
         self._spills: dict[Run, RecordWriter] = {}
         self._token: Token[Runtime | None] | None = None

@@ -97,6 +97,7 @@ class Shared:
     definitions: Mapping[str, Limit] | None
     hooks: Hooks
     plan: Plan | None
+    contents: Record | None
     noting: bool  # whether `facts_at_end` has anything to say
     running: int
     untimed: bool
@@ -134,12 +135,12 @@ class Shared:
         self._policies: dict[Definition[Any], Policy] = {}
         self._schedules: dict[str, Mapping[str, Any]] = {}
         self.on_drain: dict[Callable[[], None], None] = {}  # those who wait for something outside
-        self.races = Races()
-        self.contents: Record | None = None
+        self.races: Races = Races()
+        self.contents = None
         self.noting = False
         self.blocked: dict[Call[Any], Block] = {}
         self.guesses: Guesses = Guesses()
-        self.pools = Pools(pools)
+        self.pools: Pools = Pools(pools)
         self.pool_waits: dict[str, dict[Call[Any], None]] = {}
 
     def use_loop(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -326,6 +327,12 @@ class Shared:
     def abandoned(self) -> set[concurrent.futures.Future[Any]]:
         """Functions that go on though nobody waits for them."""
         return self.pools.abandoned
+
+    def keep_contents(self, record: Record) -> None:
+        """Keep of arguments and results what the record asks for."""
+        if record.contents != "none":
+            self.contents = record
+            self.noting = True
 
     def note_at_end(self, call: Call[Any], block: Block) -> None:
         """Keep that a call blocks the loop, for its row; safe from another thread."""
