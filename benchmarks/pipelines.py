@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -171,7 +172,10 @@ def memory(scale: Scale) -> Iterator[Figure]:
 def peak_of(items: int) -> tuple[int, int]:
     """Give the most bytes that a fresh process has in memory, and how much of it came by this."""
     code = f"from benchmarks.pipelines import streamed; print(*streamed({items}))"
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment
+    )
     peak, before = map(int, done.stdout.split())
     return peak, peak - before
 
