@@ -4,18 +4,18 @@ An async step that computes, or calls something that waits without `await`, hold
 call of its loop, and no timeout can end it. The thread looks in every 17 ms. Where the loop is not
 at rest it asks for a turn (`call_soon_threadsafe`), and where the same callback still runs, with no
 turn in between, after 50 ms of looking, that callback blocks. A wide fan-out, whose one turn runs
-thousands of short steps, does not; nor does a machine that gives the process no time, for the
-thread was then not there to look, and counts nothing but the processor time of the loop's thread.
+thousands of short steps, does not; nor does a machine that gives the process no time, since a look
+that comes late counts nothing. So a function in C that keeps the interpreter's lock all the time
+is not seen: the thread cannot look meanwhile.
 
-Python code is seen while it blocks, a function in C that keeps the interpreter's lock just after.
 The thread waits without a tick while no run is live. Rejected: asyncio's debug mode, which times
-every callback on the hot path and tells only afterwards; a signal, which only the main thread has.
+every callback on the hot path and tells only afterwards; a signal, which only the main thread has;
+to count late looks where the loop's thread was on the processor (other processes look the same).
 """
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import sys
 import threading
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 AFTER = 0.05  # seconds without a turn
 TICK = AFTER / 3
-LATE = 2 * AFTER  # of a tick: the lock was held, or the machine had no time for this process
+LATE = 2 * TICK  # of a tick: the machine had no time for this process
 ATTRIBUTE = "_fanwise_watch"
 THREAD = "fanwise loop watch"
 STANDARD = (
@@ -164,9 +164,7 @@ class LoopWatch:
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         """Ask for a turn, and see who keeps it from coming."""
         if self._rests():
-            spent, locked = self._tick()
-            if locked:
-                self._tell(self._running(loop), spent, None)
+            self.signal.wait(TICK)
             return
         block: Block | None = None
         turns = self.turns
@@ -177,39 +175,23 @@ class LoopWatch:
         held = 0.0
         running = self._running(loop)
         while True:
-            spent, locked = self._tick()
-            last, running = running, self._running(loop)
-            if not locked and (self.turns != turns or self.over):
-                break
-            held = held + spent if running.what is last.what or locked else 0.0
-            if held >= AFTER:
-                block = self._tell(running, held, block)
+            spent = self._tick()
             if self.turns != turns or self.over:
                 break
+            last, running = running, self._running(loop)
+            held = held + spent if running.what is last.what else 0.0
+            if held >= AFTER:
+                block = self._tell(running, held, block)
 
     def _turn(self) -> None:
         self.turns += 1
 
-    def _tick(self) -> tuple[float, bool]:
-        """Wait a little; give the seconds that count, and whether the loop's thread had the lock.
-
-        Where this thread came late, only what the loop's thread has really run counts; where that
-        was much of the time, it was in one function in C that keeps the lock (the
-        collector does so too, on whoever's behalf).
-        """
-        began, used, collected = time.monotonic(), self._processor(), collections()
+    def _tick(self) -> float:
+        """Wait a little, and give the seconds that count: none where this thread came late."""
+        began = time.monotonic()
         self.signal.wait(TICK)
         spent = time.monotonic() - began
-        if spent < LATE:
-            return spent, False
-        used = self._processor() - used
-        return used, used > spent * 0.3 and collections() == collected
-
-    def _processor(self) -> float:
-        try:
-            return time.clock_gettime(time.pthread_getcpuclockid(self.ident))
-        except (AttributeError, OSError):  # not on this system; or the loop's thread has ended
-            return 0.0
+        return spent if spent < LATE else 0.0
 
     def _rests(self) -> bool:
         frame = sys._current_frames().get(self.ident)  # noqa: SLF001 - there is no public way
@@ -271,11 +253,6 @@ class LoopWatch:
     def __repr__(self) -> str:
         """Count."""
         return f"<LoopWatch of {self.loop()!r}, blocked {len(self.found)} times>"
-
-
-def collections() -> int:
-    """Give how often the collector went through everything."""
-    return int(gc.get_stats()[2]["collections"])
 
 
 def calls_below(scope: Scope) -> Iterator[Call[Any]]:
