@@ -45,15 +45,28 @@ __all__ = [
 ]  # fmt: skip
 
 
+PATTERNS = frozenset(
+    {"batch", "bind", "fan_map", "fan_out", "first", "pipeline", "speculate", "stage",
+     "tree_reduce", "vote"}
+)  # fmt: skip
+
+
 def __getattr__(name: str) -> object:
-    """Import the engine and the patterns, and take the names of `__all__` from them, at once."""
+    """Import the engine, or the patterns, and take the names of `__all__` from there, at once."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from fanwise import core, patterns  # noqa: PLC0415 - see above: 40 ms that `--help` saves
+    if name in PATTERNS:
+        from fanwise import patterns  # noqa: PLC0415 - see above: what `--help` saves
 
-    found = {**vars(core), **vars(patterns)}
-    globals().update({each: found[each] for each in __all__})
-    return found[name]
+        there = vars(patterns)
+    else:
+        from fanwise import core  # noqa: PLC0415 - as above
+
+        there = vars(core)
+    names = [each for each in __all__ if (each in PATTERNS) == (name in PATTERNS)]
+    globals().update({each: there[each] for each in names})
+    found: object = there[name]
+    return found
 
 
 def __dir__() -> list[str]:

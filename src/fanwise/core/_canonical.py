@@ -10,8 +10,8 @@ code when read).
 
 from __future__ import annotations
 
+from _blake2 import blake2b  # as `hashlib` has it, without loading OpenSSL: a millisecond
 from dataclasses import fields, is_dataclass
-from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from fanwise.core._errors import NotCanonical

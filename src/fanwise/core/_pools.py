@@ -9,7 +9,7 @@ from __future__ import annotations
 import concurrent.futures
 import threading
 from collections.abc import Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, cast
 
 from fanwise.core._away import check_by_name
@@ -66,7 +66,9 @@ class Place:
         """What runs the functions."""
         if self._executor is None:
             size = self.width.at_once
-            self._executor = ThreadPoolExecutor(size, "fanwise", initializer=_name_thread)
+            # By its module, which imports threads when they are asked for: half a millisecond.
+            make = concurrent.futures.ThreadPoolExecutor
+            self._executor = make(size, "fanwise", initializer=_name_thread)
         return self._executor
 
     def check(self, step: Definition[Any]) -> None:
@@ -171,7 +173,7 @@ def check_pools(pools: object) -> None:
 
 
 def _is_threads(executor: Executor) -> bool:
-    return isinstance(executor, ThreadPoolExecutor)
+    return isinstance(executor, concurrent.futures.ThreadPoolExecutor)
 
 
 def _name_thread() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from hashlib import blake2b
+from _blake2 import blake2b  # see fanwise.core._canonical
 from typing import TYPE_CHECKING, Any
 
 from fanwise._version import __version__
