@@ -12,6 +12,7 @@ import asyncio
 import os
 import subprocess
 import sys
+from pathlib import Path
 from tempfile import TemporaryFile
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -32,7 +33,16 @@ REST = 12  # the run's own call, its fan_map, ten calls in a row
 PATH = "shown.jsonl"
 SECONDS = 3.0
 MEGABYTES = 300.0
-PROGRAM = "from fanwise.cli import main; main()"
+# What the system says of a child's peak (`ru_maxrss`) counts that of its parent before the exec.
+PROGRAM = """
+import atexit, pathlib
+def peak():
+    text = pathlib.Path("/proc/self/status").read_text("ascii")
+    pathlib.Path("peak").write_text(text.split("VmHWM:")[1].split()[0])
+atexit.register(peak)
+from fanwise.cli import main
+main()
+"""
 
 
 @step
@@ -92,4 +102,5 @@ def _shown(calls: int) -> tuple[float, float, float]:
         first = page.readline().decode("utf-8")
     if process.returncode or not first.rstrip().endswith(f"ok, {calls:,} calls"):
         raise RecordIncomplete(f"{calls:,} calls ran; shown with {process.returncode}: {first!r}")
-    return seconds, used.ru_maxrss / 1024, used.ru_utime + used.ru_stime
+    peak = int(Path("peak").read_text("ascii")) / 1024
+    return seconds, peak, used.ru_utime + used.ru_stime

@@ -45,7 +45,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-PATTERNS = frozenset(
+_PATTERNS = frozenset(
     {"batch", "bind", "fan_map", "fan_out", "first", "pipeline", "speculate", "stage",
      "tree_reduce", "vote"}
 )  # fmt: skip
@@ -55,7 +55,7 @@ def __getattr__(name: str) -> object:
     """Import the engine, or the patterns, and take the names of `__all__` from there, at once."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name in PATTERNS:
+    if name in _PATTERNS:
         from fanwise import patterns  # noqa: PLC0415 - see above: what `--help` saves
 
         there = vars(patterns)
@@ -63,7 +63,7 @@ def __getattr__(name: str) -> object:
         from fanwise import core  # noqa: PLC0415 - as above
 
         there = vars(core)
-    names = [each for each in __all__ if (each in PATTERNS) == (name in PATTERNS)]
+    names = [each for each in __all__ if (each in _PATTERNS) == (name in _PATTERNS)]
     globals().update({each: there[each] for each in names})
     found: object = there[name]
     return found

@@ -11,7 +11,18 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from fanwise.core import LIVE, Call, FanwiseError, Step, add_watcher, ask, begin, leave, note
+from fanwise.core import (
+    DEADLINE,
+    LIVE,
+    Call,
+    FanwiseError,
+    Step,
+    add_watcher,
+    ask,
+    begin,
+    leave,
+    note,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -74,8 +85,8 @@ class Piece:
 class Station:
     """A stage of a pipeline at work, one value in and one out."""
 
-    __slots__ = ("at_once", "buffer", "free", "held", "line", "live", "next", "owner", "plain",
-                 "previous", "queue", "size", "step")  # fmt: skip
+    __slots__ = ("at_once", "buffer", "context", "free", "held", "line", "live", "next", "owner",
+                 "plain", "previous", "queue", "size", "step", "swift")  # fmt: skip
 
     many = False  # whether an item may leave it in several pieces
 
@@ -94,6 +105,12 @@ class Station:
         self.previous: Station | None = None
         # Making such a call runs nobody's code, so that no context has to be entered.
         self.plain = type(step) is Step and not (line.scope.digests or step.writes)
+        # Nor is anybody to be asked whether it may start, but for a drain.
+        self.context = line.context
+        planned = line.runtime.plan is not None or self.context.get(DEADLINE) is not None
+        self.swift = self.plain and not planned and step.policy.hedge is None
+        if line.scope.live is None:
+            line.scope.live = {}
 
     # In
 
@@ -139,8 +156,11 @@ class Station:
             return
         self.free -= 1
         line = self.line
-        call = Call.of_item(self.step, piece.value, line.scope, piece.number)
-        begin(call, line.scope, line.context)
+        if self.swift and not line.runtime.draining:
+            call = Call.start_item(self.step, piece.value, line.scope, piece.number, self)
+        else:
+            call = Call.of_item(self.step, piece.value, line.scope, piece.number)
+            begin(call, line.scope, line.context)
         item = piece.item
         if item.started is None:
             item.started = call.started
