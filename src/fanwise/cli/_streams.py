@@ -2,6 +2,8 @@
 
 import os
 import sys
+import textwrap
+from shutil import get_terminal_size
 from typing import Final, TextIO
 
 import click
@@ -9,6 +11,8 @@ import click
 from fanwise.cli._terminal import shows_colours
 
 _STREAMS: Final = ("stdout", "stderr")
+_PREFIX: Final = "fanwise: "
+_NARROWEST: Final = 30
 
 
 def accept_any_text() -> None:
@@ -42,9 +46,29 @@ def _discard() -> None:
 
 
 def say(line: str, colour: str | None = None) -> None:
-    """Write a line for people, in a colour where standard error shows any."""
+    """Write a line for people, in a colour where standard error shows any.
+
+    In a terminal it is broken between words, with its own indentation; elsewhere it stays whole.
+    """
     coloured = colour is not None and shows_colours(sys.stderr)
-    tell(f"fanwise: {click.style(line, fg=colour) if coloured else line}\n")
+    for each in _fitted(line):
+        tell(f"{_PREFIX}{click.style(each, fg=colour) if coloured else each}\n")
+
+
+def _fitted(line: str) -> list[str]:
+    if sys.stderr is None or not sys.stderr.isatty():
+        return [line]
+    width = max(_NARROWEST, get_terminal_size().columns - len(_PREFIX))
+    indent = line[: len(line) - len(line.lstrip())]
+    fitted = textwrap.wrap(
+        line,
+        width,
+        subsequent_indent=f"{indent}  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+        drop_whitespace=True,
+    )
+    return fitted or [line]
 
 
 def tell(text: str) -> None:
