@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from fanwise.core import StreamCall, deadline
+from fanwise.core import Hedge, StreamCall, deadline
 from fanwise.core._attempts import Execution
 from fanwise.core._engine import drop, finish
 from fanwise.core._limits import Width
@@ -22,9 +22,9 @@ from fanwise.patterns._gathering import Gathering
 from fanwise.patterns._line import Line
 from fanwise.patterns._speculate import Speculation
 from fanwise.patterns._vote import Poll
-from tests.fuzz.programs import draw, text_of
+from tests.fuzz.programs import Act, First, Leaf, Program, Sub, draw, text_of
 from tests.fuzz.runs import repeat, run_seed, shrunk
-from tests.fuzz.world import cheap_collections, silence
+from tests.fuzz.world import cheap_collections, execute, silence
 from tests.laws.proving import changed, replaced
 
 RUNS = int(os.environ.get("FANWISE_FUZZ_RUNS", "2000"))
@@ -56,6 +56,15 @@ def test_random_programs_keep_every_promise(start):
     first = 0 if start == "fixed" else random.SystemRandom().randrange(10**9)
     print(f"seeds from {first} on")
     run_many(first, RUNS // 2)
+
+
+def test_what_a_hedge_begins_is_not_looked_after_by_the_attempt_that_still_ends():
+    """Found by the fuzzer, and shrunk: a call made under the one attempt, begun by the other."""
+    race = First(3, [Leaf(5, [Act(delay=1.0)], {}), Leaf(7, [Act(delay=0.5)], {})], (0.75, 0.75))
+    inner = Sub(2, [("leave", 0.5, race)], {})
+    hedged = {"timeout": 0.5, "hedge": Hedge(after=0.5, more=2)}
+    program = Program(Sub(1, [("timeout", 1.25, inner)], hedged), [(0.75, "cancel")])
+    assert execute(program, 44995221, "shuffled") == []
 
 
 def test_a_seed_gives_the_same_program_again():

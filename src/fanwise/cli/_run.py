@@ -178,9 +178,10 @@ def _object(
 
 def _summary(ended: Ended[object]) -> Iterator[str]:
     sums = ended.times.sums
-    again = {"retries": sums.retries, "hedges": sums.hedges}
-    parts = [f"{number:,} {word}" for word, number in {**sums.gaps, **again}.items() if number]
-    yield ", ".join([count(sums.calls, "call"), *(part.replace("_", " ") for part in parts)])
+    gaps = [f"{number:,} {word.replace('_', ' ')}" for word, number in sums.gaps.items() if number]
+    hedged = ((sums.retries, "retried"), (sums.hedges, "hedged"))
+    again = [f"{number:,} {word}" for number, word in hedged if number]
+    yield ", ".join([count(sums.calls, "call"), *gaps, *again])
     yield from time_lines(ended.times)
     if sums.usage:
         used = ", ".join(f"{name} {number:,}" for name, number in sums.usage.items())

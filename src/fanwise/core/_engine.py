@@ -61,12 +61,12 @@ async def run_call(call: Call[Any]) -> None:
         raise
     except BaseException as error:  # noqa: BLE001 - every failure becomes the call's outcome
         status = settle(call, error)
+    scope.call = None  # from here on nothing begins under it, also not while the last ones end
     if scope.live:
         await end_children(call, scope)
     if call.dropped and status == "ok":
         status = "cancelled"
         note(call, late=call.result)
-    scope.call = None
     finish(call, status)
 
 
