@@ -16,7 +16,7 @@ from fanwise.cli._exit import Exit
 from fanwise.cli._interrupt import Interrupt
 from fanwise.cli._summary import Times, times_of
 from fanwise.cli._view import View
-from fanwise.core import Run, excuse
+from fanwise.core import Run, excuse, woken_by_signals
 
 T = TypeVar("T")
 
@@ -62,7 +62,7 @@ def execute(
 
 
 async def _execute(call: Call[T], view: View, runtime: Runtime, within: float | None) -> Ended[T]:
-    with Interrupt(runtime.drain) as interrupt:
+    with woken_by_signals(asyncio.get_running_loop()), Interrupt(runtime.drain) as interrupt:
         async with AsyncExitStack() as stack:
             try:
                 await stack.enter_async_context(runtime)

@@ -22,6 +22,7 @@ from fanwise.core._record import CHUNK
 from fanwise.core._run import Run
 from fanwise.core._scope import BODY, CURRENT
 from fanwise.core._shared import Shared
+from fanwise.core._wakeup import woken_by_signals
 from fanwise.core._watchers import CALL_TYPES, excuse
 from fanwise.core._writer import RecordWriter
 
@@ -361,9 +362,10 @@ def run(call: Call[T], *, runtime: Runtime | None = None) -> T:
         raise RuntimeError(msg)
 
     async def main() -> T:
-        async with Runtime() if runtime is None else runtime as entered:
-            if runtime is None:
-                entered.definitions = None
-            return await entered.run(call)
+        with woken_by_signals(asyncio.get_running_loop()):
+            async with Runtime() if runtime is None else runtime as entered:
+                if runtime is None:
+                    entered.definitions = None
+                return await entered.run(call)
 
     return asyncio.run(main())
