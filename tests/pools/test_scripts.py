@@ -163,19 +163,10 @@ def test_workers_end_when_the_parent_is_killed(script):
 
 
 def test_ctrl_c_is_the_parents_alone(script):
-    """It goes to the whole foreground group; the workers stand outside of it.
-
-    asyncio has no wake-up descriptor for SIGINT: one that comes on the way into epoll is seen at
-    the loop's next turn, so the program has turns.
-    """
+    """It goes to the whole foreground group; the workers stand outside of it."""
     body = """
-@step
-async def turns():
-    while True:
-        await asyncio.sleep(0.02)
-
 if __name__ == "__main__":
-    run(fan_out(hang(), turns()))
+    run(hang())
 """
     process = script(body, start_new_session=True)
     (worker,) = pids(process.stdout.readline())
