@@ -8,7 +8,7 @@ from typing import Final, TextIO
 
 import click
 
-from fanwise.cli._terminal import shows_colours
+from fanwise.cli._terminal import is_terminal, shows_colours
 
 _STREAMS: Final = ("stdout", "stderr")
 _PREFIX: Final = "fanwise: "
@@ -56,7 +56,7 @@ def say(line: str, colour: str | None = None) -> None:
 
 
 def _fitted(line: str) -> list[str]:
-    if sys.stderr is None or not sys.stderr.isatty():
+    if sys.stderr is None or not is_terminal(sys.stderr):
         return [line]
     width = max(_NARROWEST, get_terminal_size().columns - len(_PREFIX))
     indent = line[: len(line) - len(line.lstrip())]
