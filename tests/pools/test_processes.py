@@ -26,7 +26,8 @@ def is_alive(pid):
     except ProcessLookupError:
         return False
     with open(f"/proc/{pid}/stat") as stat:  # a zombie has nobody left to reap it but init
-        return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
+        fields = stat.read().rsplit(")", 1)[1].split()
+    return fields[0] != "Z" or int(fields[17]) > 1  # the last thread is still on its way out
 
 
 async def until(condition):
@@ -538,10 +539,104 @@ async def test_that_rejects_pickling_in_the_loop(monkeypatch):
         await travels()
 
 
+async def returns():
+    """What is big, or a class of somebody's, is unpickled beside the loop that asked for it."""
+    work.Marked.seen.clear()
+    async with Runtime(pools={"process": 1}):
+        assert len((await work.marked(7)).content) == 7
+        assert len((await work.marked(1 << 20)).content) == 1 << 20
+    assert [thread for _, _, thread in work.Marked.seen] == ["fanwise-process-1"] * 2
+
+
+async def test_answers_to_small_questions_too():
+    await returns()
+
+
+async def test_that_rejects_a_loop_that_reads_whatever_comes(monkeypatch):
+    from fanwise.pools._channel import Channel
+
+    careful = Channel.receive_now
+
+    def eager(self):
+        found = careful(self)
+        return self.receive() if found is None and self.has_whole() else found
+
+    monkeypatch.setattr(Channel, "receive_now", eager)
+    with pytest.raises(AssertionError):
+        await returns()
+
+
+async def test_what_is_small_and_plain_goes_from_the_loop_itself(monkeypatch):
+    from fanwise.pools import _process
+
+    settled = []
+    settle = _process._settle
+
+    def noted(job, function, answer):
+        settled.append(threading.current_thread().name)
+        settle(job, function, answer)
+
+    monkeypatch.setattr(_process, "_settle", noted)
+    async with Runtime(pools={"process": 1}):
+        assert await work.add(1) == 1
+        assert await work.add(1, b=2) == 3
+        assert await work.echo([1.5, "a", {"b": (None, True)}]) == [1.5, "a", {"b": (None, True)}]
+        assert (await work.asks())["attempt"] == 1
+        assert settled == ["MainThread"] * 4
+
+
+async def test_sizes_around_what_is_small():
+    async with Runtime(pools={"process": 1}):
+        for size in [0, 1000, 1024, 1025, 4000, 4096, 4097, 65_536, 70_000, 5_000_000]:
+            assert await work.zeros(size) == bytes(size)
+            assert await work.size(bytes(size)) == size
+            assert await work.echo([bytes(size)] * 5) == [bytes(size)] * 5
+
+
+async def test_a_pool_that_is_closed_under_a_call_tells_the_loop(pipe, monkeypatch):
+    for module in ("_process", "_processes"):
+        monkeypatch.setattr(f"fanwise.pools.{module}.GRACE", 0.05)
+    begun = pipe()
+    pool = ProcessPool(1)
+    async with Runtime(pools={"process": pool}):
+        hangs = asyncio.ensure_future(fan_out(work.hang(begun.path), need=0))
+        pid = await begun.heard()
+        await asyncio.to_thread(pool.close)
+        assert not is_alive(pid)
+        assert isinstance((await hangs).outcomes[0].error, WorkerDied)
+
+
+def test_a_pool_ends_the_calls_of_a_loop_that_is_gone(pipe, monkeypatch):
+    for module in ("_process", "_processes"):
+        monkeypatch.setattr(f"fanwise.pools.{module}.GRACE", 0.05)
+    begun = pipe()
+    pool = ProcessPool(1)
+    pool.submit(work.add.function, 1).result()
+    worker = pool.lend(work.hang.function).result()
+
+    async def ask():
+        job = worker.run(work.hang.function, (begun.path,), {}, None)
+        return job, await begun.heard()
+
+    job, pid = asyncio.run(ask())
+    pool.close()
+    assert not is_alive(pid)
+    assert isinstance(job.exception(), WorkerDied)
+
+
 async def test_a_hundred_megabytes_go_and_come():
     async with Runtime(pools={"process": 1}):
         assert await work.size(bytes(100_000_000)) == 100_000_000
         assert len(await step(bytes, pool="process")(100_000_000)) == 100_000_000
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="turns of this kind are Linux's")
+async def test_a_worker_never_interrupts_the_loop():
+    before = os.sched_getscheduler(0)
+    async with Runtime(pools={"process": 1}):
+        expected = os.SCHED_BATCH if before == os.SCHED_OTHER else before
+        assert await work.turns() == expected
+    assert os.sched_getscheduler(0) == before
 
 
 # What a body may ask

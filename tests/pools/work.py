@@ -139,6 +139,16 @@ def echo(thing: Any) -> Any:
 
 
 @step(pool="process")
+def marked(size: int) -> Marked:
+    return Marked(size)
+
+
+@step(pool="process")
+def zeros(size: int) -> bytes:
+    return bytes(size)
+
+
+@step(pool="process")
 def size(thing: Any) -> int:
     return len(thing)
 
@@ -185,6 +195,12 @@ def apply(function: Any, *args: Any) -> Any:
 apply_step = step(apply, pool="process")
 elsewhere = step(add.function, pool="elsewhere", name="elsewhere")
 asks_elsewhere = step(asks.function, pool="elsewhere", name="asks")
+
+
+@step(pool="process")
+def turns() -> int:
+    """Give the policy by which this process gets the processor."""
+    return os.sched_getscheduler(0)
 
 
 @step(pool="process")

@@ -22,6 +22,7 @@ from fanwise.core._run import generator_for
 from fanwise.core._scope import AWAY, DEADLINE, path_of
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Mapping
     from random import Random
 
@@ -34,8 +35,13 @@ if TYPE_CHECKING:
 
 
 class Job(Future[Any]):
-    """The future of a function in another process; `used` is what it told with `usage`."""
+    """The future of a function in another process; `used` is what it told with `usage`.
 
+    Where `here` is set, the loop waits for that first: it comes when the job is done, or when a
+    thread has taken it over.
+    """
+
+    here: asyncio.Future[None] | None = None
     used: Used | None = None
 
 

@@ -73,6 +73,10 @@ async def _in_worker(call: Call[Any], attempt: Attempt) -> Any:  # noqa: ANN401 
     loop = call.run.runtime.loop
     job = worker.run(call.step.function, call.args, call.kwargs, declare(call, attempt))
     try:
+        if job.here is not None:
+            await job.here
+            if job.done():
+                return job.result()
         return await asyncio.wrap_future(job, loop=loop)
     except asyncio.CancelledError:
         if not job.cancel() and not job.done():

@@ -1,4 +1,7 @@
-"""A worker process and the socket to it: started, asked, killed, reaped. All of it blocks."""
+"""A worker process and the socket to it: started, asked, killed, reaped.
+
+All of it blocks but what is named `..._now`, for which the socket does not while nobody else asks.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,10 @@ import sys
 import threading
 from contextlib import suppress
 from multiprocessing import spawn, util
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+
+from fanwise.pools._channel import Channel
 
 FOLDER = str(Path(__file__).parents[2])
 BOOT = """
@@ -27,43 +31,74 @@ main(int(sys.argv[3]))
 class Link:
     """One process, in a group of its own, for its whole life."""
 
-    __slots__ = ("_connection", "_events", "_killing", "_pidfd", "_process")
+    __slots__ = ("_channel", "_events", "_killing", "_pidfd", "_process", "_socket", "watched")
 
+    _events: Any  # `select.poll` or `select.epoll`, which are functions
     _pidfd: int | None
+    watched: int | None
 
     def __init__(self, name: str) -> None:
         """Start the process; raises `OSError` where none is to be had."""
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            self._process = _started(name, theirs.fileno())
-            self._connection: Connection[Any, Any] = Connection(ours.detach())
+        self._socket, theirs = socket.socketpair()
+        with theirs:
+            try:
+                self._process = _started(name, theirs.fileno())
+            except BaseException:
+                self._socket.close()
+                raise
+        self._socket.settimeout(0)
+        self._channel = Channel(self._socket)
         self._killing = threading.Lock()
-        self._events = select.poll()
-        self._events.register(self._connection.fileno(), select.POLLIN)
         self._pidfd = os.pidfd_open(self._process.pid) if hasattr(os, "pidfd_open") else None
-        if self._pidfd is not None:
+        if self._pidfd is None:
+            self._events = select.poll()
+            self.watched = None
+        else:
+            self._events = select.epoll()
             self._events.register(self._pidfd, select.POLLIN)
+            self.watched = self._events.fileno()
+        self._events.register(self._socket.fileno(), select.POLLIN)
 
-    def ask(self, message: memoryview) -> bytes:
+    def ask(self, message: memoryview) -> bytes | bytearray:
         """Send a message and wait for the answer; raises `OSError` or `EOFError` at the end."""
-        self._connection.send_bytes(message)
-        # What a function has forked holds the socket open: then the end shows at the pid alone.
-        heard = self._events.poll()
-        if all(descriptor == self._pidfd for descriptor, _ in heard):
-            self._kill_group()
-        return self._connection.recv_bytes()
+        self._socket.settimeout(None)
+        self._channel.send(message)
+        return self.answer()
+
+    def answer(self) -> bytes | bytearray:
+        """Wait for the answer to what was sent; raises `OSError` or `EOFError` at the end."""
+        self._socket.settimeout(None)
+        self._channel.send_rest()
+        if not self._channel.has_whole():
+            # What a function has forked holds the socket open: then the end shows at the pid alone.
+            heard = self._events.poll()
+            if all(descriptor == self._pidfd for descriptor, _ in heard):
+                self._kill_group()
+        message = self._channel.receive()
+        self._socket.settimeout(0)
+        return message
+
+    def send_now(self, message: memoryview) -> bool:
+        """Send a small message at once; where that fails say so, and `answer` sends the rest.
+
+        Then `watched` is readable when `answer_now` has something to say.
+        """
+        return self._channel.send_now(message)
+
+    def answer_now(self) -> bytes | None:
+        """Give a plain answer that is there; `None` where it takes `answer`."""
+        return self._channel.receive_now()
 
     def is_gone(self) -> bool:
         """Say of a process that was asked nothing whether it has ended."""
         return bool(self._events.poll(0))
 
-    def end(self, message: memoryview, seconds: float) -> None:
-        """Send the last message, and give the process so long to end of itself."""
-        with suppress(OSError):
-            self._connection.send_bytes(message)
+    def end(self, message: memoryview, seconds: float) -> int:
+        """Send the last message, give the process so long to end of itself, and reap it."""
+        self._channel.send_now(message)  # a loop may still listen here, which must not wait
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(seconds)
-        self.reap()
+        return self.reap()
 
     def kill(self) -> None:
         """End the process and what it has started, at once."""
@@ -78,7 +113,7 @@ class Link:
         with self._killing:
             self._kill_group()
             code = self._process.wait()
-        self._connection.close()
+        self._socket.close()
         if self._pidfd is not None:
             os.close(self._pidfd)
         return code

@@ -10,14 +10,16 @@ from __future__ import annotations
 import os
 import select
 import signal
+import socket
 import sys
 import threading
+from contextlib import suppress
 from importlib import import_module
 from multiprocessing import process, spawn
-from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, NamedTuple
 
 from fanwise.core import CurrentAway, perform, plainly
+from fanwise.pools._channel import SMALL, Channel, is_plain
 from fanwise.pools._messages import dumps, failure_of, loads, name_of
 
 OURS = (__file__, plainly.__code__.co_filename)
@@ -25,19 +27,32 @@ OURS = (__file__, plainly.__code__.co_filename)
 
 def main(descriptor: int) -> None:
     """Serve the pool at the other end of a socket, to its end."""
-    connection: Connection[Any, Any] = Connection(descriptor)
     for number in (signal.SIGINT, signal.SIGTERM):
         # A function, not SIG_IGN: programs that the user's function starts would inherit that.
         signal.signal(number, _ignore)
+    _give_way()
     over = threading.Event()
     threading.Thread(target=_watch, args=(descriptor, over), daemon=True).start()
-    if _prepared(connection):
-        _serve(connection)
-    over.set()
+    with socket.socket(fileno=descriptor) as end:
+        channel = Channel(end)
+        if _prepared(channel):
+            _serve(channel)
+        over.set()
 
 
 def _ignore(number: int, frame: object) -> None:
     """Leave it to the parent."""
+
+
+def _give_way() -> None:
+    """Never interrupt the loop: what it still has to do keeps the other workers busy.
+
+    Waking a worker else takes the processor from the loop that wakes it, for a whole task. The
+    share of the processor stays the same; what a function starts inherits it.
+    """
+    if hasattr(os, "SCHED_BATCH") and os.sched_getscheduler(0) == os.SCHED_OTHER:
+        with suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def _watch(descriptor: int, over: threading.Event) -> None:
@@ -49,35 +64,42 @@ def _watch(descriptor: int, over: threading.Event) -> None:
         os.killpg(0, signal.SIGKILL)
 
 
-def _prepared(connection: Connection[Any, Any]) -> bool:
+def _prepared(channel: Channel) -> bool:
     """Import the program's main module, as multiprocessing does; say how that went."""
     here: Any = process.current_process()
     here._inheriting = True  # noqa: SLF001 - how multiprocessing, and the runtime, know it
     try:
-        spawn.prepare(loads(connection.recv_bytes()))
+        spawn.prepare(loads(channel.receive()))
     except BaseException as error:  # noqa: BLE001 - a main module may even exit
-        connection.send_bytes(dumps(failure_of(error, OURS)))
+        channel.send(dumps(failure_of(error, OURS)))
         return False
     finally:
         del here._inheriting  # noqa: SLF001 - as above
-    connection.send_bytes(dumps(None))
+    channel.send(dumps(None))
     return True
 
 
-def _serve(connection: Connection[Any, Any]) -> None:
+def _serve(channel: Channel) -> None:
     while True:
         try:
-            message = connection.recv_bytes()
+            message = channel.receive()
         except (EOFError, OSError):
             return
         answer = answer_to(message)
         del message
         if answer is None:
             return
-        connection.send_bytes(answer)
+        channel.send(answer.message, plain=answer.plain)
 
 
-def answer_to(message: bytes) -> memoryview | None:
+class Answer(NamedTuple):
+    """A message, and whether the loop itself may read it."""
+
+    message: memoryview
+    plain: bool = False
+
+
+def answer_to(message: bytes | bytearray) -> Answer | None:
     """Do what a message says and give the answer; `None` where it says to end."""
     try:
         order = loads(message)
@@ -86,28 +108,29 @@ def answer_to(message: bytes) -> memoryview | None:
             return None
         if isinstance(order, str):
             import_module(order)
-            return dumps(None)
+            return Answer(dumps(None))
     except BaseException as error:  # noqa: BLE001 - goes home
-        return dumps((False, failure_of(error, OURS), None))
+        return Answer(dumps((False, failure_of(error, OURS), None)))
     return _called(*order)
 
 
-def _called(function: Any, args: Any, kwargs: Any, facts: Any) -> memoryview:  # noqa: ANN401
+def _called(function: Any, args: Any, kwargs: Any, facts: Any) -> Answer:  # noqa: ANN401
     away = None if facts is None else CurrentAway(facts)
     try:
         value = perform(function, args, kwargs, away)
     except BaseException as error:  # noqa: BLE001 - goes home
-        return dumps((False, failure_of(error, OURS), None if away is None else away.used))
+        return Answer(dumps((False, failure_of(error, OURS), None if away is None else away.used)))
     finally:
         _flush()
     used = None if away is None else away.used
     try:
-        return dumps((True, value, used))
+        message = dumps((True, value, used))
     except Exception as why:  # noqa: BLE001 - whatever the value's class does in pickling
         msg = f"the result of {name_of(function)} cannot be sent from its worker: {why}"
         unsendable = TypeError(msg)
         unsendable.__cause__ = why
-        return dumps((False, failure_of(unsendable, OURS), used))
+        return Answer(dumps((False, failure_of(unsendable, OURS), used)))
+    return Answer(message, plain=len(message) <= SMALL and is_plain(value, used))
 
 
 def _flush() -> None:
