@@ -1,5 +1,7 @@
 """Progress, lines and summary, on invented looks and records."""
 
+import io
+
 import pytest
 
 from fanwise.analysis import Look
@@ -93,7 +95,7 @@ def test_a_closed_stream_is_no_terminal(tmp_path):
 
 
 def test_a_closed_standard_error_is_no_reason_to_stop(monkeypatch):
-    class Closed:
+    class Closed(io.TextIOBase):
         def write(self, text):
             raise BrokenPipeError
 
