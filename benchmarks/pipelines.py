@@ -130,14 +130,14 @@ async def _rounds(
 
 
 def speed(scale: Scale) -> Iterator[Figure]:
-    """Measure the processor time of no-op stages, as wide as by default and four at once."""
+    """Measure the processor time of no-op stages as wide as by default; four at once for scale."""
     items = scale.of(ITEMS, 100)
     for width in (1, AT_ONCE):
         rounds = asyncio.run(_rounds(scale, NOOPS, NOOP_STEPS, items, width))
         yardstick, ours = rounds.each(items)
         what = f"pipeline of 3 no-ops, {width} at once"
         note = f"{ours:.1f} over {yardstick:.1f} µs an item"
-        yield Figure(what, rounds.ratio(), 2.0, QUEUES, note=note)
+        yield Figure(what, rounds.ratio(), 2.0 if width == 1 else None, QUEUES, note=note)
 
 
 def overlap(scale: Scale) -> Iterator[Figure]:
