@@ -294,11 +294,14 @@ def test_five_hundred_documents_and_five_that_cannot_be_read(tmp_path):
 
 
 def unprivileged():
-    """Give a command that reads as a user without privileges: root reads files of mode 0."""
+    """Give a command that reads as a user without privileges: root reads files of mode 0.
+
+    What it imports later is imported before, since that user may not be able to read it.
+    """
     if os.geteuid() != 0:
         return START
     code = (
-        "import os\nimport fanwise.cli._digest, fanwise.providers\n"
+        "import concurrent.futures.thread, os\nimport fanwise.cli._digest, fanwise.providers\n"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         "fanwise.cli.main()"
     )
