@@ -77,11 +77,11 @@ class Block(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """What ran at one look: its task, what tells it from other callbacks, and where it stood."""
+    """What ran at one look: its task, what tells it from other callbacks, and where it stands."""
 
     task: asyncio.Task[Any] | None
     what: object
-    place: tuple[str, int]
+    frame: FrameType | None
 
 
 class LoopWatch:
@@ -201,20 +201,19 @@ class LoopWatch:
         """Give what runs now, and where it stands."""
         frame = sys._current_frames().get(self.ident)  # noqa: SLF001 - as above
         task = asyncio.current_task(loop)
-        place = user_place(frame)
         if task is not None:
-            return Sample(task, task, place)
+            return Sample(task, task, frame)
         inner = outer = frame
         while outer is not None and outer.f_code.co_name != "_run":
             inner, outer = outer, outer.f_back
-        return Sample(None, object() if outer is None else inner, place)
+        return Sample(None, object() if outer is None else inner, frame)
 
     def _tell(self, running: Sample, seconds: float, before: Block | None) -> Block | None:
         """Say, once a place, that the loop is blocked; note it with the call that blocks.
 
         `before` is what was found of the same block earlier.
         """
-        task, (file, line) = running.task, running.place
+        task, (file, line) = running.task, user_place(running.frame)
         call = self._call_of(task)
         if call is None:  # or one that has just ended
             coroutine = getattr(task and task.get_coro(), "__name__", "")
