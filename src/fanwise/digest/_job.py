@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
-from fanwise import Call, Limit, NotEnough, current, deadline, fan_out, step, tree_reduce
+from fanwise import Call, Limit, NotEnough, deadline, fan_out, step, tree_reduce
 from fanwise.digest._apart import decode_apart
 from fanwise.digest._bounds import Bounds
 from fanwise.digest._locate import locate
@@ -235,13 +235,6 @@ class Job:
         `originals` are the texts of the passages as they stand in their documents.
         """
         answer = await self.model.ask(Prompt(self.task, passages, QUOTING, most))
-        used = answer.usage
-        current().usage(
-            model=answer.model,
-            estimated=used.estimated,
-            tokens_in=used.tokens_in,
-            tokens_out=used.tokens_out,
-        )
         read = read_quotes(answer.text)
         places: dict[tuple[int, int, int], None] = {}
         for quote in read.quotes:

@@ -1,20 +1,27 @@
-"""Models: what is asked and answered, the protocol, and models by name."""
+"""Models: what is asked and answered, the protocol of providers, and models by name."""
 
+from fanwise.models._answer import (
+    Answer,
+    Ended,
+    Finish,
+    Part,
+    Piece,
+    RawPiece,
+    Text,
+    ToolBegun,
+    ToolText,
+)  # fmt: skip
+from fanwise.models._chat import Asked, Chat, Message, Role, ToolCall, ToolResult, as_chat
 from fanwise.models._model import Model, model
-from fanwise.models._prompt import Answer, Passage, Prompt
+from fanwise.models._output import MalformedAnswer
+from fanwise.models._prompt import Passage, Prompt
+from fanwise.models._provider import Provider, Request, ToolSpec
 from fanwise.models._quotes import QUOTING, Quote, Quotes, read_quotes, write_quotes
 from fanwise.models._usage import Usage
 
 __all__ = [
-    "QUOTING",
-    "Answer",
-    "Model",
-    "Passage",
-    "Prompt",
-    "Quote",
-    "Quotes",
-    "Usage",
-    "model",
-    "read_quotes",
-    "write_quotes",
-]
+    "QUOTING", "Answer", "Asked", "Chat", "Ended", "Finish", "MalformedAnswer", "Message", "Model",
+    "Part", "Passage", "Piece", "Prompt", "Provider", "Quote", "Quotes", "RawPiece", "Request",
+    "Role", "Text", "ToolBegun", "ToolCall", "ToolResult", "ToolSpec", "ToolText", "Usage",
+    "as_chat", "model", "read_quotes", "write_quotes",
+]  # fmt: skip

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from fanwise.models._usage import Usage
 from fanwise.text import Markup
 
 
@@ -27,13 +26,15 @@ class Prompt:
     """A task over numbered passages.
 
     `instructions` say how to answer, in words; `most` is the greatest number of
-    statements wanted, `None` for no bound.
+    statements wanted, `None` for no bound. `shared` is a text that many prompts begin with, word
+    for word; it is sent first and marked for the provider's cache.
     """
 
     task: str
     passages: tuple[Passage, ...] = ()
     instructions: str = ""
     most: int | None = None
+    shared: str = ""
 
     def __repr__(self) -> str:
         """Show the task and the number of passages, not their texts."""
@@ -46,15 +47,6 @@ class Prompt:
             parts.append(self.instructions)
         parts.extend(_numbered(n, passage) for n, passage in enumerate(self.passages, 1))
         return "\n\n".join(parts)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a model answered, with the tokens used and the model's full name."""
-
-    text: str
-    usage: Usage
-    model: str
 
 
 def _numbered(number: int, passage: Passage) -> str:

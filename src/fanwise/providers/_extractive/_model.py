@@ -1,9 +1,10 @@
 """The model `local:extractive`: quotes sentences, writes none of its own."""
 
+from collections.abc import AsyncGenerator
 from typing import Final
 
 from fanwise.core import step
-from fanwise.models import Answer, Prompt, Usage
+from fanwise.models import Answer, Ended, Prompt, RawPiece, Request, Text, Usage
 from fanwise.providers._extractive._select import select
 from fanwise.text import tokens_estimated
 
@@ -29,16 +30,25 @@ class Extractive:
         """The model's address."""
         return _NAME
 
-    async def ask(self, prompt: Prompt, *, max_tokens: int | None = None) -> Answer:
+    async def answer(self, request: Request) -> Answer[str]:
         """Answer with the best sentences, one a line as `[n] sentence`.
 
         Stops before the line that would take the answer over `max_tokens` (estimated).
         """
-        return await choose_sentences(prompt, max_tokens)
+        asked = request.asked
+        prompt = asked if isinstance(asked, Prompt) else Prompt(request.chat.messages[-1].text)
+        return await choose_sentences(prompt, request.max_tokens)
+
+    async def pieces(self, request: Request) -> AsyncGenerator[RawPiece]:
+        """Give the answer, a line at a time."""
+        answer = await self.answer(request)
+        for line in answer.text.splitlines(keepends=True):
+            yield Text(line)
+        yield Ended(answer.usage, answer.finish, answer.model)
 
 
 @step(name="extractive")
-def choose_sentences(prompt: Prompt, max_tokens: int | None) -> Answer:
+def choose_sentences(prompt: Prompt, max_tokens: int | None) -> Answer[str]:
     """Select the sentences and count the tokens that a model would have read and written."""
     lines: list[str] = []
     for quote in select(prompt):
@@ -48,7 +58,7 @@ def choose_sentences(prompt: Prompt, max_tokens: int | None) -> Answer:
         lines.append(line)
     text = "\n".join(lines)
     used = Usage(tokens_estimated(prompt.text()), tokens_estimated(text), estimated=True)
-    return Answer(text, used, _NAME)
+    return Answer(text, used, _NAME, text)
 
 
 def extractive(_address: str) -> Extractive:

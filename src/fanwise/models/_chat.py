@@ -1,0 +1,76 @@
+"""What is said to a model and by it: messages, the tools it asks for, and their results."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from fanwise.models._prompt import Prompt
+
+Role = Literal["user", "assistant"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A tool that a model asks for: `id` is the model's own, `arguments` what it wrote.
+
+    `broken` holds the text of arguments that are no JSON object; `arguments` is then empty.
+    """
+
+    id: str
+    name: str
+    arguments: Mapping[str, object] = field(default_factory=dict)
+    broken: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a tool answered to the call `id`; `failed` where the text says why it could not."""
+
+    id: str
+    name: str
+    text: str
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message: of the user (a text, or results of tools) or of the model (text, tool calls)."""
+
+    role: Role
+    text: str = ""
+    calls: tuple[ToolCall, ...] = ()
+    results: tuple[ToolResult, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """A conversation to be gone on with: `system` first, then `shared`, then the messages.
+
+    `shared` is a text that many conversations begin with, word for word; it is sent first and
+    marked for the provider's cache.
+    """
+
+    messages: tuple[Message, ...]
+    system: str = ""
+    shared: str = ""
+
+    def then(self, *messages: Message) -> "Chat":
+        """Give the same conversation with more messages."""
+        return Chat((*self.messages, *messages), self.system, self.shared)
+
+    def __repr__(self) -> str:
+        """Count the messages, without their texts."""
+        return f"<Chat of {len(self.messages)} messages>"
+
+
+Asked = str | Prompt | Chat
+"""What a model may be asked: a text, a task over passages, a conversation."""
+
+
+def as_chat(asked: Asked) -> Chat:
+    """Give any question as a conversation."""
+    if isinstance(asked, Chat):
+        return asked
+    if isinstance(asked, Prompt):
+        return Chat((Message("user", asked.text()),), shared=asked.shared)
+    return Chat((Message("user", asked),))
