@@ -1,6 +1,7 @@
 """The laws of `speculate`, against a model: its value, its end, what ran, what stands in its rows."""
 
 import asyncio
+from dataclasses import astuple
 
 from hypothesis import strategies as st
 
@@ -117,7 +118,7 @@ def speculated(planner, guesses, wanted, real, at_once, order):
         assert len(guessed) == facts["wasted"] + (facts["closed"] == "joined")
         cases = facts["closed"] not in ("planner failed", "other") and bool(guessed)
         counted = runtime.statistics().guesses
-        assert [each[1:] for each in counted] == [
+        assert [astuple(each)[1:] for each in counted] == [
             (1, facts["closed"] == "joined", facts["closed"] == "guess failed", len(guessed))
         ] * cases
 

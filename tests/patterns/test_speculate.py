@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 from contextlib import suppress
+from dataclasses import astuple
 
 import pytest
 
@@ -642,7 +643,7 @@ async def test_the_runtime_counts_how_often_a_guess_was_joined():
 
         await main()
         (found,) = runtime.statistics().guesses
-        assert found == ("search", 5, 3, 0, 9)
+        assert astuple(found) == ("search", 5, 3, 0, 9)
         assert found.rate == 0.6
 
 

@@ -6,9 +6,10 @@ are constant (a list of instants would grow with the traffic that it is meant to
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 from fanwise.core._errors import BreakerOpen
+from fanwise.core._frozen import Frozen
 
 if TYPE_CHECKING:
     from fanwise.core._policies import Breaker
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 BUCKETS = 10
 
 
-class BreakerStatistics(NamedTuple):
+class BreakerStatistics(Frozen):
     """A breaker at one instant: state, attempts and failures in its window, times it opened."""
 
     name: str

@@ -7,8 +7,10 @@ holds anything that would have to be run to be read.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from fanwise.core._frozen import Frozen
 
 if TYPE_CHECKING:
     import os
@@ -19,8 +21,7 @@ if TYPE_CHECKING:
 Contents = Literal["none", "shape", "full"]
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(Frozen):
     """Where rows are written, and what they hold of arguments and results.
 
     `contents` is "none", "shape" (types and lengths) or "full". `redact` is given the text of each

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import NamedTuple
+
+from fanwise.core._frozen import Frozen
 
 log = logging.getLogger("fanwise")
 
@@ -12,7 +13,7 @@ LEAST = 0.3  # below it, more than two wrong guesses are paid for each that is u
 NAMES = 1000  # counted at once; beyond, the one that was counted longest ago is forgotten
 
 
-class GuessStatistics(NamedTuple):
+class GuessStatistics(Frozen):
     """The guesses under one name: how often the planner chose, how often one was then joined.
 
     `sent` guesses were started in all; `failed` is how often the right one failed, so that the

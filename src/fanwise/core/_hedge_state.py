@@ -17,7 +17,9 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import deque
 from math import ceil, floor, log10
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from fanwise.core._frozen import Frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +34,7 @@ TOKENS = 10.0
 DIGITS = 2  # to which a percentile is rounded up, so that equal times share a queue of timers
 
 
-class HedgeStatistics(NamedTuple):
+class HedgeStatistics(Frozen):
     """The hedges of one step: the seconds after which the next is sent (`None`: not yet known).
 
     `sent` duplicates, of which `won` gave the value; `held_back` were not sent for want of room or

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from fanwise.core._frozen import Frozen
 
 if TYPE_CHECKING:
     from fanwise.core._policies import Limit
 
 
-class LimitStatistics(NamedTuple):
+class LimitStatistics(Frozen):
     """A limit at one instant: its width, slots taken, calls waiting, and slots granted so far."""
 
     name: str

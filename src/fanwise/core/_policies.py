@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
+
+from fanwise.core._frozen import Frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,8 +14,7 @@ if TYPE_CHECKING:
 Effect = Literal["read", "write"]
 
 
-@dataclass(frozen=True)
-class Retry:
+class Retry(Frozen):
     """Try again after a failure that may pass, with exponential back-off and full jitter.
 
     `attempts` counts all of them, the first included (at least 1). The wait before attempt n + 1
@@ -51,8 +51,7 @@ class Retry:
             raise TypeError(msg)
 
 
-@dataclass(frozen=True)
-class Timeout:
+class Timeout(Frozen):
     """Bound one attempt of a stream: all of it, the wait for its first item, for each next one.
 
     In seconds; `None` is no limit. `attempt` and `first` count from the attempt's admission;
@@ -80,8 +79,7 @@ class Timeout:
                 raise ValueError(msg)
 
 
-@dataclass(frozen=True)
-class Hedge:
+class Hedge(Frozen):
     """Send a duplicate when the first attempt has not answered `after` seconds; the first wins.
 
     Of a stream the first item is the answer.
@@ -123,8 +121,7 @@ class Hedge:
         return float(match[1]) / 100
 
 
-@dataclass(frozen=True)
-class Breaker:
+class Breaker(Frozen):
     """Stop calling what fails (Nygard, "Release It!", 2007).
 
     Opens when, within the last `window` seconds, at least `minimum` attempts ended and the share
@@ -147,8 +144,7 @@ class Breaker:
         at_least("Breaker(pause=)", self.pause, 0)
 
 
-@dataclass(frozen=True)
-class Limit:
+class Limit(Frozen):
     """What is shared under a name: `at_once` calls may hold it at the same time (`None`: any)."""
 
     at_once: int | None = None

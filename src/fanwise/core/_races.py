@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from fanwise.core._frozen import Frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,7 +17,7 @@ TOO_OFTEN = 0.1  # of races won by the last way
 NAMES = 1000  # that are remembered; the oldest goes first
 
 
-class RaceStatistics(NamedTuple):
+class RaceStatistics(Frozen):
     """The races of one name; `started`, `won` and `cancelled` count by position of the way."""
 
     name: str

@@ -11,13 +11,14 @@ import weakref
 from collections import deque
 from contextlib import suppress
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from fanwise.core._away import refuse_while_importing
 from fanwise.core._canonical import digest_of
 from fanwise.core._contents import Record
 from fanwise.core._dump import listen, unlisten
 from fanwise.core._errors import CallSkipped
+from fanwise.core._frozen import Frozen
 from fanwise.core._record import CHUNK
 from fanwise.core._run import Run
 from fanwise.core._scope import BODY, CURRENT
@@ -55,7 +56,7 @@ RUNTIME: ContextVar[Runtime | None] = ContextVar("fanwise_runtime", default=None
 OPEN: weakref.WeakSet[Runtime] = weakref.WeakSet()
 
 
-class RuntimeStatistics(NamedTuple):
+class RuntimeStatistics(Frozen):
     """A runtime at one instant: calls running, live runs, limits, breakers, hedges, races.
 
     `abandoned` counts functions in pools that go on though nobody waits for them. `guesses` says
