@@ -3,7 +3,7 @@
 import json
 import os
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import click
 
@@ -32,11 +32,24 @@ _OPTIONS: Final = {
 """The option for each argument with which a message may begin."""
 
 
+class Models(NamedTuple):
+    """The addresses of who quotes and of who chooses."""
+
+    map: str
+    reduce: str
+
+
 @click.command("digest", no_args_is_help=False)
 @click.argument("paths", nargs=-1, metavar="PATH...")
 @click.option("--task", default=None, metavar="TEXT", help="What is asked of the documents.")
 @click.option(
     "--model", default="local:extractive", show_default=True, help="Who answers.", metavar="NAME"
+)
+@click.option("--map-model", help="Who quotes from the chunks.  [default: --model]", metavar="NAME")
+@click.option(
+    "--reduce-model",
+    help="Who chooses among what was quoted.  [default: --model]",
+    metavar="NAME",
 )
 @click.option(
     "--sentences", default=12, show_default=True, help="Most statements shown.", metavar="N"
@@ -89,6 +102,8 @@ def digest_command(
     paths: tuple[str, ...],
     task: str | None,
     model: str,
+    map_model: str | None,
+    reduce_model: str | None,
     sentences: int,
     chunk_tokens: int,
     at_once: int | None,
@@ -113,13 +128,22 @@ def digest_command(
     Exit codes: 0 complete, 1 less than --need could be read, 2 wrong use or a missing
     extra, 3 something is missing (named), 130 interrupted.
     """
-    width = _checked(paths, task, at_once if at_once is not None else _width(model))
+    by = Models(map_model or model, reduce_model or model)
+    width = _checked(paths, task, at_once if at_once is not None else _width(by))
     target = _target(output)
     progress = Progress()
     try:
         bounds = Bounds(sentences, chunk_tokens, arity, within, _count(need))
         places, library = with_input(paths, form)
-        call = digest(places, task or "", by=model, bounds=bounds, library=library, watch=progress)
+        call = digest(
+            places,
+            task or "",
+            by=by.map,
+            merge_by=by.reduce,
+            bounds=bounds,
+            library=library,
+            watch=progress,
+        )
     except ValueError as error:
         refuse(_in_options(str(error)))
     except OSError as error:
@@ -152,9 +176,10 @@ def _checked(paths: tuple[str, ...], task: str | None, at_once: int) -> int:
     return at_once
 
 
-def _width(model: str) -> int:
+def _width(by: Models) -> int:
     """Give the questions at once that can be of use: a local model's work is the processor's."""
-    return (os.cpu_count() or 1) if model.startswith("local:") else _AT_ONCE
+    local = all(name.startswith("local:") for name in by)
+    return (os.cpu_count() or 1) if local else _AT_ONCE
 
 
 def _in_options(message: str) -> str:

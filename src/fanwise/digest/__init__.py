@@ -5,10 +5,11 @@ from fanwise.digest._digest import digest
 from fanwise.digest._job import limits
 from fanwise.digest._json import to_data
 from fanwise.digest._markdown import to_markdown
-from fanwise.digest._values import Digest, Missing, Part, Statement
+from fanwise.digest._values import Conflict, Digest, Missing, Part, Statement
 
 __all__ = [
     "Bounds",
+    "Conflict",
     "Digest",
     "Missing",
     "Part",

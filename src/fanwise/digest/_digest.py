@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from fanwise import Call
+from fanwise import Call, Retry
 from fanwise.digest._bounds import Bounds
 from fanwise.digest._job import Job
 from fanwise.digest._values import Digest, Part
@@ -11,6 +11,8 @@ from fanwise.documents import Files, Library
 from fanwise.models import Model, model
 
 _USUAL: Final = Bounds()
+_RETRY: Final = Retry(attempts=4)
+_TIMEOUT: Final = 120.0  # seconds for one answer
 
 
 def digest(
@@ -18,19 +20,31 @@ def digest(
     task: str,
     *,
     by: Model | str = "local:extractive",
+    merge_by: Model | str | None = None,
     bounds: Bounds = _USUAL,
     library: Library | None = None,
     watch: Callable[[Part], None] | None = None,
 ) -> Call[Digest]:
     """Make the call that answers `task` over documents with quotes and their places.
 
-    `places` are folders, patterns and files; `by` is a model or its address; `bounds` holds
-    its sizes; `watch` is told of each step forward, as a part. PDF files are read in other
-    processes. Under an explicit `Runtime` add `limits()` to its limits. Raises ValueError
-    for an empty task or an unknown model.
+    `places` are folders, patterns and files; `by` is a model or its address, `merge_by` another
+    one that chooses among what the first quoted (`None`: the same); `bounds` holds its sizes;
+    `watch` is told of each step forward, as a part. PDF files are read in other processes. Under
+    an explicit `Runtime` add `limits()` to its limits. A model given by its address is asked
+    again when it fails in passing, up to four times in all, and has 120 s for an answer; one that
+    is a `Model` has its own policy. Raises ValueError for an empty task or an unknown model.
     """
     if not task.strip():
         raise ValueError('task="" is empty; say what is asked, such as "What is this about?"')
-    chosen = model(by) if isinstance(by, str) else by
-    job = Job(task.strip(), chosen, bounds, library or Files(), watch)
+    chosen = _model(by)
+    merger = chosen if merge_by is None else _model(merge_by)
+    job = Job(task.strip(), chosen, merger, bounds, library or Files(), watch)
     return job.digest(tuple(places))
+
+
+def _model(given: Model | str) -> Model:
+    """Give a model under the policy of a digest; one that the caller made keeps its own."""
+    if not isinstance(given, str):
+        return given
+    found = model(given)
+    return found if given.startswith("local:") else found.using(retry=_RETRY, timeout=_TIMEOUT)

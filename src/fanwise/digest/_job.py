@@ -19,10 +19,10 @@ from fanwise import Call, Limit, NotEnough, deadline, fan_out, step, tree_reduce
 from fanwise.digest._apart import decode_apart
 from fanwise.digest._bounds import Bounds
 from fanwise.digest._locate import locate
-from fanwise.digest._values import Digest, Missing, Part, Statement, in_turn, joined
+from fanwise.digest._values import Conflict, Digest, Missing, Part, Statement, in_turn, joined
 from fanwise.documents import Document, Found, Gap, Library, Origin, Raw, decode, runs_apart
 from fanwise.errors import CallSkipped, DeadlinePassed
-from fanwise.models import QUOTING, Model, Passage, Prompt, read_quotes
+from fanwise.models import CONTRASTING, QUOTING, Model, Passage, Prompt, read_quotes
 from fanwise.text import Outline, blocks, chunks
 
 _FEWEST_A_CHUNK: Final = 5
@@ -55,11 +55,13 @@ class Cut:
 class Job:
     """What a digest is made with. Its steps are the methods.
 
-    `until` is the instant on the loop's clock at which its time is up.
+    `model` quotes from the chunks, `merger` chooses among what was quoted. `until` is the instant
+    on the loop's clock at which its time is up.
     """
 
     task: str
     model: Model
+    merger: Model
     bounds: Bounds
     library: Library
     watch: Callable[[Part], None] | None = None
@@ -122,7 +124,8 @@ class Job:
     async def quote(self, passage: Passage, cut: Cut, most: int) -> Part:
         """Ask for the best statements of one chunk."""
         with self._in_time():
-            found, asked = await self._ask((passage,), [passage.text], most)
+            prompt = Prompt(self.task, (passage,), QUOTING, most)
+            found, asked, _ = await _ask(self.model, prompt, [passage.text])
         statements = tuple(_statement(passage, cut, start, end) for _, start, end in found)
         part = joined([asked, Part(answered=1)], statements)
         self._tell(part)
@@ -140,12 +143,14 @@ class Job:
         )
         try:
             with self._in_time():
-                found, asked = await self._ask(passages, [s.text for s in before], most)
+                prompt = Prompt(self.task, passages, f"{QUOTING} {CONTRASTING}", most)
+                found, asked, against = await _ask(self.merger, prompt, [s.text for s in before])
         except DeadlinePassed:
             return self._unmerged(parts, len(before))
         chosen = tuple(before[n].narrowed(start, end) for n, start, end in found)
         self._tell(asked)
-        return joined([*parts, asked], chosen or in_turn(parts, most, self.task))
+        disagree = Part(conflicts=tuple(_conflict(before[n], before[m]) for n, m in against))
+        return joined([*parts, asked, disagree], chosen or in_turn(parts, most, self.task))
 
     async def digested(self, places: tuple[str, ...]) -> Digest:
         """Do the work of `digest`, once it is known until when."""
@@ -161,7 +166,8 @@ class Job:
         return self._answer(part, len(found.names) + len(gaps))
 
     def _answer(self, part: Part, found: int) -> Digest:
-        return Digest(self.task, self.model.name, part, found, self.bounds.need)
+        names = dict.fromkeys((self.model.name, self.merger.name))
+        return Digest(self.task, " and ".join(names), part, found, self.bounds.need)
 
     async def _document(self, name: str) -> Document | Gap:
         loaded = await self.read(name)
@@ -227,27 +233,40 @@ class Job:
         except (NotEnough, CallSkipped):
             return None
 
-    async def _ask(
-        self, passages: tuple[Passage, ...], originals: list[str], most: int
-    ) -> tuple[list[tuple[int, int, int]], Part]:
-        """Ask the model; give number (from 0), start and end in its original of each statement.
-
-        `originals` are the texts of the passages as they stand in their documents.
-        """
-        answer = await self.model.ask(Prompt(self.task, passages, QUOTING, most))
-        read = read_quotes(answer.text)
-        places: dict[tuple[int, int, int], None] = {}
-        for quote in read.quotes:
-            if 1 <= quote.passage <= len(passages):
-                place = locate(quote.text, originals[quote.passage - 1])
-                if place is not None:
-                    places.setdefault((quote.passage - 1, *place))
-        dropped = read.remarks + len(read.quotes) - len(places)
-        return list(places)[:most], Part(asked=1, dropped=dropped, usage=answer.usage)
-
     def _tell(self, part: Part) -> None:
         if self.watch is not None:
             self.watch(part)
+
+
+async def _ask(
+    model: Model, prompt: Prompt, originals: list[str]
+) -> tuple[list[tuple[int, int, int]], Part, list[tuple[int, int]]]:
+    """Ask a model over passages, whose texts stand in their documents as `originals`.
+
+    Give number (from 0), start and end in its original of each statement; what was asked; and the
+    pairs of passages (from 0) that deny each other.
+    """
+    answer = await model.ask(prompt)
+    read = read_quotes(answer.text)
+    places: dict[tuple[int, int, int], None] = {}
+    for quote in read.quotes:
+        if 1 <= quote.passage <= len(originals):
+            place = locate(quote.text, originals[quote.passage - 1])
+            if place is not None:
+                places.setdefault((quote.passage - 1, *place))
+    dropped = read.remarks + len(read.quotes) - len(places)
+    against = [
+        (one - 1, other - 1)
+        for one, other in read.conflicts
+        if one != other and min(one, other) >= 1 and max(one, other) <= len(originals)
+    ]
+    asked = Part(asked=1, dropped=dropped, usage=answer.usage)
+    return list(places)[: prompt.most], asked, against
+
+
+def _conflict(one: Statement, other: Statement) -> Conflict:
+    first, second = sorted((one, other), key=lambda statement: (statement.source, statement.start))
+    return Conflict(first, second)
 
 
 def _titled(title: str, heading: tuple[str, ...]) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ def to_data(digest: Digest) -> Data:
         "complete": digest.complete,
         "enough": digest.enough,
         "statements": [_statement(statement) for statement in part.statements],
+        "conflicts": [[_statement(pair.one), _statement(pair.other)] for pair in part.conflicts],
         "missing": [{"name": gap.name, "reason": gap.reason} for gap in part.missing],
         "documents": part.documents,
         "documents_found": digest.found,

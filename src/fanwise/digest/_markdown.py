@@ -25,6 +25,7 @@ def to_markdown(digest: Digest) -> str:
             lines.extend(_bullet(statement))
     if not digest.part.statements:
         lines.extend(("", *_wrapped(_nothing(digest))))
+    lines.extend(_conflicts(digest))
     lines.extend(_missing(digest))
     return "\n".join(lines) + "\n"
 
@@ -75,6 +76,17 @@ def _bullet(statement: Statement) -> Iterator[str]:
     text = " ".join(statement.text.split())
     yield from _wrapped(f"- {text}", indent="  ")
     yield f"  `{statement.place}`"
+
+
+def _conflicts(digest: Digest) -> Iterator[str]:
+    """Show what denies each other side by side, each with its place: who is right stays open."""
+    if digest.part.conflicts:
+        yield from ("", "## In conflict", "")
+        for number, pair in enumerate(digest.part.conflicts):
+            if number:
+                yield ""
+            for statement in (pair.one, pair.other):
+                yield from _bullet(statement)
 
 
 def _missing(digest: Digest) -> Iterator[str]:

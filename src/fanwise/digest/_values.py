@@ -44,6 +44,14 @@ class Statement:
 
 
 @dataclass(frozen=True, slots=True)
+class Conflict:
+    """Two statements that a model says cannot both be true, in the order of their places."""
+
+    one: Statement
+    other: Statement
+
+
+@dataclass(frozen=True, slots=True)
 class Missing:
     """A document, or a part of one, that is not in the digest, and why."""
 
@@ -61,7 +69,8 @@ class Part:
 
     `answered` of `chunks` chunks of `documents` documents went into it, of `digested`
     documents one chunk at least; `asked` counts the questions to the model, `dropped` the
-    lines of answers that could not be found in their passage and so are not shown.
+    lines of answers that could not be found in their passage and so are not shown. `conflicts`
+    are statements that a model found to deny each other, whether or not both are among the best.
     """
 
     statements: tuple[Statement, ...] = ()
@@ -73,6 +82,7 @@ class Part:
     dropped: int = 0
     usage: Usage = _NOTHING
     missing: tuple[Missing, ...] = ()
+    conflicts: tuple[Conflict, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +128,7 @@ def joined(parts: list[Part], statements: tuple[Statement, ...]) -> Part:
         dropped=sum(part.dropped for part in parts),
         usage=sum((part.usage for part in parts), _NOTHING),
         missing=tuple(gap for part in parts for gap in part.missing),
+        conflicts=tuple(dict.fromkeys(pair for part in parts for pair in part.conflicts)),
     )
 
 

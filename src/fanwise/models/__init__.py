@@ -16,12 +16,12 @@ from fanwise.models._model import Model, model
 from fanwise.models._output import MalformedAnswer
 from fanwise.models._prompt import Passage, Prompt
 from fanwise.models._provider import Provider, Request, ToolSpec
-from fanwise.models._quotes import QUOTING, Quote, Quotes, read_quotes, write_quotes
+from fanwise.models._quotes import CONTRASTING, QUOTING, Quote, Quotes, read_quotes, write_quotes
 from fanwise.models._usage import Usage
 
 __all__ = [
-    "QUOTING", "Answer", "Asked", "Chat", "Ended", "Finish", "MalformedAnswer", "Message", "Model",
-    "Part", "Passage", "Piece", "Prompt", "Provider", "Quote", "Quotes", "RawPiece", "Request",
-    "Role", "Text", "ToolBegun", "ToolCall", "ToolResult", "ToolSpec", "ToolText", "Usage",
-    "as_chat", "model", "read_quotes", "write_quotes",
+    "CONTRASTING", "QUOTING", "Answer", "Asked", "Chat", "Ended", "Finish", "MalformedAnswer",
+    "Message", "Model", "Part", "Passage", "Piece", "Prompt", "Provider", "Quote", "Quotes",
+    "RawPiece", "Request", "Role", "Text", "ToolBegun", "ToolCall", "ToolResult", "ToolSpec",
+    "ToolText", "Usage", "as_chat", "model", "read_quotes", "write_quotes",
 ]  # fmt: skip
