@@ -28,7 +28,7 @@ class Refused(Exception):
     for the case, where it has one.
     """
 
-    def __init__(  # noqa: PLR0913 - the fields of the providers' own errors
+    def __init__(
         self,
         status: int,
         kind: Kind,
@@ -43,7 +43,7 @@ class Refused(Exception):
         self.param, self.code, self.headers = param, code, headers
 
 
-class Dropped(Exception):  # noqa: N818 - as in the design: named as what happens
+class Dropped(Exception):
     """The connection is to be dropped without another byte (the fault "reset")."""
 
 
