@@ -55,8 +55,8 @@ class Request:
     path: str
     headers: Mapping[str, str]
     body: bytes
-    query: Mapping[str, str] = NOTHING
-    params: Mapping[str, str] = NOTHING
+    query: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -82,7 +82,7 @@ class Response:
 
     body: bytes
     status: int = 200
-    headers: Mapping[str, str] = NOTHING
+    headers: Mapping[str, str] = field(default_factory=dict)
     media: str = "application/json"
 
 
@@ -91,7 +91,7 @@ class Streamed:
     """A response whose body comes in chunks; closing `chunks` early is the caller leaving."""
 
     chunks: AsyncGenerator[bytes, None]
-    headers: Mapping[str, str] = NOTHING
+    headers: Mapping[str, str] = field(default_factory=dict)
     status: int = 200
     media: str = "text/event-stream; charset=utf-8"
 

@@ -75,7 +75,7 @@ class Ask:
     schema: Json | None = None
     batch: bool = False
     key: str = ""
-    headers: Mapping[str, str] = NOTHING
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """Show where it goes and how much it is, not its text."""
