@@ -16,16 +16,19 @@ from fanwise.testing.twin._http import Refused
 from fanwise.testing.twin._law import Law
 from fanwise.testing.twin._ledger import Entry, Ledger, Price, Statistics
 from fanwise.testing.twin._quota import Gate, Quota
+from fanwise.testing.twin._shelf import Shelf
 from fanwise.testing.twin._turn import NO_WAIT, Plan, Turn, fail
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from fanwise.testing.twin._batches import BatchPace
     from fanwise.testing.twin._cache import Found
     from fanwise.testing.twin._values import Ask, Block
 
 Draws: TypeAlias = Literal["number", "content"]
 _WORDLESS: Final = frozenset({"embeddings"})
+_OF_CONNECTIONS: Final = frozenset({"reset", "stall", "malformed"})
 _ANY: Final = "*"
 _NO_LAW: Final = Law()
 
@@ -38,13 +41,13 @@ class Twin:
     and model. `answers` is a rule ("auto", "echo", "extract", "choose", "quote"), a `Script`,
     a function of the `Ask`, or one of them for each model. `faults` is the script of what goes
     wrong, `prices` the dollars of each model ("*": all others; a model without a price costs
-    an unknown amount, never 0). What is drawn is drawn from `seed` and the request's number,
-    or, with `draws="content"`, its text.
+    an unknown amount, never 0), `batches` how long batches take. What is drawn is drawn from
+    `seed` and the request's number, or, with `draws="content"`, its text.
 
     Times are those of the running loop, so that on the virtual clock nothing is waited for.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a provider has many sides, each with a default
         self,
         models: Mapping[str, Law] | None = None,
         *,
@@ -52,6 +55,7 @@ class Twin:
         answers: Answering | Mapping[str, Answering] = "auto",
         faults: Sequence[Fault] = (),
         prices: Mapping[str, Price] | None = None,
+        batches: BatchPace | None = None,
         seed: int = 0,
         draws: Draws = "number",
     ) -> None:
@@ -66,6 +70,7 @@ class Twin:
         self._faults = Faults(faults, seed)
         self._gates: dict[tuple[str, str], Gate] = {}
         self.cache = PromptCache()
+        self.shelf = Shelf(batches)
         self._epoch: float | None = None
         self._first: float | None = None
 
@@ -149,6 +154,8 @@ class Twin:
 
     def _struck(self, ask: Ask, entry: Entry, seconds: float) -> Fault | None:
         fault = self._faults.strike(ask, entry.number, seconds)
+        if fault is not None and ask.batch and fault.kind in _OF_CONNECTIONS:
+            return None
         if fault is not None:
             entry.fault = fault.kind
             if fault.kind in ("status", "outage"):
