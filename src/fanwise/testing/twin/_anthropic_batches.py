@@ -7,9 +7,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from fanwise.testing.twin._anthropic_errors import write_error
 from fanwise.testing.twin._anthropic_messages import read_message, write_message
 from fanwise.testing.twin._batches import BatchRequest, Job
+from fanwise.testing.twin._errors import error_body
 from fanwise.testing.twin._fields import Fields, malformed
 from fanwise.testing.twin._http import Refused, Response, json_response
 from fanwise.testing.twin._shelf import owned, page
@@ -109,10 +109,11 @@ async def _work(twin: Twin, job: Job) -> None:
             ask = read_message(Fields(each.params))
             if ask.stream:
                 raise malformed("streaming is not supported in batches", "stream")
-            reply = await twin.shelf.ask(twin, replace(ask, batch=True, key=job.key))
+            turn = await twin.begin(replace(ask, batch=True, key=job.key))
+            reply = await turn.whole()
         except Refused as refused:
-            return {"type": "errored", "error": write_error(refused)}
-        name = twin.name("msg_", twin.shelf.number())
+            return {"type": "errored", "error": error_body(refused, "anthropic", "")}
+        name = twin.name("msg_", turn.number)
         message = write_message(reply, id=name, model=ask.model, batch=True)
         return {"type": "succeeded", "message": message}
 

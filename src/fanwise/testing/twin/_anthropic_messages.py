@@ -224,7 +224,7 @@ def write_message(reply: Reply, *, id: str, model: str, batch: bool = False) -> 
 
 def begin_stream(counts: Counts, *, id: str, model: str) -> bytes:  # noqa: A002 - as the field is called
     """Return the events before the first block; the input is counted here, the output later."""
-    message = {
+    message: Json = {
         "id": id,
         "type": "message",
         "role": "assistant",

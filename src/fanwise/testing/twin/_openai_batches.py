@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from fanwise.testing.twin._batches import BatchRequest, Job
 from fanwise.testing.twin._fields import Fields, malformed
 from fanwise.testing.twin._http import Refused, Response, json_response
 from fanwise.testing.twin._openai_files import listed
@@ -16,11 +15,13 @@ from fanwise.testing.twin._values import compact
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from fanwise.testing.twin._batches import BatchRequest, Job
     from fanwise.testing.twin._engine import Twin
     from fanwise.testing.twin._http import Request
     from fanwise.testing.twin._values import Json
 
 _PREFIX: Final = "batch_"
+_OVER: Final = ("completed", "failed", "expired", "cancelled")
 _GAPS: Final = {
     "expired": "This request could not be executed before the completion window expired.",
     "cancelled": "The batch was cancelled before this request executed.",
@@ -54,9 +55,8 @@ async def retrieve(twin: Twin, request: Request) -> Response:
 async def cancel(twin: Twin, request: Request) -> Response:
     """Stop a batch; what is answered by now stays answered, and charged."""
     job, now = await _worked(twin, request), twin.now()
-    if job.ended(now):
-        msg = f"Cannot cancel a batch with status '{_status(job, now)}'."
-        raise Refused(409, "invalid", msg)
+    if (status := _status(job, now)) in _OVER:
+        raise Refused(409, "invalid", f"Cannot cancel a batch with status '{status}'.")
     job.cancel(now)
     return _told(twin, job)
 
