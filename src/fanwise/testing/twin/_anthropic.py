@@ -15,6 +15,7 @@ from fanwise.testing.twin._anthropic_messages import (
 )
 from fanwise.testing.twin._fields import Fields
 from fanwise.testing.twin._http import Response, Route, json_response
+from fanwise.testing.twin._values import Counts
 from fanwise.testing.twin._wire import answer_by
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ async def count_tokens(twin: Twin, request: Request) -> Response:
     ask = replace(read_message(Fields(request.json()), endpoint="count_tokens"), key=request.key)
     entry = twin.enter(ask)
     entry.status, entry.ended_at = 200, entry.time
+    twin.ledger.settle(entry, Counts())
     return json_response({"input_tokens": ask.tokens})
 
 

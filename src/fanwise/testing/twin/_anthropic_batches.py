@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from fanwise.testing.twin._anthropic_messages import read_message, write_message
-from fanwise.testing.twin._batches import BatchRequest, Job
+from fanwise.testing.twin._batches import BatchRequest, Job, ask_in_batch
 from fanwise.testing.twin._errors import error_body
-from fanwise.testing.twin._fields import Fields, malformed
+from fanwise.testing.twin._fields import Fields
 from fanwise.testing.twin._http import Refused, Response, json_response
+from fanwise.testing.twin._reading import malformed, objects, read_json
 from fanwise.testing.twin._shelf import owned, page
 from fanwise.testing.twin._values import compact
 
@@ -35,17 +36,14 @@ async def create(twin: Twin, request: Request) -> Response:
 
 def _requests(body: Fields) -> tuple[BatchRequest, ...]:
     found: dict[str, BatchRequest] = {}
-    for each in body.objects("requests"):
+    for each in objects(body, "requests"):
         name = each.text("custom_id")
         if not _CUSTOM_ID.fullmatch(name):
             msg = f"String should match pattern '^{_CUSTOM_ID.pattern}$'"
             raise malformed(msg, each.at("custom_id"))
         if name in found:
             raise malformed(f"Duplicate custom_id {name!r}", each.at("custom_id"))
-        params = each.inner("params")
-        if params is None:
-            raise malformed("Field required", each.at("params"))
-        found[name] = BatchRequest(name, dict(params.body))
+        found[name] = BatchRequest(name, read_json(each, "params"))
     if not 1 <= len(found) <= _MOST:
         raise malformed(f"a batch has 1 to {_MOST} requests, not {len(found)}", "requests")
     return tuple(found.values())
@@ -104,13 +102,12 @@ async def _worked(twin: Twin, request: Request) -> Job:
 
 
 async def _work(twin: Twin, job: Job) -> None:
-    async def answer(each: BatchRequest) -> Json:
+    async def answer(each: BatchRequest, done: float) -> Json:
         try:
             ask = read_message(Fields(each.params))
             if ask.stream:
                 raise malformed("streaming is not supported in batches", "stream")
-            turn = await twin.begin(replace(ask, batch=True, key=job.key))
-            reply = await turn.whole()
+            turn, reply = await ask_in_batch(twin, replace(ask, key=job.key), done)
         except Refused as refused:
             return {"type": "errored", "error": error_body(refused, "anthropic", "")}
         name = twin.name("msg_", turn.number)

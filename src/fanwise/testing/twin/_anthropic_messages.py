@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from fanwise.testing.twin._fields import malformed
+from fanwise.testing.twin._reading import has, inner, malformed, objects, one_of, read_json
 from fanwise.testing.twin._sse import named_event
 from fanwise.testing.twin._values import (
     Ask,
@@ -41,10 +41,10 @@ def read_message(body: Fields, *, endpoint: str = "messages") -> Ask:
 
     `thinking`, `metadata`, sampling and service tier are accepted and change nothing.
     """
-    max_tokens = body.number("max_tokens", least=1)
+    max_tokens = body.count("max_tokens")
     if max_tokens is None and endpoint != "count_tokens":
-        raise malformed("Field required", "max_tokens")
-    tools = tuple(_tool(tool) for tool in body.objects("tools"))
+        raise body.wrong("max_tokens", "an integer")
+    tools = tuple(_tool(tool) for tool in objects(body, "tools"))
     return Ask(
         protocol="anthropic",
         endpoint=endpoint,
@@ -65,16 +65,14 @@ def _marked_whole(body: Fields, parts: tuple[Part, ...]) -> tuple[Part, ...]:
 
 
 def _system(body: Fields) -> Iterator[Part]:
-    if body.has("system"):
+    if has(body, "system"):
         yield from _content(body, "system", "system")
 
 
 def _messages(body: Fields) -> Iterator[Part]:
-    if not body.items("messages"):
-        raise malformed("at least one message is required", "messages")
     called: dict[str, str] = {}
-    for message in body.objects("messages"):
-        role = message.one_of("role", ("user", "assistant", "system"))
+    for message in objects(body, "messages", needed=True):
+        role = one_of(message, "role", ("user", "assistant", "system"))
         for part in _content(message, "content", _role(role)):
             if part.role == "tool" and part.call not in called:
                 raise malformed(
@@ -92,13 +90,13 @@ def _role(name: str) -> Role:
 
 
 def _content(holder: Fields, name: str, role: Role) -> Iterator[Part]:
-    if not holder.has(name):
-        raise malformed("Field required", holder.at(name))
-    text = holder.body[name]
+    if not has(holder, name):
+        raise holder.wrong(name, "a string or an array")
+    text = holder.get(name)
     if isinstance(text, str):
         yield Part(role, text)
         return
-    for block in holder.objects(name):
+    for block in objects(holder, name):
         yield _block(block, role)
 
 
@@ -107,7 +105,7 @@ def _block(block: Fields, role: Role) -> Part:
     if kind == "tool_result":
         return Part("tool", _plain(block, "content"), mark, call=block.text("tool_use_id"))
     if kind == "tool_use":
-        arguments = compact(block.body.get("input") or {})
+        arguments = compact(block.get("input") or {})
         return Part(role, arguments, mark, call=block.text("id"), tool=block.text("name"))
     return Part(role, _words(block, kind), mark)
 
@@ -123,44 +121,40 @@ def _words(block: Fields, kind: str) -> str:
     if kind == "search_result":
         return _plain(block, "content")
     if kind == "document":
-        source = block.inner("source")
-        if source is None:
-            raise malformed("Field required", block.at("source"))
+        source = block.fields("source")
         plain = source.text("type") == "text"
         return source.text("data") if plain else _plain(source, "content") or "[document]"
     raise malformed(f"Input tag {kind!r} is not among the tags that the twin knows", block.path)
 
 
 def _plain(holder: Fields, name: str) -> str:
-    text = holder.body.get(name) or ""
+    text = holder.get(name) or ""
     if isinstance(text, str):
         return text
-    return "\n".join(_words(block, block.text("type")) for block in holder.objects(name))
+    return "\n".join(_words(block, block.text("type")) for block in objects(holder, name))
 
 
 def _mark(holder: Fields) -> Literal["5m", "1h"] | None:
-    cache = holder.inner("cache_control")
+    cache = inner(holder, "cache_control")
     if cache is None:
         return None
-    cache.one_of("type", ("ephemeral",))
-    return "1h" if cache.one_of("ttl", ("5m", "1h"), "5m") == "1h" else "5m"
+    one_of(cache, "type", ("ephemeral",))
+    return "1h" if one_of(cache, "ttl", ("5m", "1h"), "5m") == "1h" else "5m"
 
 
 def _tool(tool: Fields) -> Tool:
-    kind = tool.text_or("type", "custom")
+    kind = tool.text("type", "custom")
     if kind != "custom":
         raise malformed(f"the twin runs no server tools, such as {kind!r}", tool.at("type"))
-    schema = tool.inner("input_schema")
-    if schema is None:
-        raise malformed("Field required", tool.at("input_schema"))
-    return Tool(tool.text("name"), tool.text_or("description", ""), dict(schema.body), _mark(tool))
+    schema = read_json(tool, "input_schema")
+    return Tool(tool.text("name"), tool.text("description", ""), schema, _mark(tool))
 
 
 def _choice(body: Fields, tools: tuple[Tool, ...]) -> str:
-    choice = body.inner("tool_choice")
+    choice = inner(body, "tool_choice")
     if choice is None:
         return "auto"
-    kind = choice.one_of("type", ("auto", "any", "tool", "none"))
+    kind = one_of(choice, "type", ("auto", "any", "tool", "none"))
     if kind != "none" and not tools:
         raise malformed("may only be specified while providing tools", "tool_choice")
     if kind != "tool":
@@ -172,15 +166,12 @@ def _choice(body: Fields, tools: tuple[Tool, ...]) -> str:
 
 
 def _schema(body: Fields) -> Json | None:
-    config = body.inner("output_config")
-    wanted = body.inner("output_format") or (config.inner("format") if config else None)
+    config = inner(body, "output_config")
+    wanted = inner(body, "output_format") or (inner(config, "format") if config else None)
     if wanted is None:
         return None
-    wanted.one_of("type", ("json_schema",))
-    schema = wanted.inner("schema")
-    if schema is None:
-        raise malformed("Field required", wanted.at("schema"))
-    return dict(schema.body)
+    one_of(wanted, "type", ("json_schema",))
+    return read_json(wanted, "schema")
 
 
 # ------------------------------------------------------------------------------------- answers

@@ -10,13 +10,18 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+from fanwise.testing.twin._values import Json
 
-    from fanwise.testing.twin._values import Json
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fanwise.testing.twin._engine import Twin
+    from fanwise.testing.twin._turn import Turn
+    from fanwise.testing.twin._values import Ask, Reply
 
 Fate: TypeAlias = Literal["processing", "done", "cancelled", "expired"]
 DAY: Final = 86_400.0
@@ -50,6 +55,10 @@ class BatchRequest:
 
     custom_id: str
     params: Json
+
+
+Answer: TypeAlias = Callable[[BatchRequest, float], Awaitable[Json]]
+"""Answers a request of a batch, at an instant that has passed."""
 
 
 @dataclass(slots=True)
@@ -117,7 +126,7 @@ class Job:
         """Give an instant of the loop's clock in seconds since 1970."""
         return self.wall + instant - self.created
 
-    async def work(self, now: float, answer: Callable[[BatchRequest], Awaitable[Json]]) -> None:
+    async def work(self, now: float, answer: Answer) -> None:
         """Answer the requests whose time has come; callers at once wait for each other."""
         async with self.working:
             for rank, index in enumerate(self.order):
@@ -125,7 +134,18 @@ class Job:
                 if done > min(now, self.stop):
                     break
                 if index not in self.results:
-                    self.results[index] = await answer(self.requests[index])
+                    self.results[index] = await answer(self.requests[index], done)
+
+
+async def ask_in_batch(twin: Twin, ask: Ask, done: float) -> tuple[Turn, Reply]:
+    """Answer one question of a batch as if at the instant `done`; raises Refused.
+
+    It is charged like any other, at the price of batches.
+    """
+    turn = await twin.begin(replace(ask, batch=True, stream=False))
+    reply = await turn.whole()
+    turn.entry.time = turn.entry.ended_at = done
+    return turn, reply
 
 
 def draw_order(length: int, seed: str) -> tuple[int, ...]:

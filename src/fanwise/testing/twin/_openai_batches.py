@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from fanwise.testing.twin._fields import Fields, malformed
+from fanwise.testing.twin._fields import Fields
 from fanwise.testing.twin._http import Refused, Response, json_response
 from fanwise.testing.twin._openai_files import listed
 from fanwise.testing.twin._openai_lines import read_lines
 from fanwise.testing.twin._openai_single import ENDPOINTS, answer_single
+from fanwise.testing.twin._reading import malformed, one_of
 from fanwise.testing.twin._shelf import owned, page
 from fanwise.testing.twin._values import compact
 
@@ -21,6 +23,11 @@ if TYPE_CHECKING:
     from fanwise.testing.twin._values import Json
 
 _PREFIX: Final = "batch_"
+_USAGE: Final = {
+    "input_tokens": ("prompt_tokens",),
+    "output_tokens": ("completion_tokens",),
+    "total_tokens": (),
+}
 _OVER: Final = ("completed", "failed", "expired", "cancelled")
 _GAPS: Final = {
     "expired": "This request could not be executed before the completion window expired.",
@@ -31,8 +38,8 @@ _GAPS: Final = {
 async def create(twin: Twin, request: Request) -> Response:
     """Take a batch; its file is checked at once, and what is wrong with it told a little later."""
     body = Fields(request.json())
-    endpoint = body.one_of("endpoint", tuple(ENDPOINTS))
-    body.one_of("completion_window", ("24h",))
+    endpoint = one_of(body, "endpoint", tuple(ENDPOINTS))
+    one_of(body, "completion_window", ("24h",))
     source = owned(twin.shelf.files, body.text("input_file_id"), request.key, "file")
     if source.purpose != "batch":
         raise malformed(f"its purpose is {source.purpose!r}, not 'batch'", "input_file_id")
@@ -41,7 +48,8 @@ async def create(twin: Twin, request: Request) -> Response:
     job.told = {
         "endpoint": endpoint,
         "input_file_id": source.id,
-        "metadata": body.body.get("metadata"),
+        "metadata": body.get("metadata"),
+        "model": requests[0].params.get("model") if requests else None,
         "errors": [error.write() for error in errors],
     }
     return _told(twin, job)
@@ -77,8 +85,9 @@ async def _worked(twin: Twin, request: Request) -> Job:
 
 
 async def _work(twin: Twin, job: Job) -> None:
-    async def answer(each: BatchRequest) -> Json:
-        status, body = await answer_single(twin, job.told["endpoint"], each.params, job.key)
+    async def answer(each: BatchRequest, done: float) -> Json:
+        endpoint = job.told["endpoint"]
+        status, body = await answer_single(twin, endpoint, each.params, job.key, done)
         number = twin.shelf.number()
         name = twin.name("req_", number)
         response = {"status_code": status, "request_id": name, "body": body}
@@ -160,6 +169,23 @@ def _write(job: Job, now: float) -> Json:
             "completed": len(job.results) - failed,
             "failed": failed,
         },
+        "usage": _usage(job) if job.ended(now) and job.results else None,
+    }
+
+
+def _usage(job: Job) -> Json:
+    """Return the tokens of all answers, in the words of responses."""
+    lines = [line["response"]["body"]["usage"] for line in job.results.values() if _good(line)]
+    total = Counter[str]()
+    for usage in lines:
+        for name, others in _USAGE.items():
+            total[name] += next((usage[other] for other in (name, *others) if other in usage), 0)
+        details = usage.get("input_tokens_details") or usage.get("prompt_tokens_details") or {}
+        total["cached"] += details.get("cached_tokens", 0)
+    return {
+        **{name: total[name] for name in _USAGE},
+        "input_tokens_details": {"cached_tokens": total["cached"]},
+        "output_tokens_details": {"reasoning_tokens": 0},
     }
 
 

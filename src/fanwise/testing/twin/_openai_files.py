@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from fanwise.testing.twin._fields import malformed
 from fanwise.testing.twin._http import Response, json_response
 from fanwise.testing.twin._multipart import read_form
+from fanwise.testing.twin._reading import malformed
 from fanwise.testing.twin._shelf import owned, page
 
 if TYPE_CHECKING:

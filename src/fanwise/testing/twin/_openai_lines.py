@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from fanwise.testing.twin._batches import BatchRequest
 from fanwise.testing.twin._fields import Fields
 from fanwise.testing.twin._http import Refused
+from fanwise.testing.twin._reading import read_json
 
 if TYPE_CHECKING:
     from fanwise.testing.twin._values import Json
@@ -63,7 +64,7 @@ def read_lines(
 
 def _line(line: bytes, endpoint: str) -> BatchRequest:
     try:
-        fields = Fields.of(json.loads(line), "")
+        fields = Fields(json.loads(line), "")
     except ValueError as error:
         msg = "This line is not parseable as valid JSON."
         raise Refused(400, "invalid", msg, code="invalid_json_line") from error
@@ -72,9 +73,7 @@ def _line(line: bytes, endpoint: str) -> BatchRequest:
     if fields.text("url") != endpoint:
         msg = f"The URL provided for this request does not match the endpoint {endpoint}."
         raise Refused(400, "invalid", msg, param="url", code="mismatched_endpoint")
-    body = fields.inner("body")
-    if body is None:
-        raise Refused(400, "invalid", "Missing required parameter: 'body'.", param="body")
+    body = fields.fields("body")
     if body.flag("stream"):
         raise Refused(400, "invalid", "Streaming is not supported in batches.", param="stream")
-    return BatchRequest(fields.text("custom_id"), dict(body.body))
+    return BatchRequest(fields.text("custom_id"), read_json(fields, "body"))

@@ -12,6 +12,7 @@ from fanwise.testing.twin._openai_responses import (
     read_response,
     write_response,
 )
+from fanwise.testing.twin._reading import has
 from fanwise.testing.twin._shelf import owned
 from fanwise.testing.twin._values import Part, Saying
 from fanwise.testing.twin._wire import answer_by
@@ -27,12 +28,12 @@ class Responses:
     """The wire of responses, for one request: what was asked is told again in the answer."""
 
     def __init__(self, twin: Twin, body: Json) -> None:
-        self._twin, self._asked = twin, Fields(body)
+        self._twin, self._asked, self._body = twin, Fields(body), body
 
     def read(self, request: Request) -> Ask:
         """Read a question; the conversation that it goes on comes from the shelf."""
         earlier: tuple[Part, ...] = ()
-        if self._asked.has("previous_response_id"):
+        if has(self._asked, "previous_response_id"):
             name = self._asked.text("previous_response_id")
             kept = owned(self._twin.shelf.responses, name, request.key, "previous response")
             earlier = kept.parts
@@ -41,7 +42,7 @@ class Responses:
     def frame(self, turn: Turn) -> Frame:
         """Give what every shape of the answer repeats."""
         name = self._twin.name("resp_", turn.number)
-        return Frame(name, turn.ask.model, turn.created, self._asked)
+        return Frame(name, turn.ask.model, turn.created, self._body)
 
     def write(self, turn: Turn, reply: Reply) -> Json:
         """Write an answer whole, and keep it unless it is not to be stored."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from fanwise.testing.twin._fields import Fields, malformed
+from fanwise.testing.twin._fields import Fields
+from fanwise.testing.twin._reading import inner, malformed, objects, one_of, read_json
 from fanwise.testing.twin._sse import named_event
 from fanwise.testing.twin._values import (
     Ask,
@@ -42,10 +43,10 @@ def read_response(body: Fields, earlier: tuple[Part, ...] = ()) -> Ask:
     carried over from it, as documented. Sampling, reasoning and metadata change nothing.
     """
     for name in _NOT_SPOKEN:
-        if body.has(name) and body.body[name] is not False:
+        if body.get(name) not in (None, False):
             raise malformed(f"the twin does not speak {name!r}", name)
-    tools = tuple(_tool(tool) for tool in body.objects("tools"))
-    instructions = body.text_or("instructions", "")
+    tools = tuple(_tool(tool) for tool in objects(body, "tools"))
+    instructions = body.text("instructions", "")
     return Ask(
         protocol="openai",
         endpoint="responses",
@@ -57,21 +58,21 @@ def read_response(body: Fields, earlier: tuple[Part, ...] = ()) -> Ask:
         ),
         tools=tools,
         tool_choice=_choice(body, tools),
-        max_tokens=body.number("max_output_tokens", least=1),
+        max_tokens=body.count("max_output_tokens"),
         stream=body.flag("stream"),
         schema=_schema(body),
     )
 
 
 def _input(body: Fields, earlier: tuple[Part, ...]) -> Iterator[Part]:
-    given = body.body.get("input")
+    given = body.get("input")
     if isinstance(given, str):
         yield Part("user", given)
         return
     if given is None:
-        raise malformed("Missing required parameter: 'input'.", "input")
+        raise body.wrong("input", "a string or an array")
     called = {part.call for part in earlier if part.tool is not None}
-    for item in body.objects("input"):
+    for item in objects(body, "input"):
         for part in _item(item):
             if part.role == "tool" and part.call not in called:
                 msg = f"No tool call found for function call output with call_id {part.call}."
@@ -82,9 +83,9 @@ def _input(body: Fields, earlier: tuple[Part, ...]) -> Iterator[Part]:
 
 
 def _item(item: Fields) -> Iterator[Part]:
-    kind = item.text_or("type", "message")
+    kind = item.text("type", "message")
     if kind == "message":
-        role = _ROLES[item.one_of("role", tuple(_ROLES))]
+        role = _ROLES[one_of(item, "role", tuple(_ROLES))]
         yield from (Part(role, text) for text in _texts(item, "content"))
     elif kind == "function_call":
         arguments = item.text("arguments")
@@ -96,14 +97,14 @@ def _item(item: Fields) -> Iterator[Part]:
 
 
 def _texts(holder: Fields, name: str) -> Iterator[str]:
-    value = holder.body.get(name)
+    value = holder.get(name)
     if value is None:
-        raise malformed(f"Missing required parameter: '{holder.at(name)}'.", holder.at(name))
+        raise holder.wrong(name, "a string or an array")
     if isinstance(value, str):
         yield value
         return
-    for content in holder.objects(name):
-        kind = content.one_of("type", (*_TEXTS, *_UNREAD))
+    for content in objects(holder, name):
+        kind = one_of(content, "type", (*_TEXTS, *_UNREAD))
         yield content.text(_TEXTS[kind]) if kind in _TEXTS else _UNREAD[kind]
 
 
@@ -111,17 +112,16 @@ def _tool(tool: Fields) -> Tool:
     if tool.text("type") != "function":
         msg = f"the twin runs no hosted tools, such as {tool.text('type')!r}"
         raise malformed(msg, tool.at("type"))
-    schema = tool.inner("parameters")
-    found: Json = {} if schema is None else dict(schema.body)
-    return Tool(tool.text("name"), tool.text_or("description", ""), found)
+    schema = read_json(tool, "parameters", needed=False)
+    return Tool(tool.text("name"), tool.text("description", ""), schema)
 
 
 def _choice(body: Fields, tools: tuple[Tool, ...]) -> str:
-    given = body.body.get("tool_choice")
+    given = body.get("tool_choice")
     if given is None or isinstance(given, str):
-        return body.one_of("tool_choice", ("auto", "required", "none"), "auto")
-    choice = Fields.of(given, "tool_choice")
-    choice.one_of("type", ("function",))
+        return one_of(body, "tool_choice", ("auto", "required", "none"), "auto")
+    choice = Fields(given, "tool_choice")
+    one_of(choice, "type", ("function",))
     name = choice.text("name")
     if name not in {tool.name for tool in tools}:
         raise malformed(f"Tool choice 'function' {name!r} not found in 'tools'", "tool_choice")
@@ -129,21 +129,17 @@ def _choice(body: Fields, tools: tuple[Tool, ...]) -> str:
 
 
 def _schema(body: Fields) -> Json | None:
-    text = body.inner("text")
-    wanted = text.inner("format") if text is not None else None
+    text = inner(body, "text")
+    wanted = inner(text, "format") if text is not None else None
     if wanted is None:
         return None
-    kind = wanted.one_of("type", ("text", "json_object", "json_schema"))
+    kind = one_of(wanted, "type", ("text", "json_object", "json_schema"))
     if kind == "text":
         return None
     if kind == "json_object":
         return {"type": "object"}
     wanted.text("name")
-    schema = wanted.inner("schema")
-    if schema is None:
-        msg = f"Missing required parameter: '{wanted.at('schema')}'."
-        raise malformed(msg, wanted.at("schema"))
-    return dict(schema.body)
+    return read_json(wanted, "schema")
 
 
 # ------------------------------------------------------------------------------------- answers
@@ -167,11 +163,11 @@ class Frame:
     id: str
     model: str
     created: int
-    asked: Fields
+    asked: Json
 
     def write(self, status: str, output: list[Json], **more: object) -> Json:
         """Return the response object."""
-        asked = self.asked.body
+        asked = self.asked
         return {
             "id": self.id,
             "object": "response",

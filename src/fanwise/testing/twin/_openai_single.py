@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from fanwise.testing.twin._batches import ask_in_batch
 from fanwise.testing.twin._errors import error_body
 from fanwise.testing.twin._http import Refused, Request
 from fanwise.testing.twin._openai_remembering import Responses
@@ -22,13 +22,15 @@ ENDPOINTS: Final[Mapping[str, Callable[[Twin, Json], Wire]]] = {
 }
 
 
-async def answer_single(twin: Twin, endpoint: str, params: Json, key: str) -> tuple[int, Json]:
+async def answer_single(
+    twin: Twin, endpoint: str, params: Json, key: str, done: float
+) -> tuple[int, Json]:
     """Return the status and the body of an answer."""
     headers = {"authorization": f"Bearer {key}"}
     request = Request("POST", endpoint, headers, compact(params).encode())
     wire = ENDPOINTS[endpoint](twin, params)
     try:
-        turn = await twin.begin(replace(wire.read(request), batch=True, stream=False))
-        return 200, wire.write(turn, await turn.whole())
+        turn, reply = await ask_in_batch(twin, wire.read(request), done)
     except Refused as refused:
         return refused.status, error_body(refused, "openai", "")
+    return 200, wire.write(turn, reply)
