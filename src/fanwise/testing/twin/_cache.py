@@ -2,8 +2,8 @@
 
 OpenAI's is automatic: a prefix of at least 1,024 tokens, in steps of 128, is known again.
 Anthropic's keeps what the caller marked (`cache_control`), for 5 minutes or an hour. In both an
-entry can be read only once the first token of the request that writes it was sent, so requests that start
-together all pay in full; and each read makes it live on from then.
+entry can be read only once the first token of the request that writes it was sent, so requests
+that start together all pay in full; and each read makes it live on from then.
 
 A prefix is known by a chain of hashes, one for each step (as in Merkle–Damgård: each link hashes
 the link before it with its own block), so that all prefixes of a prompt cost one pass over it.

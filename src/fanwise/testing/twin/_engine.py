@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from fanwise.testing.twin._answers import Answering, answering, to_blocks
+from fanwise.testing.twin._app import App
 from fanwise.testing.twin._cache import PromptCache
 from fanwise.testing.twin._fault import Fault, Faults, wrong
 from fanwise.testing.twin._http import Refused
@@ -21,9 +22,13 @@ from fanwise.testing.twin._turn import NO_WAIT, Plan, Turn, fail
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from httpx2 import AsyncClient
 
     from fanwise.testing.twin._batches import BatchPace
     from fanwise.testing.twin._cache import Found
+    from fanwise.testing.twin._transport import TwinTransport
     from fanwise.testing.twin._values import Ask, Block
 
 Draws: TypeAlias = Literal["number", "content"]
@@ -71,6 +76,7 @@ class Twin:
         self._gates: dict[tuple[str, str], Gate] = {}
         self.cache = PromptCache()
         self.shelf = Shelf(batches)
+        self._app = App(self)
         self._epoch: float | None = None
         self._first: float | None = None
 
@@ -95,6 +101,42 @@ class Twin:
     def name(self, prefix: str, number: int) -> str:
         """Give an id that the same seed gives again."""
         return prefix + hashlib.sha256(f"{self.seed}:{prefix}:{number}".encode()).hexdigest()[:24]
+
+    def knows(self, model: str) -> bool:
+        """Tell whether there is such a model."""
+        return model in self.models or _ANY in self.models
+
+    @property
+    def app(self) -> App:
+        """The twin as an ASGI application."""
+        return self._app
+
+    def transport(self) -> TwinTransport:
+        """Give a transport for `httpx2.AsyncClient`, and so for the official clients.
+
+        It needs no socket, streams, and goes by the running loop's clock, the virtual one too.
+        Raises ImportError where the extra `twin` is not installed.
+        """
+        from fanwise.testing.twin._transport import TwinTransport  # noqa: PLC0415 - an extra
+
+        return TwinTransport(self._app)
+
+    def client(self) -> AsyncClient:
+        """Give an `httpx2.AsyncClient` over `transport()`; raises ImportError as it does."""
+        from fanwise.testing.twin._transport import client  # noqa: PLC0415 - an extra
+
+        return client(self._app)
+
+    def serve(self, *, host: str = "127.0.0.1", port: int = 0) -> AbstractAsyncContextManager[str]:
+        """Serve over a socket in the running loop; gives the address, `http://host:port`.
+
+        OpenAI's clients take it with `/v1` as their `base_url`, Anthropic's as it is. `port=0` is
+        any free one. At the end of the block all connections are dropped. Raises OSError where
+        the port is taken, ImportError where the extra `twin` is not installed.
+        """
+        from fanwise.testing.twin._serving import serving  # noqa: PLC0415 - an extra
+
+        return serving(self._app, host, port)
 
     def note(self, entry: Entry) -> Entry:
         """Write a request into the ledger."""
@@ -133,6 +175,9 @@ class Twin:
             blocks = () if ask.endpoint in _WORDLESS else await self._blocks(ask)
         except Refused as refused:
             fail(entry, refused, self.now())
+            raise
+        except asyncio.CancelledError:
+            entry.ended_at = entry.closed_at = self.now()
             raise
         self.cache.read(found, now)
         if fault is not None and fault.kind == "wrong_json":
@@ -183,7 +228,8 @@ class Twin:
         return gate
 
     async def _blocks(self, ask: Ask) -> tuple[Block, ...]:
-        said = self._answer(ask)
-        if inspect.isawaitable(said):
-            said = await said
-        return to_blocks(said)
+        try:
+            said = self._answer(ask)
+            return to_blocks(await said if inspect.isawaitable(said) else said)
+        except Exception as error:
+            raise Refused(500, "internal", f"the answer's function raised {error!r}") from error

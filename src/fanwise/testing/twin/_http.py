@@ -41,6 +41,8 @@ class Refused(Exception):
         super().__init__(message)
         self.status, self.kind, self.message = status, kind, message
         self.param, self.code, self.headers = param, code, headers
+        self.noted = False
+        """Whether the ledger has it."""
 
 
 class Dropped(Exception):

@@ -61,9 +61,9 @@ class Entry:
     """One request; its fields are filled while it goes on. Times in seconds of the loop's clock.
 
     `status` is 0 until it is answered (and stays 0 where the caller left before); `sent` counts
-    the tokens of output streamed so far; `closed_at` is when the twin saw its caller leave early (`None`: it did not); `fault` is the
-    fault that hit it, `error` what it was refused for. `cost` is `None` where the model has no
-    price: unknown, never 0.
+    the tokens of output streamed so far; `closed_at` is when the twin saw its caller leave early
+    (`None`: it did not); `fault` is the fault that hit it, `error` what it was refused for. `cost`
+    is `None` where the model has no price: unknown, never 0.
     """
 
     number: int

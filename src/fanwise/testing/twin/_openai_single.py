@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from fanwise.testing.twin._batches import ask_in_batch
 from fanwise.testing.twin._errors import error_body
 from fanwise.testing.twin._http import Refused, Request
+from fanwise.testing.twin._openai_chat import ChatWire
 from fanwise.testing.twin._openai_remembering import Responses
 from fanwise.testing.twin._values import compact
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 ENDPOINTS: Final[Mapping[str, Callable[[Twin, Json], Wire]]] = {
     "/v1/responses": Responses,
+    "/v1/chat/completions": lambda _twin, _body: ChatWire(),
 }
 
 

@@ -133,8 +133,9 @@ def _text(schema: Json, text: str) -> str:
 def _number(schema: Json, text: str) -> float:
     found = _NUMBER.search(text)
     value = float(found[0]) if found else 0.0
-    value = max(value, schema.get("minimum", value), schema.get("exclusiveMinimum", value - 1) + 1)
-    return min(value, schema.get("maximum", value), schema.get("exclusiveMaximum", value + 1) - 1)
+    least = max(schema.get("minimum", value), schema.get("exclusiveMinimum", value - 1) + 1)
+    most = min(schema.get("maximum", value), schema.get("exclusiveMaximum", value + 1) - 1)
+    return min(max(value, float(least)), float(most)) if least <= most else float(least)
 
 
 def _integer(schema: Json, text: str) -> int:

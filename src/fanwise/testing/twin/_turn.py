@@ -193,6 +193,7 @@ class Turn:
 def fail(entry: Entry, refused: Refused, now: float) -> None:
     """Write into the ledger that a request was refused."""
     entry.status, entry.error, entry.ended_at = refused.status, refused.message, now
+    refused.noted = True
 
 
 def spelled(blocks: Sequence[Block]) -> Iterator[Piece]:

@@ -62,6 +62,7 @@ class Ask:
     `tool_choice` is "auto", "required", "none" or the name of a tool. `max_tokens` is the
     greatest number of tokens wanted (`None`: no bound), `schema` what a structured answer must
     validate against. `endpoint` is "chat", "responses", "messages", "embeddings" and the like.
+    `more` is what the wire alone needs, such as whether a stream is to end with its usage.
     """
 
     protocol: Protocol
@@ -76,6 +77,7 @@ class Ask:
     batch: bool = False
     key: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
+    more: Mapping[str, object] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """Show where it goes and how much it is, not its text."""
