@@ -32,8 +32,9 @@ async def clients(twin: Twin, *, retries: int = 0, key: str = KEY) -> AsyncItera
             anthropic.AsyncAnthropic(base_url="http://twin", **given),
         )
         # The clients leave generators of closed streams to the garbage collector.
-        gc.collect()
-        await asyncio.sleep(0)
+        gc.collect(1)
+        for _ in range(20):
+            await asyncio.sleep(0)
 
 
 @dataclass

@@ -134,8 +134,8 @@ class Turn:
                     late, fault = await _suffer(fault), None
                 await self._wait(self._plan.pace.due(self.entry.sent) + late)
                 self._keep()
-                yield piece
                 self.entry.sent += isinstance(piece, TextDelta | ToolDelta)
+                yield piece
             if fault is not None:
                 if fault.kind == "malformed":
                     yield Broken()
