@@ -1,6 +1,7 @@
 """The provider twin: a server that speaks OpenAI's and Anthropic's wires, for tests and load."""
 
 from fanwise.testing.twin._answers import Calls, Choose, Quoting, Script
+from fanwise.testing.twin._batches import BatchPace
 from fanwise.testing.twin._engine import Twin
 from fanwise.testing.twin._fault import Fault
 from fanwise.testing.twin._law import Law
@@ -10,6 +11,7 @@ from fanwise.testing.twin._values import Ask, Counts, Part, Saying, Tool, ToolUs
 
 __all__ = [
     "Ask",
+    "BatchPace",
     "Calls",
     "Choose",
     "Counts",

@@ -10,7 +10,13 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import parse_qsl
 
-from fanwise.testing.twin import _openai_chat, _openai_embeddings, _openai_models
+from fanwise.testing.twin import (
+    _anthropic,
+    _openai_chat,
+    _openai_embeddings,
+    _openai_models,
+    _openai_more,
+)
 from fanwise.testing.twin._errors import error_response
 from fanwise.testing.twin._http import Dropped, Refused, Request, Response, Streamed
 from fanwise.testing.twin._ledger import Entry
@@ -26,7 +32,13 @@ if TYPE_CHECKING:
     Receive: TypeAlias = Callable[[], Awaitable[Message]]
     Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
-ROUTES: Final = [*_openai_chat.ROUTES, *_openai_embeddings.ROUTES, *_openai_models.ROUTES]
+ROUTES: Final = [
+    *_openai_chat.ROUTES,
+    *_openai_embeddings.ROUTES,
+    *_openai_models.ROUTES,
+    *_openai_more.ROUTES,
+    *_anthropic.ROUTES,
+]
 DROP: Final = "fanwise.drop"
 """The extension of a server that can drop a connection: a function without arguments."""
 _ID: Final[Mapping[Protocol, str]] = {"openai": "x-request-id", "anthropic": "request-id"}

@@ -7,7 +7,7 @@ import hashlib
 import inspect
 import random
 import time
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from fanwise.testing.twin._answers import Answering, answering, to_blocks
 from fanwise.testing.twin._app import App
@@ -18,20 +18,21 @@ from fanwise.testing.twin._law import Law
 from fanwise.testing.twin._ledger import Entry, Ledger, Price, Statistics
 from fanwise.testing.twin._quota import Gate, Quota
 from fanwise.testing.twin._serving import serving
+from fanwise.testing.twin._shelf import Shelf
 from fanwise.testing.twin._turn import NO_WAIT, Plan, Turn, fail
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
+    from fanwise.testing.twin._batches import BatchPace
     from fanwise.testing.twin._cache import Found
     from fanwise.testing.twin._transport import Client, TwinTransport
     from fanwise.testing.twin._values import Ask, Block
 
-_Part = TypeVar("_Part")
-
 Draws: TypeAlias = Literal["number", "content"]
 _WORDLESS: Final = frozenset({"embeddings"})
+_OF_CONNECTIONS: Final = frozenset({"reset", "stall", "malformed"})
 _ANY: Final = "*"
 _NO_LAW: Final = Law()
 
@@ -44,13 +45,13 @@ class Twin:
     and model. `answers` is a rule ("auto", "echo", "extract", "choose", "quote"), a `Script`,
     a function of the `Ask`, or one of them for each model. `faults` is the script of what goes
     wrong, `prices` the dollars of each model ("*": all others; a model without a price costs
-    an unknown amount, never 0). What is drawn is drawn from `seed` and the request's number,
-    or, with `draws="content"`, its text.
+    an unknown amount, never 0), `batches` how long batches take. What is drawn is drawn from
+    `seed` and the request's number, or, with `draws="content"`, its text.
 
     Times are those of the running loop, so that on the virtual clock nothing is waited for.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a provider has many sides, each with a default
         self,
         models: Mapping[str, Law] | None = None,
         *,
@@ -58,6 +59,7 @@ class Twin:
         answers: Answering | Mapping[str, Answering] = "auto",
         faults: Sequence[Fault] = (),
         prices: Mapping[str, Price] | None = None,
+        batches: BatchPace | None = None,
         seed: int = 0,
         draws: Draws = "number",
     ) -> None:
@@ -72,8 +74,8 @@ class Twin:
         self._faults = Faults(faults, seed)
         self._gates: dict[tuple[str, str], Gate] = {}
         self.cache = PromptCache()
+        self.shelf = Shelf(batches)
         self._app = App(self)
-        self._parts: dict[type, object] = {}
         self._epoch: float | None = None
         self._first: float | None = None
 
@@ -102,13 +104,6 @@ class Twin:
     def knows(self, model: str) -> bool:
         """Tell whether there is such a model."""
         return model in self.models or _ANY in self.models
-
-    def part(self, kind: type[_Part]) -> _Part:
-        """Give this twin's own object of a kind, such as its files; made at the first use."""
-        found = self._parts.get(kind)
-        if not isinstance(found, kind):
-            found = self._parts[kind] = kind()
-        return found
 
     @property
     def app(self) -> App:
@@ -201,6 +196,8 @@ class Twin:
 
     def _struck(self, ask: Ask, entry: Entry, seconds: float) -> Fault | None:
         fault = self._faults.strike(ask, entry.number, seconds)
+        if fault is not None and ask.batch and fault.kind in _OF_CONNECTIONS:
+            return None
         if fault is not None:
             entry.fault = fault.kind
             if fault.kind in ("status", "outage"):

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fanwise.testing.twin._http import Kind, Refused
-    from fanwise.testing.twin._values import Protocol
+    from fanwise.testing.twin._values import Json, Protocol
 
 _OPENAI: Final[Mapping[Kind, str]] = {
     "invalid": "invalid_request_error",
@@ -36,11 +36,16 @@ _ANTHROPIC: Final[Mapping[Kind, str]] = {
 
 def error_response(refused: Refused, protocol: Protocol, request_id: str) -> Response:
     """Write an error as its provider does."""
+    body = error_body(refused, protocol, request_id)
+    return json_response(body, status=refused.status, headers=refused.headers)
+
+
+def error_body(refused: Refused, protocol: Protocol, request_id: str) -> Json:
+    """Write the body of an error, which the results of batches carry too."""
     if protocol == "openai":
         kind = _OPENAI[refused.kind]
         told = {"message": refused.message, "type": kind}
-        body: object = {"error": {**told, "param": refused.param, "code": refused.code}}
-    else:
-        error = {"type": _ANTHROPIC[refused.kind], "message": refused.message}
-        body = {"type": "error", "error": error, "request_id": request_id}
-    return json_response(body, status=refused.status, headers=refused.headers)
+        return {"error": {**told, "param": refused.param, "code": refused.code}}
+    message = f"{refused.param}: {refused.message}" if refused.param else refused.message
+    error = {"type": _ANTHROPIC[refused.kind], "message": message}
+    return {"type": "error", "error": error, "request_id": request_id or None}

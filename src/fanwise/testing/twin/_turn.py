@@ -69,7 +69,7 @@ class Turn:
         self.twin, self.ask, self.entry = twin, ask, entry
         self.number, self.created = entry.number, int(twin.wall())
         self._plan, self._gate = plan, gate
-        self._blocks, self._cut = _cut(_named(plan.blocks, twin, entry.number), ask.max_tokens)
+        self._blocks, self._cut = _cut(_named(plan.blocks, twin, entry), ask.max_tokens)
         self._tokens = sum(count_tokens(block.text) for block in self._blocks)
         self._kept = False
         limits = {} if gate is None else gate.headers(ask.protocol, entry.time, twin.wall())
@@ -132,8 +132,9 @@ class Turn:
                     if fault.kind == "malformed":
                         yield Broken()
                     late, fault = await _suffer(fault), None
-                await self._wait(self._plan.pace.due(self.entry.sent) + late)
-                self._keep()
+                if not isinstance(piece, BlockEnd):  # a block ends with its last token
+                    await self._wait(self._plan.pace.due(self.entry.sent) + late)
+                    self._keep()
                 self.entry.sent += isinstance(piece, TextDelta | ToolDelta)
                 yield piece
             if fault is not None:
@@ -225,10 +226,11 @@ async def _suffer(fault: Fault) -> float:
     return 0.0
 
 
-def _named(blocks: Sequence[Block], twin: Twin, number: int) -> tuple[Block, ...]:
+def _named(blocks: Sequence[Block], twin: Twin, entry: Entry) -> tuple[Block, ...]:
     """Give each call of a tool an id."""
+    prefix = "toolu_" if entry.protocol == "anthropic" else "call_"
     return tuple(
-        replace(block, id=twin.name("call_", 1000 * number + place))
+        replace(block, id=twin.name(prefix, 1000 * entry.number + place))
         if isinstance(block, ToolUse) and not block.id
         else block
         for place, block in enumerate(blocks)
