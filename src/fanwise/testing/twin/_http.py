@@ -70,7 +70,7 @@ class Request:
         """Give the body as a JSON object; raises Refused (400) where it is none."""
         try:
             found: Any = json.loads(self.body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             msg = f"We could not parse the JSON body of your request: {error}"
             raise Refused(400, "invalid", msg) from error
         if not isinstance(found, dict):
