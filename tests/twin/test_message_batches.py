@@ -152,7 +152,11 @@ async def test_a_batch_that_has_ended_can_be_deleted():
 
 
 async def test_looking_twice_at_once_answers_once():
-    twin = Twin(batches=PACE)
+    async def answer(_ask):
+        await asyncio.sleep(1)
+        return "ok"
+
+    twin = Twin(answers=answer, batches=PACE)
     async with clients(twin) as by:
         batches = by.anthropic.messages.batches
         batch = await batches.create(requests=many(20))

@@ -150,6 +150,17 @@ async def test_instructions_are_not_carried_over():
     ]
 
 
+async def test_a_streamed_response_is_kept_too():
+    async with clients(Twin()) as by:
+        stream = await by.openai.responses.create(model="m", input="one", stream=True)
+        name = [event async for event in stream][-1].response.id
+        del stream
+        found = await by.openai.responses.create(
+            model="m", input="two", previous_response_id=name
+        )
+    assert found.usage.input_tokens == 3
+
+
 async def test_a_response_is_kept_until_it_is_deleted_and_only_for_its_key():
     twin = Twin()
     async with clients(twin) as by, clients(twin, key="another") as others:
