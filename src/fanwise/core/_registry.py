@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 TABLE: Final[dict[str, dict[str, str]]] = {
+    "codec": {"json": "fanwise.models._json_codec:codec"},
     "command": {
         "demo": "fanwise.cli.demo._command:command",
         "digest": "fanwise.cli._digest:command",

@@ -2,6 +2,7 @@
 
 from fanwise.models._answer import (
     Answer,
+    Counted,
     Ended,
     Finish,
     Part,
@@ -15,13 +16,13 @@ from fanwise.models._chat import Asked, Chat, Message, Role, ToolCall, ToolResul
 from fanwise.models._model import Model, model
 from fanwise.models._output import MalformedAnswer
 from fanwise.models._prompt import Passage, Prompt
-from fanwise.models._provider import Provider, Request, ToolSpec
+from fanwise.models._provider import Provider, Request, Streaming, ToolSpec
 from fanwise.models._quotes import QUOTING, Quote, Quotes, read_quotes, write_quotes
 from fanwise.models._usage import Usage
 
 __all__ = [
-    "QUOTING", "Answer", "Asked", "Chat", "Ended", "Finish", "MalformedAnswer", "Message", "Model",
-    "Part", "Passage", "Piece", "Prompt", "Provider", "Quote", "Quotes", "RawPiece", "Request",
-    "Role", "Text", "ToolBegun", "ToolCall", "ToolResult", "ToolSpec", "ToolText", "Usage",
-    "as_chat", "model", "read_quotes", "write_quotes",
+    "QUOTING", "Answer", "Asked", "Chat", "Counted", "Ended", "Finish", "MalformedAnswer",
+    "Message", "Model", "Part", "Passage", "Piece", "Prompt", "Provider", "Quote", "Quotes",
+    "RawPiece", "Request", "Role", "Streaming", "Text", "ToolBegun", "ToolCall", "ToolResult",
+    "ToolSpec", "ToolText", "Usage", "as_chat", "model", "read_quotes", "write_quotes",
 ]  # fmt: skip

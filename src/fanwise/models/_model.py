@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from contextlib import aclosing
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
-from fanwise.core import _registry, current, step
-from fanwise.models._answer import Answer, Ended, Text, ToolBegun, ToolText
-from fanwise.models._chat import Message, ToolCall, as_chat
-from fanwise.models._output import MalformedAnswer, read_output, schema_of
+from fanwise.core import _registry, step
+from fanwise.models._asking import ask_in_pieces, ask_text, ask_typed
+from fanwise.models._chat import as_chat
+from fanwise.models._output import schema_of
 from fanwise.models._provider import Request
-from fanwise.models._usage import Usage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
+    from typing_extensions import TypeForm
+
     from fanwise.core import Call, Step, StreamCall, StreamStep
-    from fanwise.models._answer import Piece
+    from fanwise.models._answer import Answer, Piece
     from fanwise.models._chat import Asked
     from fanwise.models._provider import Provider, ToolSpec
 
@@ -59,7 +57,7 @@ class Model:
         self,
         asked: Asked,
         *,
-        output: type[T],
+        output: TypeForm[T],
         tools: Sequence[ToolSpec] = (),
         max_tokens: int | None = None,
         again: int = 1,
@@ -68,7 +66,7 @@ class Model:
         self,
         asked: Asked,
         *,
-        output: type[object] | None = None,
+        output: TypeForm[object] | None = None,
         tools: Sequence[ToolSpec] = (),
         max_tokens: int | None = None,
         again: int = 1,
@@ -85,7 +83,7 @@ class Model:
         self,
         asked: Asked,
         *,
-        output: type[object] | None = None,
+        output: TypeForm[object] | None = None,
         tools: Sequence[ToolSpec] = (),
         max_tokens: int | None = None,
     ) -> StreamCall[Piece]:
@@ -99,96 +97,40 @@ class Model:
     async def _answer(
         self,
         asked: Asked,
-        output: type[object] | None,
+        output: TypeForm[object] | None,
         tools: tuple[ToolSpec, ...],
         max_tokens: int | None,
         again: int,
     ) -> Answer[Any]:
-        schema = None if output is None else schema_of(output)
-        request = Request(asked, tools, schema, max_tokens)
-        while True:
-            answer = await self.provider.answer(request)
-            tell_usage(answer.usage, answer.model)
-            if output is None or answer.calls:
-                return answer
-            try:
-                value: Any = read_output(output, answer.text)
-                return replace(answer, value=value)
-            except MalformedAnswer as error:
-                if again == 0:
-                    raise
-                again -= 1
-                told = Message("user", f"{error}\nAnswer again, with JSON that fits.")
-                request = replace(request, asked=as_chat(asked).then(answer.message, told))
+        request = Request(asked, tools, schema_of(output), max_tokens)
+        if output is None:
+            return await ask_text(self.provider, request)
+        return await ask_typed(self.provider, request, output, again)
 
-    async def _pieces(
+    def _pieces(
         self,
         asked: Asked,
-        output: type[object] | None,
+        output: TypeForm[object] | None,
         tools: tuple[ToolSpec, ...],
         max_tokens: int | None,
     ) -> AsyncGenerator[Piece]:
-        schema = None if output is None else schema_of(output)
-        request = Request(asked, tools, schema, max_tokens)
-        parts: list[str] = []
-        calls: list[ToolCall] = []
-        open_calls: dict[int, tuple[ToolBegun, list[str]]] = {}
-        async with aclosing(self.provider.pieces(request)) as pieces:
-            async for piece in pieces:
-                match piece:
-                    case Text(text):
-                        parts.append(text)
-                        yield piece
-                    case ToolBegun(index):
-                        open_calls[index] = (piece, [])
-                    case ToolText(index, text):
-                        open_calls[index][1].append(text)
-                    case Ended(usage, finish, name):
-                        for begun, texts in open_calls.values():
-                            calls.append(read_call(begun, "".join(texts)))
-                            yield calls[-1]
-                        used = usage or Usage(0, 0, estimated=True)
-                        tell_usage(used, name)
-                        whole = "".join(parts)
-                        value = whole if output is None else read_output(output, whole)
-                        yield Answer(whole, used, name, value, tuple(calls), finish)
+        request = Request(asked, tools, schema_of(output), max_tokens)
+        return ask_in_pieces(self.provider, request, output)
 
     def __repr__(self) -> str:
         """Show the address."""
         return f"<Model {self.name}>"
 
 
-def read_call(begun: ToolBegun, text: str) -> ToolCall:
-    """Give a tool call from the whole text of its arguments."""
-    try:
-        arguments = json.loads(text or "{}")
-    except ValueError:
-        return ToolCall(begun.id, begun.name, broken=text)
-    if not isinstance(arguments, dict):
-        return ToolCall(begun.id, begun.name, broken=text)
-    return ToolCall(begun.id, begun.name, arguments)
-
-
-def tell_usage(usage: Usage, model: str) -> None:
-    """Tell the record what an answer used."""
-    current().usage(
-        model=model,
-        estimated=usage.estimated,
-        tokens_in=usage.tokens_in,
-        tokens_out=usage.tokens_out,
-        cached=usage.cached,
-    )
-
-
 def _counts(
     asked: Asked,
-    output: type[object] | None,
+    output: TypeForm[object] | None,
     tools: tuple[ToolSpec, ...],
     max_tokens: int | None,
     *_: object,
 ) -> object:
     """Give what counts of a question for a call's identity."""
-    schema = None if output is None else schema_of(output)
+    schema = schema_of(output)
     return (as_chat(asked), [(tool.name, tool.schema) for tool in tools], schema, max_tokens)
 
 
