@@ -23,7 +23,11 @@ TABLE: Final[dict[str, dict[str, str]]] = {
         "pdfium": "fanwise.documents._pdfium:reader",
         "pypdf": "fanwise.documents._pypdf:reader",
     },
-    "model": {"local:extractive": "fanwise.providers:extractive"},
+    "embedder": {},
+    "model": {
+        "local:echo": "fanwise.providers:echo",
+        "local:extractive": "fanwise.providers:extractive",
+    },
     "pool": {"process": "fanwise.pools:process_pool"},
 }
 

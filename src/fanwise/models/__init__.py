@@ -13,6 +13,7 @@ from fanwise.models._answer import (
     ToolText,
 )  # fmt: skip
 from fanwise.models._chat import Asked, Chat, Message, Role, ToolCall, ToolResult, as_chat
+from fanwise.models._embedder import Embedded, Embedder, Embeds, Kind, embedder
 from fanwise.models._model import Model, model
 from fanwise.models._output import MalformedAnswer
 from fanwise.models._prompt import Passage, Prompt
@@ -21,8 +22,9 @@ from fanwise.models._quotes import QUOTING, Quote, Quotes, read_quotes, write_qu
 from fanwise.models._usage import Usage
 
 __all__ = [
-    "QUOTING", "Answer", "Asked", "Chat", "Counted", "Ended", "Finish", "MalformedAnswer",
-    "Message", "Model", "Part", "Passage", "Piece", "Prompt", "Provider", "Quote", "Quotes",
-    "RawPiece", "Request", "Role", "Streaming", "Text", "ToolBegun", "ToolCall", "ToolResult",
-    "ToolSpec", "ToolText", "Usage", "as_chat", "model", "read_quotes", "write_quotes",
+    "QUOTING", "Answer", "Asked", "Chat", "Counted", "Embedded", "Embedder", "Embeds", "Ended",
+    "Finish", "Kind", "MalformedAnswer", "Message", "Model", "Part", "Passage", "Piece", "Prompt",
+    "Provider", "Quote", "Quotes", "RawPiece", "Request", "Role", "Streaming", "Text", "ToolBegun",
+    "ToolCall", "ToolResult", "ToolSpec", "ToolText", "Usage", "as_chat", "embedder", "model",
+    "read_quotes", "write_quotes",
 ]  # fmt: skip
