@@ -50,8 +50,8 @@ async def _own_body(call: Call[Any], attempt: Scope | Attempt) -> Any:  # noqa: 
             "function says so: def f(...) -> AsyncIterator[str], or an async def with yield"
         )
         raise TypeError(msg)
-    if inspect.iscoroutine(result) or type(result) in CALL_TYPES:  # a lambda around what is awaited
-        return await result
+    if inspect.iscoroutine(result) or (step.bare_function and type(result) in CALL_TYPES):
+        return await result  # a lambda around what is awaited
     return result
 
 

@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 TABLE: Final[dict[str, dict[str, str]]] = {
+    "adapter": {
+        "anthropic": "fanwise.providers._ai._anthropic:anthropic_maker",
+        "close": "fanwise.providers._ai._http:closing",
+        "google": "fanwise.providers._ai._google:google_maker",
+        "openai": "fanwise.providers._ai._openai:openai_maker",
+        "openai-compatible": "fanwise.providers._ai._openai:compatible_maker",
+    },
     "codec": {"json": "fanwise.models._json_codec:codec"},
     "command": {
         "demo": "fanwise.cli.demo._command:command",
@@ -25,8 +32,13 @@ TABLE: Final[dict[str, dict[str, str]]] = {
     },
     "embedder": {},
     "model": {
+        "anthropic": "fanwise.providers:from_address",
+        "google": "fanwise.providers:from_address",
         "local:echo": "fanwise.providers:echo",
         "local:extractive": "fanwise.providers:extractive",
+        "openai": "fanwise.providers:from_address",
+        "openai-compatible": "fanwise.providers:from_address",
+        "openai-responses": "fanwise.providers:from_address",
     },
     "pool": {"process": "fanwise.pools:process_pool"},
 }

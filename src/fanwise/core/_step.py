@@ -47,6 +47,7 @@ MADE_BY = "fanwise_made_by"
 class Definition(Generic[R_co]):
     """What a step is: a function, a name, a policy; `pattern` where it is the body of a pattern."""
 
+    bare_function: bool
     function: Callable[..., Any]
     inline: bool
     name: str
@@ -71,6 +72,7 @@ class Definition(Generic[R_co]):
         )
         self.writes = policy.effect == "write"
         check_pool(name, policy, inline=self.inline or self.streams)
+        self.bare_function = False  # True where a pattern was given it: a call that it gives is run
         self.owns_arguments = False  # True where it was made around one awaitable
         self.parameters = _positional(function)
         if pattern is None:
@@ -316,6 +318,7 @@ def as_step(function: Callable[..., Any]) -> Step[..., Any] | BoundStep[..., Any
     if behind is not None and owner is not None:
         return cast("Step[..., Any]", getattr(owner, behind))
     made: Step[..., Any] = step(function)
+    made.bare_function = True
     return made
 
 

@@ -103,8 +103,6 @@ async def ask_in_pieces(
             async for raw in pieces:
                 for piece in arriving.take(raw):
                     yield piece
-                if isinstance(raw, Ended):
-                    break
         used = _settled(arriving, request, provider.name)
         answer = arriving.answer(used, provider.name)
     finally:
