@@ -30,7 +30,7 @@ VALUES = st.recursive(
     max_leaves=20,
 )
 BLOCKS = st.fixed_dictionaries(
-    {"type": WORDS}, optional={each: VALUES for each in ("text", "content", "source", "output")}
+    {"type": WORDS}, optional=dict.fromkeys(("text", "content", "source", "output"), VALUES)
 ) | st.fixed_dictionaries(
     {"type": WORDS, "text": WORDS, "call_id": WORDS, "id": WORDS, "name": WORDS, "tool_use_id": WORDS}
 )
