@@ -209,7 +209,7 @@ class LoopWatch:
         return Sample(None, object() if outer is None else inner, frame)
 
     def _tell(self, running: Sample, seconds: float, before: Block | None) -> Block | None:
-        """Say, once a place, that the loop is blocked; note it with the call that blocks.
+        """Say, once a block and once a place, that the loop is blocked; note it with the call.
 
         `before` is what was found of the same block earlier.
         """
@@ -232,8 +232,9 @@ class LoopWatch:
         self.found[len(self.found) - (before is not None) :] = [block]
         if call is not None:
             call.run.runtime.note_at_end(call, block)
-        if (file, line) not in self.seen:
-            self.seen.add((file, line))
+        known = (file, line) in self.seen
+        self.seen.add((file, line))
+        if before is None and not known:
             try:
                 warnings.warn_explicit(block.text, LoopBlocked, file, line)
             except LoopBlocked as error:  # as filters may have it; there is nobody to raise it to
