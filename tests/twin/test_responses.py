@@ -125,6 +125,7 @@ async def test_a_cut_answer_is_incomplete():
     assert found.status == "incomplete"
     assert found.incomplete_details.reason == "max_output_tokens"
     assert found.output_text == QUESTION[:12]
+    assert found.output[0].status == "incomplete"
     assert last.type == "response.incomplete"
     assert last.response.output_text == QUESTION[:12]
 
