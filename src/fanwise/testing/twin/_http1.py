@@ -14,7 +14,9 @@ import asyncio
 import re
 import socket
 import struct
+import time
 from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
@@ -328,10 +330,15 @@ class Exchange:
             self._connection.transport.write(head)
 
 
+@lru_cache(maxsize=4)
+def _date(second: int) -> bytes:
+    return f"date: {formatdate(second, usegmt=True)}".encode()
+
+
 def _head_of(status: int, headers: list[tuple[bytes, bytes]], *, stays: bool) -> bytes:
     lines = [
         f"HTTP/1.1 {status} {_PHRASES.get(status, 'Overloaded')}".encode(),
-        b"date: " + formatdate(usegmt=True).encode(),
+        _date(int(time.time())),
         *(b"%b: %b" % pair for pair in headers),
     ]
     if not stays:
