@@ -12,9 +12,9 @@ from urllib.parse import parse_qsl
 
 from fanwise.testing.twin import (
     _anthropic,
+    _models,
     _openai_chat,
     _openai_embeddings,
-    _openai_models,
     _openai_more,
 )
 from fanwise.testing.twin._errors import error_response
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 ROUTES: Final = [
     *_openai_chat.ROUTES,
     *_openai_embeddings.ROUTES,
-    *_openai_models.ROUTES,
+    *_models.ROUTES,
     *_openai_more.ROUTES,
     *_anthropic.ROUTES,
 ]
@@ -84,7 +84,8 @@ class App:
     async def _answer(self, request: Request, send: Send) -> None:
         self._requests += 1
         route, params = self._find(request)
-        protocol = _protocol(request) if route is None else route.protocol
+        protocol = None if route is None else route.protocol
+        protocol = _protocol(request) if protocol is None else protocol
         request_id = self._twin.name("req_", self._requests)
         try:
             found = await self._found(route, request, params)
@@ -189,7 +190,7 @@ async def _read(scope: Message, receive: Receive) -> Request | None:
 
 
 def _protocol(request: Request) -> Protocol:
-    """Guess whose error a request without a route understands."""
+    """Guess whose answer a request understands that could be either's."""
     return "anthropic" if "anthropic-version" in request.headers else "openai"
 
 
