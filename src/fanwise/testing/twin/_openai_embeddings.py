@@ -1,8 +1,9 @@
 """OpenAI's embeddings: vectors of hashed words, so that texts which share words lie near.
 
-Each word, and each three of its letters in a row, adds a signed unit to one place of the vector
-(feature hashing: Weinberger et al., Feature Hashing for Large Scale Multitask Learning, 2009), and
-the whole is brought to the length 1. The same text gives the same vector everywhere.
+Each word by its length, and a little each three of its letters in a row, adds to one place of the
+vector, with a sign (feature hashing: Weinberger et al., Feature Hashing for Large Scale Multitask
+Learning, 2009), and the whole is brought to the length 1. The same text gives the same vector
+everywhere.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from fanwise.testing.twin._turn import Turn
     from fanwise.testing.twin._values import Json, Reply
 
-SIZE: Final = 256
+SIZE: Final = 1536
 """Numbers of a vector where the caller does not ask for so many (`dimensions`)."""
 _LARGEST: Final = 4096
 _MOST: Final = 2048
@@ -49,10 +50,10 @@ def embed(text: str, size: int = SIZE) -> list[float]:
 
 def _features(text: str) -> Iterator[tuple[str, float]]:
     for word in _WORD.findall(text.lower()):
-        yield word, 1.0
+        yield word, min(len(word), 8) / 4
         around = f"^{word}$"
         for at in range(len(around) - 2):
-            yield around[at : at + 3], 0.3
+            yield around[at : at + 3], 0.2
 
 
 @lru_cache(maxsize=65536)
