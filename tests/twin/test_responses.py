@@ -149,6 +149,16 @@ async def test_instructions_are_not_carried_over():
     ]
 
 
+async def test_tokens_are_counted_as_they_are_charged():
+    twin = Twin()
+    asked = {"model": "m", "input": QUESTION, "instructions": "Be brief.", "tools": [WEATHER]}
+    async with clients(twin) as by:
+        counted = await by.openai.responses.input_tokens.count(**asked)
+        used = (await by.openai.responses.create(**asked)).usage
+    assert counted.input_tokens == used.input_tokens > 20
+    assert twin.ledger[0].counts.tokens_in == 0  # costs nothing
+
+
 async def test_a_streamed_response_is_kept_too():
     async with clients(Twin()) as by:
         stream = await by.openai.responses.create(model="m", input="one", stream=True)
