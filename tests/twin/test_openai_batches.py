@@ -198,7 +198,7 @@ async def test_files_are_given_back_byte_by_byte():
     content = bytes(range(256)) * 10 + b"\r\n--end\r\n"
     async with clients(Twin()) as by:
         files = by.openai.files
-        file = await files.create(file=("Grüße \"x\".bin", content), purpose="user_data")
+        file = await files.create(file=('Grüße "x".bin', content), purpose="user_data")
         assert (file.filename, file.bytes) == ('Grüße "x".bin', len(content))
         assert (await files.content(file.id)).content == content
         assert (await files.retrieve(file.id)).purpose == "user_data"
