@@ -11,7 +11,17 @@ from fanwise.testing.twin import Twin
 NAMES = st.sampled_from(
     [
         *("model", "messages", "input", "max_tokens", "tools", "tool_choice", "system", "stream"),
-        *("role", "content", "type", "text", "name", "input_schema", "function", "format", "schema"),
+        *(
+            "role",
+            "content",
+            "type",
+            "text",
+            "name",
+            "input_schema",
+            "function",
+            "format",
+            "schema",
+        ),
         *("output_config", "response_format", "requests", "custom_id", "params", "cache_control"),
         *("tool_use_id", "call_id", "output", "arguments", "id", "ttl", "instructions", "source"),
         *("endpoint", "input_file_id", "completion_window", "previous_response_id", "thinking"),
@@ -32,7 +42,14 @@ VALUES = st.recursive(
 BLOCKS = st.fixed_dictionaries(
     {"type": WORDS}, optional=dict.fromkeys(("text", "content", "source", "output"), VALUES)
 ) | st.fixed_dictionaries(
-    {"type": WORDS, "text": WORDS, "call_id": WORDS, "id": WORDS, "name": WORDS, "tool_use_id": WORDS}
+    {
+        "type": WORDS,
+        "text": WORDS,
+        "call_id": WORDS,
+        "id": WORDS,
+        "name": WORDS,
+        "tool_use_id": WORDS,
+    }
 )
 MESSAGES = st.lists(
     st.fixed_dictionaries({"role": WORDS, "content": WORDS | st.lists(BLOCKS, max_size=3)})
@@ -42,7 +59,9 @@ MESSAGES = st.lists(
     max_size=3,
 )
 TOOLS = st.lists(
-    st.fixed_dictionaries({"name": WORDS, "input_schema": VALUES, "type": WORDS, "function": VALUES}),
+    st.fixed_dictionaries(
+        {"name": WORDS, "input_schema": VALUES, "type": WORDS, "function": VALUES}
+    ),
     max_size=2,
 )
 ASKED = [{"role": "user", "content": "?"}]

@@ -131,15 +131,24 @@ class App:
 
 
 class _Leaving:
-    """Watches for the caller to leave, and cancels the task that answers it."""
+    """Watches for the caller to leave, and cancels the task that answers it.
 
-    __slots__ = ("_answering", "_over", "_watch", "seen")
+    The watch is a task of its own, begun at the loop's next turn: an answer that waits for nothing
+    is complete by then, and does without.
+    """
+
+    __slots__ = ("_answering", "_begin", "_over", "_receive", "_watch", "seen")
 
     def __init__(self, receive: Receive) -> None:
         self.seen = False
         self._over = False
+        self._receive = receive
         self._answering = asyncio.current_task()
-        self._watch = asyncio.get_running_loop().create_task(_left(receive))
+        self._watch: asyncio.Task[None] | None = None
+        self._begin = asyncio.get_running_loop().call_soon(self._watch_it)
+
+    def _watch_it(self) -> None:
+        self._watch = asyncio.get_running_loop().create_task(_left(self._receive))
         self._watch.add_done_callback(self._leave)
 
     def _leave(self, watch: asyncio.Task[None]) -> None:
@@ -155,7 +164,8 @@ class _Leaving:
     async def end(self) -> None:
         """Stop watching."""
         self._over = True
-        if not self._watch.done():
+        self._begin.cancel()
+        if self._watch is not None and not self._watch.done():
             self._watch.cancel()
             await asyncio.wait({self._watch})
 

@@ -11,9 +11,12 @@ upgrade, no trailers (RFC 9112, sections 2 to 9).
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import struct
+import time
 from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
@@ -27,6 +30,9 @@ _HEAD: Final = 65_536
 """Bytes that a head may have."""
 _BODY: Final = 256 * 1024 * 1024
 """Bytes that a body may have."""
+_LINE: Final = 4096
+"""Bytes that the line of a chunk's size may have."""
+_HEX: Final = re.compile(rb"([0-9A-Fa-f]{1,16})\s*(?:;|$)")
 _AHEAD: Final = 1_048_576
 """Bytes of requests sent ahead at which the caller is held back."""
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -99,8 +105,10 @@ class Chunks:
 
     def take(self, buffer: bytearray) -> bool:
         """Take whole chunks from the front of the buffer; true at the last one."""
-        while (end := buffer.find(b"\r\n")) >= 0:
+        while (end := buffer.find(b"\r\n", 0, _LINE)) >= 0:
             size = _size(bytes(buffer[:end]))
+            if len(self.body) + size > _BODY:
+                raise BadRequest(413, f"the body has more than {_BODY} bytes")
             needed = end + 2 + size + 2
             if len(buffer) < needed:
                 return False
@@ -110,16 +118,16 @@ class Chunks:
             del buffer[:needed]
             if size == 0:
                 return True
-            if len(self.body) > _BODY:
-                raise BadRequest(413, f"the body has more than {_BODY} bytes")
+        if len(buffer) >= _LINE:
+            raise BadRequest(400, f"the size of a chunk has more than {_LINE} bytes")
         return False
 
 
 def _size(line: bytes) -> int:
-    try:
-        return int(line.partition(b";")[0], 16)
-    except ValueError as error:
-        raise BadRequest(400, f"the size of a chunk is no number: {line[:40]!r}") from error
+    told = _HEX.match(line)
+    if told is None:
+        raise BadRequest(400, f"the size of a chunk is no number: {line[:40]!r}")
+    return int(told[1], 16)
 
 
 class Connection(asyncio.Protocol):
@@ -239,13 +247,23 @@ class Connection(asyncio.Protocol):
 class Exchange:
     """One request and its response, between a connection and the application."""
 
-    __slots__ = ("_body", "_chunked", "_connection", "_head", "_pending", "_state", "gone")
+    __slots__ = (
+        "_body",
+        "_chunked",
+        "_connection",
+        "_flushing",
+        "_head",
+        "_pending",
+        "_state",
+        "gone",
+    )
 
     def __init__(self, connection: Connection, head: Head, body: bytes) -> None:
         self._connection, self._head = connection, head
         self._body: bytes | None = body
         self._pending = b""
         self._chunked = False
+        self._flushing: asyncio.Handle | None = None
         self._state = "new"
         self.gone = asyncio.Event()
 
@@ -258,6 +276,7 @@ class Exchange:
         try:
             await app(self._scope(), self.receive, self.send)
         finally:
+            self._flush()
             complete = self._state == "complete"
             self._connection.answered(stays=complete and self._head.stays)
 
@@ -276,7 +295,7 @@ class Exchange:
             "root_path": "",
             "client": self._connection.transport.get_extra_info("peername"),
             "server": self._connection.transport.get_extra_info("sockname"),
-            "extensions": {DROP: self._connection.reset},
+            "extensions": {DROP: self._drop},
         }
 
     async def receive(self) -> Message:
@@ -299,12 +318,26 @@ class Exchange:
             body = (b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + (
                 b"" if more else b"0\r\n\r\n"
             )
-        data, self._pending = self._pending + body, b""
-        if data:
-            self._connection.transport.write(data)
+        self._pending += body
         if not more:
             self._state = "complete"
+            self._flush()
+        elif self._flushing is None:
+            # Chunks of one turn of the loop are one write: a twin that is behind catches up.
+            self._flushing = asyncio.get_running_loop().call_soon(self._flush)
         await self._connection.writable.wait()
+
+    def _flush(self) -> None:
+        if self._flushing is not None:
+            self._flushing.cancel()
+            self._flushing = None
+        data, self._pending = self._pending, b""
+        if data and not self.gone.is_set():
+            self._connection.transport.write(data)
+
+    def _drop(self) -> None:
+        self._flush()
+        self._connection.reset()
 
     def _start(self, message: Message) -> None:
         self._state = "started"
@@ -314,18 +347,21 @@ class Exchange:
         if self._chunked:
             headers = [*headers, (b"transfer-encoding", b"chunked")]
         stays = self._head.stays and (sized or self._chunked)
-        head = _head_of(message["status"], headers, stays=stays)
+        self._pending = _head_of(message["status"], headers, stays=stays)
         # A head of a known length waits for its body, so that both are one write.
-        if sized:
-            self._pending = head
-        else:
-            self._connection.transport.write(head)
+        if not sized:
+            self._flush()
+
+
+@lru_cache(maxsize=4)
+def _date(second: int) -> bytes:
+    return f"date: {formatdate(second, usegmt=True)}".encode()
 
 
 def _head_of(status: int, headers: list[tuple[bytes, bytes]], *, stays: bool) -> bytes:
     lines = [
         f"HTTP/1.1 {status} {_PHRASES.get(status, 'Overloaded')}".encode(),
-        b"date: " + formatdate(usegmt=True).encode(),
+        _date(int(time.time())),
         *(b"%b: %b" % pair for pair in headers),
     ]
     if not stays:
