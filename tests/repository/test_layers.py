@@ -43,6 +43,8 @@ HEALTHY = {
     "providers/_one.py": "import fanwise.models",
     "digest/_job.py": "from fanwise.patterns import __name__ as name\nimport fanwise",
     "testing/pytest_plugin.py": "import pytest",
+    "testing/twin/__init__.py": "",
+    "testing/twin/_transport.py": "import httpx2\nimport fanwise.testing.twin",
 }
 BROKEN = {
     "upward": {"core/_bad.py": "import fanwise.patterns"},
@@ -61,6 +63,8 @@ BROKEN = {
     },
     "third party in core": {"core/_bad.py": "import pydantic"},
     "third party in testing": {"testing/_bad.py": "import pytest"},
+    "third party in the twin": {"testing/twin/_bad.py": "import httpx2"},
+    "the twin knows the library": {"testing/twin/_bad.py": "import fanwise.core._engine"},
     "the root from below": {"models/_bad.py": "from fanwise import step"},
     "an application reaches inside": {"digest/_bad.py": "import fanwise.core._engine"},
 }

@@ -28,7 +28,10 @@ def read_models(given: Sequence[str]) -> dict[str, Law] | None:
         name, settings = _settings("--model", text, [each.name for each in fields(Law)])
         if name is None:
             raise ValueError(f'--model {text!r} names no model; write "NAME,first=0.4" ("*": all)')
-        laws[name] = Law(**{key: _number("--model", key, value) for key, value in settings.items()})
+        draws: Any = settings.pop("draws", "number")
+        laws[name] = Law(
+            draws=draws, **{key: _number("--model", key, value) for key, value in settings.items()}
+        )
     return laws or None
 
 

@@ -7,7 +7,8 @@ import hashlib
 import inspect
 import random
 import time
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from fanwise.testing.twin._answers import Answering, answering, to_blocks
 from fanwise.testing.twin._app import App
@@ -22,7 +23,7 @@ from fanwise.testing.twin._shelf import Shelf
 from fanwise.testing.twin._turn import NO_WAIT, Plan, Turn, fail
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from contextlib import AbstractAsyncContextManager
 
     from fanwise.testing.twin._batches import BatchPace
@@ -30,9 +31,9 @@ if TYPE_CHECKING:
     from fanwise.testing.twin._transport import Client, TwinTransport
     from fanwise.testing.twin._values import Ask, Block
 
-Draws: TypeAlias = Literal["number", "content"]
 _WORDLESS: Final = frozenset({"embeddings"})
 _OF_CONNECTIONS: Final = frozenset({"reset", "stall", "malformed"})
+_Value = TypeVar("_Value")
 _ANY: Final = "*"
 _NO_LAW: Final = Law()
 
@@ -46,12 +47,12 @@ class Twin:
     a function of the `Ask`, or one of them for each model. `faults` is the script of what goes
     wrong, `prices` the dollars of each model ("*": all others; a model without a price costs
     an unknown amount, never 0), `batches` how long batches take. What is drawn is drawn from
-    `seed` and the request's number, or, with `draws="content"`, its text.
+    `seed` and the request's number (or its text, where the law says so).
 
     Times are those of the running loop, so that on the virtual clock nothing is waited for.
     """
 
-    def __init__(  # noqa: PLR0913 - a provider has many sides, each with a default
+    def __init__(
         self,
         models: Mapping[str, Law] | None = None,
         *,
@@ -61,15 +62,12 @@ class Twin:
         prices: Mapping[str, Price] | None = None,
         batches: BatchPace | None = None,
         seed: int = 0,
-        draws: Draws = "number",
     ) -> None:
-        if draws not in ("number", "content"):
-            raise ValueError(f'draws={draws!r}: "number" or "content"')
-        self.models = {_ANY: _NO_LAW} if models is None else dict(models)
-        self.ledger = Ledger(dict(prices or {}))
+        self.models = {_ANY: _NO_LAW} if models is None else _table("models", models, Law)
+        self.ledger = Ledger(_table("prices", prices or {}, Price))
         self.seed = seed
-        self._draws = draws
-        self._quotas = quota if quota is None or isinstance(quota, Quota) else dict(quota)
+        quotas = {_ANY: quota} if isinstance(quota, Quota) else quota or {}
+        self._quotas = _table("quota", quotas, Quota)
         self._answer = answering(answers, seed)
         self._faults = Faults(faults, seed)
         self._gates: dict[tuple[str, str], Gate] = {}
@@ -179,7 +177,7 @@ class Twin:
         self.cache.read(found, now)
         if fault is not None and fault.kind == "wrong_json":
             blocks = wrong(blocks, ask.schema)
-        pace = NO_WAIT if ask.batch else law.draw(self._luck(ask, entry.number))
+        pace = NO_WAIT if ask.batch else law.draw(self._luck(law, ask, entry.number))
         plan = Plan(blocks, pace, found, fault)
         return Turn(self, ask, entry, plan, gate)
 
@@ -190,8 +188,8 @@ class Twin:
             raise Refused(404, "missing", text, param="model", code="model_not_found")
         return law
 
-    def _luck(self, ask: Ask, number: int) -> random.Random:
-        by = number if self._draws == "number" else "\0".join(part.text for part in ask.parts)
+    def _luck(self, law: Law, ask: Ask, number: int) -> random.Random:
+        by = number if law.draws == "number" else "\0".join(part.text for part in ask.parts)
         return random.Random(f"{self.seed}:{ask.model}:{by}")
 
     def _struck(self, ask: Ask, entry: Entry, seconds: float) -> Fault | None:
@@ -206,9 +204,7 @@ class Twin:
 
     def _pass(self, ask: Ask, now: float, found: Found) -> Gate | None:
         """Take from the buckets of a key and model what the request costs."""
-        quota = self._quotas
-        if quota is not None and not isinstance(quota, Quota):
-            quota = quota.get(ask.model) or quota.get(_ANY)
+        quota = self._quotas.get(ask.model) or self._quotas.get(_ANY)
         if quota is None or ask.batch:
             return None
         gate = self._gates.get((ask.key, ask.model))
@@ -230,3 +226,15 @@ class Twin:
             return to_blocks(await said if inspect.isawaitable(said) else said)
         except Exception as error:
             raise Refused(500, "internal", f"the answer's function raised {error!r}") from error
+
+
+def _table(name: str, given: Mapping[str, _Value], kind: type[_Value]) -> dict[str, _Value]:
+    """Give a table by model, where every value is what it must be."""
+    if not isinstance(given, Mapping):
+        msg = f"{name}={given!r}: a mapping from the name of a model to its {kind.__name__}"
+        raise TypeError(msg)
+    for model, value in given.items():
+        if not isinstance(value, kind):
+            msg = f"{name}[{model!r}]={value!r}: a {kind.__name__} is expected"
+            raise TypeError(msg)
+    return dict(given)

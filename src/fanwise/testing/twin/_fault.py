@@ -81,6 +81,9 @@ class Faults:
 
     def __init__(self, script: Sequence[Fault], seed: int) -> None:
         self.script = tuple(script)
+        for fault in self.script:
+            if not isinstance(fault, Fault):
+                raise TypeError(f"faults holds {fault!r}: a Fault is expected")
         self._seed = seed
         self._seen = [0] * len(self.script)
         self._hits = [0] * len(self.script)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import random
@@ -41,7 +41,8 @@ class Law:
     `first` is the seconds to the first token and `per_second` the tokens a second after it
     (`None`: all at once). A share `slow_share` of requests (0 to 1) takes `slow_factor` times as
     long in both. `jitter` (0 to 1) draws each of the two evenly between 1 - jitter and
-    1 + jitter times its value.
+    1 + jitter times its value. `draws` says what the draws follow besides the seed: the "number" of
+    the request, or its "content", so that the same question takes as long each time.
     """
 
     first: float = 0.0
@@ -49,6 +50,7 @@ class Law:
     slow_share: float = 0.0
     slow_factor: float = 10.0
     jitter: float = 0.0
+    draws: Literal["number", "content"] = "number"
 
     def __post_init__(self) -> None:
         """Refuse what no model can do."""
@@ -60,6 +62,8 @@ class Law:
         for name, share in (("slow_share", self.slow_share), ("jitter", self.jitter)):
             if not 0 <= share <= 1:
                 raise ValueError(f"{name}={share!r}: a share between 0 and 1")
+        if self.draws not in ("number", "content"):
+            raise ValueError(f'draws={self.draws!r}: "number" or "content"')
         if not 1 <= self.slow_factor < math.inf:
             raise ValueError(f"slow_factor={self.slow_factor!r}: a factor of 1 or more")
 

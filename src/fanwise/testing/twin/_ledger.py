@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Final
 
 from fanwise.testing.twin._values import Counts
@@ -37,6 +37,14 @@ class Price:
     written_long: Decimal | str | None = None
     batch: Decimal | str = "0.5"
 
+    def __post_init__(self) -> None:
+        """Refuse what is no price; a float would not be exact."""
+        for name in ("input", "output", "cached", "written", "written_long", "batch"):
+            given = getattr(self, name)
+            if given is not None and not _is_price(given):
+                msg = f"{name}={given!r}: dollars of 0 or more, as text or Decimal"
+                raise ValueError(msg)
+
     def cost(self, counts: Counts, protocol: Protocol, *, batch: bool = False) -> Decimal:
         """Give the dollars of so many tokens, exactly."""
         base = Decimal(self.input)
@@ -50,6 +58,14 @@ class Price:
             + counts.tokens_out * Decimal(self.output)
         ) / _MILLION
         return total * Decimal(self.batch) if batch else total
+
+
+def _is_price(given: object) -> bool:
+    try:
+        price = Decimal(given) if isinstance(given, str | Decimal) else None
+    except InvalidOperation:
+        return False
+    return price is not None and price.is_finite() and price >= 0
 
 
 def _or(given: Decimal | str | None, otherwise: Decimal) -> Decimal:
