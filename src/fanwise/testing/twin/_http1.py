@@ -247,13 +247,23 @@ class Connection(asyncio.Protocol):
 class Exchange:
     """One request and its response, between a connection and the application."""
 
-    __slots__ = ("_body", "_chunked", "_connection", "_head", "_pending", "_state", "gone")
+    __slots__ = (
+        "_body",
+        "_chunked",
+        "_connection",
+        "_flushing",
+        "_head",
+        "_pending",
+        "_state",
+        "gone",
+    )
 
     def __init__(self, connection: Connection, head: Head, body: bytes) -> None:
         self._connection, self._head = connection, head
         self._body: bytes | None = body
         self._pending = b""
         self._chunked = False
+        self._flushing: asyncio.Handle | None = None
         self._state = "new"
         self.gone = asyncio.Event()
 
@@ -266,6 +276,7 @@ class Exchange:
         try:
             await app(self._scope(), self.receive, self.send)
         finally:
+            self._flush()
             complete = self._state == "complete"
             self._connection.answered(stays=complete and self._head.stays)
 
@@ -284,7 +295,7 @@ class Exchange:
             "root_path": "",
             "client": self._connection.transport.get_extra_info("peername"),
             "server": self._connection.transport.get_extra_info("sockname"),
-            "extensions": {DROP: self._connection.reset},
+            "extensions": {DROP: self._drop},
         }
 
     async def receive(self) -> Message:
@@ -307,12 +318,26 @@ class Exchange:
             body = (b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + (
                 b"" if more else b"0\r\n\r\n"
             )
-        data, self._pending = self._pending + body, b""
-        if data:
-            self._connection.transport.write(data)
+        self._pending += body
         if not more:
             self._state = "complete"
+            self._flush()
+        elif self._flushing is None:
+            # Chunks of one turn of the loop are one write: a twin that is behind catches up.
+            self._flushing = asyncio.get_running_loop().call_soon(self._flush)
         await self._connection.writable.wait()
+
+    def _flush(self) -> None:
+        if self._flushing is not None:
+            self._flushing.cancel()
+            self._flushing = None
+        data, self._pending = self._pending, b""
+        if data and not self.gone.is_set():
+            self._connection.transport.write(data)
+
+    def _drop(self) -> None:
+        self._flush()
+        self._connection.reset()
 
     def _start(self, message: Message) -> None:
         self._state = "started"
@@ -322,12 +347,10 @@ class Exchange:
         if self._chunked:
             headers = [*headers, (b"transfer-encoding", b"chunked")]
         stays = self._head.stays and (sized or self._chunked)
-        head = _head_of(message["status"], headers, stays=stays)
+        self._pending = _head_of(message["status"], headers, stays=stays)
         # A head of a known length waits for its body, so that both are one write.
-        if sized:
-            self._pending = head
-        else:
-            self._connection.transport.write(head)
+        if not sized:
+            self._flush()
 
 
 @lru_cache(maxsize=4)
