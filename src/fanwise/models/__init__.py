@@ -12,16 +12,19 @@ from fanwise.models._answer import (
     ToolText,
 )  # fmt: skip
 from fanwise.models._chat import Asked, Chat, Message, Role, ToolCall, ToolResult, as_chat
+from fanwise.models._estimates import Estimates, EstimateStatistics, known_estimates
 from fanwise.models._model import Model, model
 from fanwise.models._output import MalformedAnswer
+from fanwise.models._prices import Price, Prices, Rates, price_of
 from fanwise.models._prompt import Passage, Prompt
 from fanwise.models._provider import Provider, Request, ToolSpec
 from fanwise.models._quotes import QUOTING, Quote, Quotes, read_quotes, write_quotes
 from fanwise.models._usage import Usage
 
 __all__ = [
-    "QUOTING", "Answer", "Asked", "Chat", "Ended", "Finish", "MalformedAnswer", "Message", "Model",
-    "Part", "Passage", "Piece", "Prompt", "Provider", "Quote", "Quotes", "RawPiece", "Request",
-    "Role", "Text", "ToolBegun", "ToolCall", "ToolResult", "ToolSpec", "ToolText", "Usage",
-    "as_chat", "model", "read_quotes", "write_quotes",
+    "QUOTING", "Answer", "Asked", "Chat", "Ended", "EstimateStatistics", "Estimates", "Finish",
+    "MalformedAnswer", "Message", "Model", "Part", "Passage", "Piece", "Price", "Prices", "Prompt",
+    "Provider", "Quote", "Quotes", "Rates", "RawPiece", "Request", "Role", "Text", "ToolBegun",
+    "ToolCall", "ToolResult", "ToolSpec", "ToolText", "Usage", "as_chat", "known_estimates",
+    "model", "price_of", "read_quotes", "write_quotes",
 ]  # fmt: skip
