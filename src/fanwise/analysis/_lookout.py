@@ -170,7 +170,7 @@ class Lookout:
         counts[status] = counts.get(status, 0) + number
 
     def _take_attempt(self, row: Row) -> None:
-        _, call, attempt, hedge, _, _, _, error = row
+        _, call, attempt, hedge, _, _, _, error, _ = row
         self._hedges += bool(hedge)
         self._retries += attempt > 1 and not hedge
         if error is not None:
