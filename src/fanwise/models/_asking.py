@@ -187,4 +187,4 @@ def tell(usage: Usage, model: str, finish: Finish | None = None, text: str = "")
         "said": bytes_of(text),
     }
     told = {name: count for name, count in counts.items() if count}
-    current().usage(model=model, estimated=usage.estimated, finish=finish, **told)
+    current().usage(model=model, estimated=usage.estimated, tier=None, finish=finish, **told)
