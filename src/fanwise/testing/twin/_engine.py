@@ -25,11 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from httpx2 import AsyncClient
-
     from fanwise.testing.twin._batches import BatchPace
     from fanwise.testing.twin._cache import Found
-    from fanwise.testing.twin._transport import TwinTransport
+    from fanwise.testing.twin._transport import Client, TwinTransport
     from fanwise.testing.twin._values import Ask, Block
 
 Draws: TypeAlias = Literal["number", "content"]
@@ -122,7 +120,7 @@ class Twin:
 
         return TwinTransport(self._app)
 
-    def client(self) -> AsyncClient:
+    def client(self) -> Client:
         """Give an `httpx2.AsyncClient` over `transport()`; raises ImportError as it does."""
         from fanwise.testing.twin._transport import client  # noqa: PLC0415 - an extra
 
