@@ -7,9 +7,9 @@ Method: for each step and model a line, tokens = a + b bytes, of the arguments f
 of the answer for what is written. It is fitted by least squares, exponentially weighted, so that
 the last forty or so count, with b drawn to a prior of one token for four bytes (ridge regression,
 as if a spread of 200 bytes had been seen). One observation moves the line through it; no negative
-part is left to extrapolate with. What an attempt wrote that was let go in silence is its time by
-the tokens a second of the others. Rejected: a mere ratio, which is off by the whole of the
-instructions wherever questions differ in length.
+part is left to extrapolate with. What an attempt wrote that was let go in silence is estimated
+likewise, from the time that it had, where a first part without tokens is usual. Rejected: a mere
+ratio, which is off by the whole of the instructions wherever questions differ in length.
 
 The error of each estimate, made before its observation is learned from, is kept and reported.
 """
@@ -72,18 +72,30 @@ class Line:
 
     def tokens(self, size: int) -> float:
         """Estimate the tokens of so many bytes, at least 1."""
-        prior = 1 / BYTES_PER_TOKEN
         if not self.number:
-            return max(1.0, size * prior)
+            return max(1.0, size / BYTES_PER_TOKEN)
         x, y = self.wx / self.w, self.wy / self.w
-        spread = self.wxx / self.w - x * x
-        slope = (self.wxy / self.w - x * y + SPREAD / self.w * prior) / (spread + SPREAD / self.w)
+        slope = self._slope(1 / BYTES_PER_TOKEN, SPREAD)
         rest = y - slope * x
         if slope < 0:
             return max(1.0, y)
         if rest < 0 and x:
             return max(1.0, size * y / x)
         return max(1.0, rest + slope * size)
+
+    def tokens_after(self, size: int) -> float:
+        """Estimate the tokens of so many milliseconds, of which the first ones give none."""
+        if not self.wx:
+            return 0.0
+        x, y = self.wx / self.w, self.wy / self.w
+        slope = self._slope(y / x, x * x / 100)  # a tenth of the usual time is a spread
+        return max(0.0, min(y + slope * (size - x), size * max(slope, y / x)))
+
+    def _slope(self, prior: float, weight: float) -> float:
+        """Fit the slope, drawn to a prior that counts as much as one observation so far off."""
+        x, y = self.wx / self.w, self.wy / self.w
+        share = weight / self.w
+        return (self.wxy / self.w - x * y + share * prior) / (self.wxx / self.w - x * x + share)
 
     @property
     def bytes_per_token(self) -> float:
@@ -98,20 +110,20 @@ class Line:
 class _Known:
     """What is known of one step and model."""
 
-    __slots__ = ("asked", "said", "seconds", "written")
+    __slots__ = ("asked", "pace", "said")
 
     def __init__(self) -> None:
         self.asked = Line()
         self.said = Line()
-        self.seconds = self.written = 0.0  # of whole attempts, forgotten alike
+        self.pace = Line()  # tokens written over milliseconds
 
     def learn(self, asked: int, reading: Reading, seconds: float) -> None:
         if reading.tokens_in:
             self.asked.learn(asked, reading.tokens_in)
         if reading.said and reading.tokens_out:
             self.said.learn(reading.said, reading.tokens_out)
-        self.seconds = self.seconds * KEEP + seconds
-        self.written = self.written * KEEP + reading.tokens_out
+        if reading.tokens_out and seconds > 0:
+            self.pace.learn(round(seconds * 1000), reading.tokens_out)
 
 
 class Estimates:
@@ -164,8 +176,8 @@ class Estimates:
             return None
         known = self._of(step, model)
         asked = round(known.asked.tokens(size_of(call.args, call.kwargs)))
-        written = seconds * known.written / known.seconds if known.seconds > 0 else 0
-        return Reading(model, asked, round(written), estimated=True, finish="cut")
+        written = round(known.pace.tokens_after(round(seconds * 1000)))
+        return Reading(model, asked, written, estimated=True, finish="cut")
 
     def statistics(self) -> tuple[EstimateStatistics, ...]:
         """Give how good the estimates are."""
