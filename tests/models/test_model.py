@@ -120,6 +120,8 @@ def test_a_prompt_and_a_chat_reach_the_provider_as_they_are():
         ({"max_tokens": 0}, "max_tokens=0 is too small"),
         ({"output": int, "again": -1}, "again=-1 is too small"),
         ({"output": asyncio.Task}, "is no type that JSON can carry"),
+        ({"output": {}}, "is no type that JSON can carry"),
+        ({"output": 3}, "is no type that JSON can carry"),
         ({"output": int | asyncio.Task}, "is no type that JSON can carry"),
     ],
 )

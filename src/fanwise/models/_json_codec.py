@@ -27,7 +27,7 @@ class Typed:
         try:
             self._adapter: TypeAdapter[Any] = TypeAdapter(output)
             self.schema = self._adapter.json_schema()
-        except PydanticUserError as error:
+        except (PydanticUserError, LookupError) as error:
             why = str(error).partition("\n")[0].partition(". ")[0].rstrip(".")
             msg = (
                 f"output={output!r} is no type that JSON can carry ({why}): give a dataclass, "
