@@ -1,11 +1,5 @@
 """What people do in their steps with the clients that they already have, on a twin in the loop."""
 
-from decimal import Decimal
-
-import anthropic
-import openai
-import pytest
-
 from fanwise import step
 from fanwise.models import Price
 from fanwise.testing import twin as twins
