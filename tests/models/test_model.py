@@ -236,7 +236,7 @@ def test_losers_of_a_race_are_let_go():
 
 
 def test_a_policy_holds_for_every_question():
-    provider = Scripted(ConnectionError("no route"), "yes")
+    provider = Scripted(ConnectionRefusedError("no route"), "yes")
     asked = Model(provider).using(retry=Retry(attempts=2, shortest=1, longest=1))
     answer, rows, _ = recorded(asked.ask("?"))
     assert (answer.text, provider.begun) == ("yes", 2)
