@@ -11,7 +11,18 @@ import pytest
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
-from fanwise import Retry, Runtime, deadline, fan_map, fan_out, first, step, tree_reduce, vote
+from fanwise import (
+    Retry,
+    Runtime,
+    Timeout,
+    deadline,
+    fan_map,
+    fan_out,
+    first,
+    step,
+    tree_reduce,
+    vote,
+)
 from fanwise.errors import DeadlinePassed, NotEnough
 from fanwise.models import (
     Answer,
@@ -252,6 +263,16 @@ def test_what_is_not_named_stays_and_the_model_it_was_made_of_too():
     assert isinstance(error, TimeoutError)
     assert rows[-1].role == "judge"
     assert recorded(plain.ask("?"))[0].text == "yes"
+
+
+def test_the_waits_of_a_timeout_are_for_streams():
+    provider = Scripted("yes", seconds=5)
+    asked = Model(provider, timeout=Timeout(9.0, first=2.0))
+    assert recorded(asked.ask("?"))[0].text == "yes"
+    error, _, time = recorded(asked.stream("?"))
+    assert isinstance(error, TimeoutError)
+    assert "gave no first item within 2 s" in str(error)
+    assert time == 2.0
 
 
 def test_a_malformed_answer_is_not_what_retries_are_for():

@@ -1,6 +1,6 @@
 """The type that an answer must have, by pydantic: its JSON schema, and the check of a text.
 
-Loaded when a type is first asked for: pydantic takes 30 ms of processor time.
+Loaded apart from the rest, since pydantic takes 30 ms of processor time and some never need it.
 """
 
 from __future__ import annotations
