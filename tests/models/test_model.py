@@ -307,6 +307,21 @@ def test_a_retried_parent_takes_over_what_was_answered():
     assert tries[0] == tries[1] == found == ["1", "2", "3", "4"]
 
 
+def test_a_retried_parent_tells_prompts_of_one_text_apart():
+    provider = Scripted("1", "2")
+    tries = []
+
+    @step(retry=Retry(attempts=2, shortest=1, longest=1))
+    async def parent():
+        most = (3, 5) if not tries else (5, 3)  # another order, the same two questions
+        tries.append([(await Model(provider).ask(Prompt("Why?", most=n))).text for n in most])
+        if len(tries) == 1:
+            raise ConnectionError("no route")
+
+    recorded(parent())
+    assert tries == [["1", "2"], ["2", "1"]]
+
+
 def test_a_retried_parent_tells_streams_from_questions():
     provider = Scripted("1", "2")
     asked = Model(provider)
