@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 KEEP: Final = 0.95  # of what is known, with each observation: a memory of some forty
 SPREAD: Final = 200.0**2  # bytes squared, for which the prior speaks
+SURE: Final = 8  # observations, after which one that is far off counts as less far
+FARTHEST: Final = 4.0  # times or parts of what was expected
 MOST: Final = 1000  # steps and models
 MOST_PARTS: Final = 10_000  # of arguments that are looked into
 
@@ -61,8 +63,11 @@ class Line:
     def learn(self, size: int, tokens: int) -> None:
         """Take an observation; first its error."""
         if self.number:
-            off = abs(self.tokens(size) - tokens) / max(1, tokens)
+            expected = self.tokens(size)
+            off = abs(expected - tokens) / max(1, tokens)
             self.error = off if self.error is None else KEEP * self.error + (1 - KEEP) * off
+            if self.number >= SURE:
+                tokens = max(round(expected / FARTHEST), min(tokens, round(expected * FARTHEST)))
         self.number += 1
         self.w = self.w * KEEP + 1
         self.wx = self.wx * KEEP + size
