@@ -13,9 +13,9 @@ TYPES = frozenset({"_typeshed", "typing_extensions"})
 # the table, when a type is asked for.
 EXCEPTED = frozenset(
     {
+        ("models/_json_codec.py", "pydantic"),
         ("testing/pytest_plugin.py", "pytest"),
         ("testing/twin/_transport.py", "httpx2"),
-        ("models/_json_codec.py", "pydantic"),
     }
 )
 
