@@ -69,6 +69,7 @@ async def test_calls_are_streamed_as_pieces_of_json():
     assert max(map(len, pieces)) <= 4  # a token each
     assert [block.input for block in message.content[1:]] == [{"town": "Oslo"}, {"town": "Rome"}]
     assert message.usage.output_tokens == 2 + 4 + 4
+    assert message.stop_reason == "tool_use"
 
 
 async def test_the_start_of_a_stream_tells_the_input_and_its_end_the_output():
@@ -140,7 +141,9 @@ async def test_system_blocks_documents_and_thinking_are_taken():
         await by.anthropic.messages.create(
             **asking(
                 messages=turns,
-                system=[{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}],
+                system=[
+                    {"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}
+                ],
                 thinking={"type": "enabled", "budget_tokens": 1024},
                 metadata={"user_id": "u"},
                 extra_body={"temperature": 1.0, "top_k": 5},

@@ -125,6 +125,7 @@ async def test_a_cut_answer_is_incomplete():
     assert found.status == "incomplete"
     assert found.incomplete_details.reason == "max_output_tokens"
     assert found.output_text == QUESTION[:12]
+    assert found.output[0].status == "incomplete"
     assert last.type == "response.incomplete"
     assert last.response.output_text == QUESTION[:12]
 
@@ -139,15 +140,32 @@ async def test_instructions_are_not_carried_over():
     async with clients(Twin(answers=answer)) as by:
         create = by.openai.responses.create
         first = await create(model="m", instructions="Be brief.", input="one")
-        await create(
-            model="m", instructions="Be long.", input="two", previous_response_id=first.id
-        )
+        await create(model="m", instructions="Be long.", input="two", previous_response_id=first.id)
     assert seen[1] == [
         ("system", "Be long."),
         ("user", "one"),
         ("assistant", "ok"),
         ("user", "two"),
     ]
+
+
+async def test_tokens_are_counted_as_they_are_charged():
+    twin = Twin()
+    asked = {"model": "m", "input": QUESTION, "instructions": "Be brief.", "tools": [WEATHER]}
+    async with clients(twin) as by:
+        counted = await by.openai.responses.input_tokens.count(**asked)
+        used = (await by.openai.responses.create(**asked)).usage
+    assert counted.input_tokens == used.input_tokens > 20
+    assert twin.ledger[0].counts.tokens_in == 0  # costs nothing
+
+
+async def test_a_streamed_response_is_kept_too():
+    async with clients(Twin()) as by:
+        stream = await by.openai.responses.create(model="m", input="one", stream=True)
+        name = [event async for event in stream][-1].response.id
+        del stream
+        found = await by.openai.responses.create(model="m", input="two", previous_response_id=name)
+    assert found.usage.input_tokens == 3
 
 
 async def test_a_response_is_kept_until_it_is_deleted_and_only_for_its_key():
@@ -159,9 +177,7 @@ async def test_a_response_is_kept_until_it_is_deleted_and_only_for_its_key():
             await others.openai.responses.retrieve(found.id)
         await by.openai.responses.delete(found.id)
         with pytest.raises(openai.NotFoundError):
-            await by.openai.responses.create(
-                model="m", input="two", previous_response_id=found.id
-            )
+            await by.openai.responses.create(model="m", input="two", previous_response_id=found.id)
         unkept = await by.openai.responses.create(model="m", input="one", store=False)
         with pytest.raises(openai.NotFoundError):
             await by.openai.responses.retrieve(unkept.id)
