@@ -100,6 +100,24 @@ def test_a_fault_of_our_own_is_no_missing_extra(monkeypatch):
         providers.anthropic("m", key="k")
 
 
+def test_a_command_without_the_extra_ends_with_two_and_a_line(tmp_path):
+    (tmp_path / "note.txt").write_text("One sentence.")
+    program = (
+        "import sys; sys.modules['pydantic_ai'] = sys.modules['httpx2'] = None;"
+        "from fanwise.cli import main; main()"
+    )
+    command = [sys.executable, "-c", program, "digest", str(tmp_path / "note.txt")]
+    done = subprocess.run(
+        [*command, "--task", "t", "--model", "openai:gpt-5-mini"],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "fanwise: --model 'openai:gpt-5-mini' needs: pip install 'fanwise[llm]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_nothing_is_imported_before_a_model_is_made():
     program = (
         "import sys, fanwise, fanwise.models, fanwise.providers;"
