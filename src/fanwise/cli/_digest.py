@@ -144,7 +144,7 @@ def digest_command(
             library=library,
             watch=progress,
         )
-    except ValueError as error:
+    except (ValueError, ImportError) as error:  # wrong use, or a model whose extra is missing
         refuse(_in_options(str(error)))
     except OSError as error:
         refuse(f"standard input cannot be read: {error.strerror or error}")
