@@ -249,7 +249,7 @@ async def _cascade(
     race = first(*calls, stagger=offsets, accept=lambda level: level.status == "accepted")
     lost: NotEnough | None = None
     try:
-        await race.named(own.plan_name)
+        await race.named(f"{own.plan_name}/first")
     except NotEnough as error:
         lost = error
     levels = tuple([level_of(call, each) for call, each in zip(calls, models, strict=True)])

@@ -118,17 +118,18 @@ class Ensemble(Generic[T_co]):
                           *gaps, *lost])  # fmt: skip
 
 
-def candidates_of(found: FanIn[Answer[Any]]) -> tuple[int, ...]:
-    """Give the places of the answers to choose from, of equal ones the first.
+def candidates_of(found: FanIn[Answer[Any]]) -> tuple[tuple[int, ...], Decided]:
+    """Give the places of the answers to choose from, and what has decided where that is only one.
 
-    Answers that were cut or are empty are among them only where there is no other.
+    Of equal answers the first stands for all. Answers that were cut or are empty are among them
+    only where there is no other.
     """
     answered = [outcome for outcome in found if outcome.status == "ok"]
-    whole = [o for o in answered if o.value.complete and o.value.text.strip()]
+    whole = [o for o in answered if o.value.complete and o.value.text.strip()] or answered
     firsts: dict[str, int] = {}
-    for outcome in whole or answered:
+    for outcome in whole:
         firsts.setdefault(outcome.value.text.strip(), outcome.index)
-    return tuple(firsts.values())
+    return tuple(firsts.values()), "only one" if len(whole) == 1 else "all equal"
 
 
 def counted(judges: FanIn[Judgement]) -> tuple[int, Decided]:
@@ -156,46 +157,63 @@ async def _ensemble(
     schedule: tuple[int | str, float | None],
     choosing: Choosing,
 ) -> Ensemble[Any]:
+    own = waiting_call()
+    assert own is not None  # noqa: S101 - the body of a pattern's call
     need, within = schedule
     asking = [each.ask(asked) if isinstance(each, Model) else each for each in calls]
-    found: FanIn[Answer[Any]] = await fan_out(*asking, need=need, within=within)
-    places = candidates_of(found)
-    if not places:  # need=0, and nobody answered
-        cause = next((o.error for o in found if o.error is not None), None)
-        msg = f"ensemble: none of {len(found)} models answered\n{found}"
-        raise NotEnough(msg, found) from cause
-    made = await _decided(asked, found, places, choosing)
-    call = waiting_call()
-    if call is not None:
-        note(call, decided=made.decided)
+    answers = fan_out(*asking, need=need, within=within).named(f"{own.plan_name}/answers")
+    found: FanIn[Answer[Any]] = await answers
+    places, alone = candidates_of(found)
+    if not places:  # a plan may need none
+        msg = f"{own.name}: none of {len(found)} models answered\n{found}"
+        raise NotEnough(msg, found)
+    if len(places) == 1:
+        made = chosen(found, places, 0, alone)
+    elif choosing.aggregate is not None:
+        made = await _merged(asked, found, places, choosing.aggregate)
+    else:
+        made = await _judged(asked, found, places, choosing)
+    note(own, decided_by=made.decided)
     return made
 
 
-async def _decided(
+def chosen(
+    found: FanIn[Answer[Any]],
+    places: tuple[int, ...],
+    winner: int,
+    decided: Decided,
+    judges: FanIn[Judgement] | None = None,
+) -> Ensemble[Any]:
+    """Give the ensemble whose answer is that of a candidate, by its place among them."""
+    place = places[winner]
+    return Ensemble(found.outcomes[place].value, place, decided, found, places, judges)
+
+
+async def _merged(
+    asked: Asked, found: FanIn[Answer[Any]], places: tuple[int, ...], by: Model
+) -> Ensemble[Any]:
+    texts = [found.outcomes[place].value.text for place in places]
+    chat = Chat((Message("user", numbered(asked, texts)),), MERGING)
+    (merged,) = await fan_out(by.using(role="merge").ask(chat), need=0)
+    if merged.status == "ok" and merged.value.text.strip():
+        return Ensemble(merged.value, None, "merged", found, places)
+    log.warning("ensemble: no consensus was written, the first answer is taken: %r", merged)
+    return chosen(found, places, 0, "no verdict")
+
+
+async def _judged(
     asked: Asked, found: FanIn[Answer[Any]], places: tuple[int, ...], choosing: Choosing
 ) -> Ensemble[Any]:
-    def won(place: int, decided: Decided, judges: FanIn[Judgement] | None = None) -> Ensemble[Any]:
-        winner = places[place]
-        return Ensemble(found.outcomes[winner].value, winner, decided, found, places, judges)
-
-    if len(places) == 1:
-        return won(0, "only one" if len(found.values()) == 1 else "all equal")
+    own = waiting_call()
+    assert own is not None  # noqa: S101 - as above
     texts = [found.outcomes[place].value.text for place in places]
-    if choosing.aggregate is not None:
-        chat = Chat((Message("user", numbered(asked, texts)),), MERGING)
-        merged = (await fan_out(choosing.aggregate.using(role="merge").ask(chat), need=0)).outcomes
-        if merged[0].status == "ok" and merged[0].value.text.strip():
-            return Ensemble(merged[0].value, None, "merged", found, places)
-        log.warning("ensemble: no consensus was written: %r", merged[0])
-        return won(0, "no verdict")
-    asking = judgements(
-        choosing.judges, asked, texts, current().random(), both_orders=choosing.both_orders
-    )
-    judges = await fan_out(*asking, need=0)
-    place, decided = counted(judges)
+    random = current().random()
+    asking = judgements(choosing.judges, asked, texts, random, both_orders=choosing.both_orders)
+    judges = await fan_out(*asking, need=0).named(f"{own.plan_name}/judges")
+    winner, decided = counted(judges)
     if decided == "no verdict":
-        log.warning("ensemble: no judge chose an answer, the first is taken: %s", judges)
-    return won(place, decided, judges)
+        log.warning("ensemble: no judge chose, the first answer is taken: %s", judges)
+    return chosen(found, places, winner, decided, judges)
 
 
 ENSEMBLE: Final[Step[..., Ensemble[Any]]] = Step(
