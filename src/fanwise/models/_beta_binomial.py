@@ -77,9 +77,11 @@ class Likelihood:
     def slope(self, mean: float, rho: float) -> float:
         """Give the slope in the mean."""
         t = rho / (1 - rho)
-        up = sum(c / (mean + j * t) for j, c in enumerate(self.sums[0]) if c)
-        down = sum(c / (1 - mean + j * t) for j, c in enumerate(self.sums[1]) if c)
-        return up - down
+        other = 1 - mean
+        total = 0.0
+        for j, (right, wrong, _) in enumerate(zip(*self.sums, strict=True)):
+            total += right / (mean + j * t) - wrong / (other + j * t)
+        return total
 
     def mean_at(self, rho: float) -> float:
         """Give the likeliest mean under a correlation."""
@@ -112,11 +114,11 @@ class Likelihood:
         def inside(at: float) -> float:
             return self.profile(at) - self.floor
 
-        low = 0.0 if inside(0.0) >= 0 else bisect(lambda at: -inside(at), 0.0, rho)
-        high = 1.0 if inside(MOST) >= 0 else bisect(inside, rho, MOST)
+        low = 0.0 if inside(0.0) >= 0 else bisect(lambda at: -inside(at), 0.0, rho, halvings=20)
+        high = 1.0 if inside(MOST) >= 0 else bisect(inside, rho, MOST, halvings=20)
         return Estimate(rho, low, high)
 
-    def region(self, slices: int = 24) -> list[tuple[float, float]]:
+    def region(self, slices: int = 16) -> list[tuple[float, float]]:
         """Give pairs of mean and correlation that cut through the joint range of 95 % for one.
 
         The range of any function of the two, by profile likelihood, is that of its values there.
@@ -134,14 +136,16 @@ class Likelihood:
 
         if inside(top) <= 0:
             return [top]
-        low = bisect(lambda mean: -inside(mean), 1e-12, top)
-        high = bisect(inside, top, 1 - 1e-12)
+        low = bisect(lambda mean: -inside(mean), 1e-12, top, halvings=20)
+        high = bisect(inside, top, 1 - 1e-12, halvings=20)
         return [low, (low + top) / 2, top, (top + high) / 2, high]
 
 
-def bisect(falling: Callable[[float], float], low: float, high: float) -> float:
-    """Give the place at which a falling function crosses 0, to twelve digits."""
-    for _ in range(44):
+def bisect(
+    falling: Callable[[float], float], low: float, high: float, *, halvings: int = 34
+) -> float:
+    """Give the place at which a falling function crosses 0, to ten digits of 0 to 1."""
+    for _ in range(halvings):
         middle = (low + high) / 2
         if falling(middle) > 0:
             low = middle
@@ -154,7 +158,7 @@ def golden(height: Callable[[float], float], low: float, high: float) -> float:
     """Give the place of a function's only top, by golden sections (Kiefer 1953)."""
     left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
     at_left, at_right = height(left), height(right)
-    for _ in range(40):
+    for _ in range(26):
         if at_left >= at_right:
             high, right, at_right = right, left, at_left
             left = high - GOLDEN * (high - low)
