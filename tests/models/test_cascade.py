@@ -7,14 +7,14 @@ from decimal import Decimal
 import pytest
 from hypothesis import strategies as st
 
-from fanwise import NotEnough, Runtime, run, step
+from fanwise import NotEnough, Retry, Runtime, run, step
 from fanwise.errors import WriteRefused
 from fanwise.models import Cascade, Usage, cascade
 from fanwise.models._cascade import level_of
 from fanwise.patterns._first import Race
 from fanwise.testing import run_virtual
 from tests.laws.proving import ORDERS, changed, holds, now, outcome_of, rejects, ticks, virtually
-from tests.models.fakes import saying
+from tests.models.panel import saying
 
 
 def good(answer):
@@ -287,3 +287,42 @@ def test_a_level_that_never_ran_says_so():
     call = saying("a", "").ask("q")
     assert str(level_of(call, saying("a", ""))) == "a: not asked"
     call.excused = True
+
+
+def test_many_cascades_leave_nothing_in_the_runtime():
+    async def main():
+        async with Runtime() as runtime:
+            sizes = []
+            for accept in (good, lambda answer: answer.value == "good", saying("v", verdict)):
+                for _ in range(10):
+                    models = SMALL_AND_LARGE
+                    await runtime.run(cascade("q", models, accept=accept))
+                    sizes.append(len(runtime.outfits))
+                assert sizes[-1] == sizes[-10]
+
+    run_virtual(main())
+
+
+SMALL_AND_LARGE = [saying("small", "bad"), saying("large", "good")]
+
+
+def test_a_function_that_checks_below_a_retried_step_is_not_asked_again():
+    async def main():
+        asked, attempts = [], []
+
+        def counting(answer):
+            asked.append(answer.text)
+            return good(answer)
+
+        @step(retry=Retry(attempts=2, on=(OSError,), shortest=0.01))
+        async def twice():
+            made = await cascade("q", SMALL_AND_LARGE, accept=counting)
+            attempts.append(made.level)
+            if len(attempts) == 1:
+                raise OSError
+            return made
+
+        await twice()
+        return asked, attempts
+
+    assert run_virtual(main()) == (["bad", "good"], [1, 1])

@@ -20,7 +20,7 @@ from fanwise.models._beta_binomial import LOSS, Likelihood, bisect, chances, gol
 from fanwise.models._correlation import same_wrong
 from fanwise.models._majority import largest_below, right_with, won_by
 from tests.laws.proving import changed, replaced
-from tests.models.fakes import saying
+from tests.models.panel import saying
 
 ADVICE = Path(__file__).parents[3] / "shared" / "data" / "advice"
 DATA = next((each for each in (ADVICE, Path("/work/shared/data/advice")) if each.exists()), ADVICE)

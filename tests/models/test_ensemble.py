@@ -16,7 +16,7 @@ from fanwise.models._judge import judgements, numbered, read_number, text_of
 from fanwise.models._prompt import Passage, Prompt
 from fanwise.testing import run_virtual
 from tests.laws.proving import ORDERS, holds, outcome_of, rejects, replaced, ticks, virtually
-from tests.models.fakes import Saying, liking, numbers_shown, saying
+from tests.models.panel import Saying, liking, numbers_shown, saying
 
 # --- the law ---------------------------------------------------------------------------------
 
@@ -431,3 +431,16 @@ def test_models_are_models():
         ensemble("q", [], judge=saying("j", "1"))
     with pytest.raises(TypeError, match="got 'anthropic:x'"):
         ensemble("q", ["anthropic:x"], judge=saying("j", "1"))
+
+
+def test_many_ensembles_leave_nothing_in_the_runtime():
+    async def main():
+        models, judge = [saying("a", "A"), saying("b", "B")], saying("j", "1")
+        async with Runtime() as runtime:
+            await runtime.run(ensemble("q", models, judge=judge))
+            before = len(runtime.outfits)
+            for _ in range(20):
+                await runtime.run(ensemble("q", models, judge=judge))
+            return len(runtime.outfits) - before
+
+    assert run_virtual(main()) == 0

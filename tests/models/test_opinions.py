@@ -4,7 +4,7 @@ import pytest
 
 from fanwise import run, vote
 from fanwise.models import Answer, Usage, ask_all, ballot
-from tests.models.fakes import saying
+from tests.models.panel import saying
 
 
 def test_a_vote_over_models_and_prompts():

@@ -9,7 +9,7 @@ from fanwise import Runtime, fan_out, run, step
 from fanwise.models import Chat, Choice, Message, Passage, Prompt, Route
 from fanwise.testing import run_virtual
 from tests.laws.proving import changed, holds, rejects, virtually
-from tests.models.fakes import saying
+from tests.models.panel import saying
 
 
 @step

@@ -28,11 +28,10 @@ from fanwise.core import (
     excuse,
     name_of,
     note,
-    step,
     waiting_call,
 )
 from fanwise.models._chat import Chat, Message
-from fanwise.models._judge import numbered
+from fanwise.models._judge import in_role, numbered
 from fanwise.models._model import Model
 from fanwise.patterns import check_stagger, fan_out, first
 
@@ -140,15 +139,15 @@ class Cascade(Generic[T_co]):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """How an answer is checked: by a step, or by a model."""
+    """How an answer is checked: by a function, by a step, or by a model."""
 
-    by: Step[..., Any] | BoundStep[..., Any] | Model
+    by: Callable[[Answer[Any]], Any] | Model
 
     @classmethod
     def of(cls, accept: object) -> Check:
         """Take what the user gave; raise TypeError for what cannot check."""
         if isinstance(accept, Model):
-            return cls(accept.using(role="verify"))
+            return cls(in_role(accept, "verify"))
         if isinstance(accept, (Step, BoundStep)):
             return cls(accept)
         if not callable(accept) or isinstance(accept, Call):
@@ -160,11 +159,7 @@ class Check:
                 excuse(accept)
             raise TypeError(msg)
 
-        async def checked(answer: Answer[Any]) -> object:
-            said = accept(answer)
-            return await said if isawaitable(said) else said
-
-        return cls(step(name=name_of(accept), role="verify", key=_checked_text)(checked))
+        return cls(accept)
 
     async def made(self, asked: Asked, answer: Answer[Any]) -> Level[Any]:
         """Check an answer. One that was cut, or whose check fails, is not accepted."""
@@ -174,8 +169,10 @@ class Check:
         if isinstance(by, Model):
             chat = Chat((Message("user", numbered(asked, [answer.text])),), CHECKING)
             call: Call[Any] = by.ask(chat, output=Verdict)
-        else:
+        elif isinstance(by, (Step, BoundStep)):
             call = by(answer)
+        else:
+            call = CHECK(by, answer).named(name_of(by))
         (outcome,) = await fan_out(call, need=0)
         if outcome.status != "ok":
             log.warning("cascade: the check of an answer failed, it is not accepted: %r", outcome)
@@ -199,8 +196,16 @@ def level_of_verdict(answer: Answer[Any], check: Answer[Verdict]) -> Level[Any]:
     return Level(answer.model, "not accepted", why, answer, (check,))
 
 
-def _checked_text(answer: Answer[Any]) -> object:
+def _checked_text(_: object, answer: Answer[Any]) -> object:
     return (answer.model, answer.text)
+
+
+async def _said(accept: Callable[[Answer[Any]], Any], answer: Answer[Any]) -> object:
+    said = accept(answer)
+    return await said if isawaitable(said) else said
+
+
+CHECK: Final[Step[..., Any]] = Step(_said, "check", Policy(role="verify", key=_checked_text))
 
 
 async def _ask_level(asking: Asking, model: Model) -> Level[Any]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 
 from fanwise.core import Call, Policy, Step, note, waiting_call
 from fanwise.models._chat import Chat, Message
-from fanwise.models._judge import text_of
+from fanwise.models._judge import in_role, text_of
 from fanwise.models._model import Model
 from fanwise.models._prompt import Prompt
 from fanwise.patterns import fan_out
@@ -65,7 +65,11 @@ class Route(Generic[Q_contra, R_co]):
     of a model are what it can be asked: a text, a `Prompt`, a `Chat`.
     """
 
-    __slots__ = ("_call", "_choose", "by", "default", "hints", "ways")
+    __slots__ = ("_by", "_call", "_choose", "default", "hints", "ways")
+
+    ways: Mapping[str, Callable[[Q_contra], Awaitable[R_co]]]
+    hints: Mapping[str, str]
+    default: str
 
     def __init__(
         self,
@@ -79,7 +83,7 @@ class Route(Generic[Q_contra, R_co]):
         self.ways = MappingProxyType(dict(ways))
         self.hints = MappingProxyType(dict(hints or {}))
         self.default = default
-        self.by: Any = by.using(role="plan") if isinstance(by, Model) else by
+        self._by: Any = in_role(by, "plan") if isinstance(by, Model) else by
         self._check()
         self._choose: Any = Step(self._chosen, "choose", Policy(role="plan"), pattern="choose")
         self._call: Any = Step(self._routed, "route", Policy(), pattern="route")
@@ -110,10 +114,10 @@ class Route(Generic[Q_contra, R_co]):
         return choice
 
     async def _classified(self, request: Q_contra) -> Choice:
-        if isinstance(self.by, Model):
+        if isinstance(self._by, Model):
             said, why = await self._asked(request)
             return self._valid(said, "model", why)
-        said = self.by(request)
+        said = self._by(request)
         if not isawaitable(said):
             return self._valid(said, "rule", "")
         (outcome,) = await fan_out(said, need=0)
@@ -129,7 +133,7 @@ class Route(Generic[Q_contra, R_co]):
                 "give by= a function of the request that asks it"
             )
             raise TypeError(msg)
-        ask = self.by.ask(self._question(request), output=way_type(tuple(self.ways)), again=0)
+        ask = self._by.ask(self._question(request), output=way_type(tuple(self.ways)), again=0)
         (outcome,) = await fan_out(ask, need=0)
         if outcome.status == "ok":
             return outcome.value.value.way, ""
@@ -167,8 +171,8 @@ class Route(Generic[Q_contra, R_co]):
         if self.default not in self.ways:
             msg = f"default is one of {', '.join(self.ways)}, got {self.default!r}"
             raise ValueError(msg)
-        if not isinstance(self.by, Model) and not callable(self.by):
-            msg = f"by is a function of the request, a step or a model, got {self.by!r}"
+        if not isinstance(self._by, Model) and not callable(self._by):
+            msg = f"by is a function of the request, a step or a model, got {self._by!r}"
             raise TypeError(msg)
         unknown = self.hints.keys() - self.ways.keys()
         if unknown:
