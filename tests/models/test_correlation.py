@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fanwise import run, vote
-from fanwise.models import Case, Correlation, Estimate, ask_all, ballot, correlation
+from fanwise.models import Case, Correlation, Measured, ask_all, ballot, correlation
 from fanwise.models._beta_binomial import LOSS, Likelihood, bisect, chances, golden, moments
 from fanwise.models._correlation import same_wrong
 from fanwise.models._majority import largest_below, right_with, won_by
@@ -357,7 +357,7 @@ def test_wrong_use_names_the_argument(wrong, says):
 
 
 def test_it_says_itself_in_a_few_lines():
-    found = Correlation(30, 90, Estimate(0.7, 0.6, 0.8), None, None, "too few")
+    found = Correlation(30, 90, Measured(0.7, 0.6, 0.8), None, None, "too few")
     assert (
         str(found) == "30 cases, 90 votes: one is right 0.700 (0.600 to 0.800)\ncan't tell: too few"
     )

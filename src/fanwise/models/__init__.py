@@ -11,7 +11,7 @@ from fanwise.models._answer import (
     ToolBegun,
     ToolText,
 )  # fmt: skip
-from fanwise.models._beta_binomial import Estimate
+from fanwise.models._beta_binomial import Measured
 from fanwise.models._cascade import Cascade, Level, Verdict, cascade
 from fanwise.models._chat import Asked, Chat, Message, Role, ToolCall, ToolResult, as_chat
 from fanwise.models._correlation import Case, Correlation, correlation
@@ -28,7 +28,7 @@ from fanwise.models._usage import Usage
 
 __all__ = [
     "QUOTING", "Answer", "Asked", "Cascade", "Case", "Chat", "Choice", "Correlation", "Ended",
-    "Ensemble", "Estimate", "Finish", "Judgement", "Level", "MalformedAnswer", "Message", "Model",
+    "Ensemble", "Finish", "Judgement", "Level", "MalformedAnswer", "Measured", "Message", "Model",
     "Part", "Passage", "Piece", "Prompt", "Provider", "Quote", "Quotes", "RawPiece", "Request",
     "Role", "Route", "Text", "ToolBegun", "ToolCall", "ToolResult", "ToolSpec", "ToolText", "Usage",
     "Verdict", "as_chat", "ask_all", "ballot", "cascade", "correlation", "ensemble", "model",

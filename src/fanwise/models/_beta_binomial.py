@@ -29,7 +29,7 @@ GOLDEN: Final = (sqrt(5) - 1) / 2
 GRID: Final = (0.0, 0.001, 0.003, 0.01, 0.03, *(n / 20 for n in range(1, 20)), 0.98, 0.995, MOST)
 
 
-class Estimate(NamedTuple):
+class Measured(NamedTuple):
     """A number and its range of 95 %."""
 
     value: float
@@ -107,7 +107,7 @@ class Likelihood:
         return self.at(*self.best) - LOSS
 
     @cached_property
-    def correlation(self) -> Estimate:
+    def correlation(self) -> Measured:
         """The likeliest correlation, with its range by profile likelihood."""
         _, rho = self.best
 
@@ -116,7 +116,7 @@ class Likelihood:
 
         low = 0.0 if inside(0.0) >= 0 else bisect(lambda at: -inside(at), 0.0, rho, halvings=20)
         high = 1.0 if inside(MOST) >= 0 else bisect(inside, rho, MOST, halvings=20)
-        return Estimate(rho, low, high)
+        return Measured(rho, low, high)
 
     def region(self, slices: int = 16) -> list[tuple[float, float]]:
         """Give pairs of mean and correlation that cut through the joint range of 95 % for one.

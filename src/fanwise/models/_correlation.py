@@ -16,7 +16,7 @@ from functools import cached_property
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from fanwise.models._beta_binomial import Estimate, Likelihood
+from fanwise.models._beta_binomial import Likelihood, Measured
 from fanwise.models._majority import right_with
 
 if TYPE_CHECKING:
@@ -87,9 +87,9 @@ class Correlation:
 
     cases: int
     votes: int
-    right: Estimate
-    rho: Estimate | None
-    same_wrong: Estimate | None
+    right: Measured
+    rho: Measured | None
+    same_wrong: Measured | None
     why: str = ""
     likelihood: Likelihood | None = field(default=None, repr=False)
 
@@ -109,13 +109,13 @@ class Correlation:
     def _region(self) -> list[tuple[float, float]]:
         return self._fitted.region()
 
-    def effective(self, votes: int) -> Estimate:
+    def effective(self, votes: int) -> Measured:
         """Give how many independent votes so many are worth."""
         _whole("votes", votes)
         value, low, high = self._fitted.correlation
-        return Estimate(*(votes / (1 + (votes - 1) * rho) for rho in (value, high, low)))
+        return Measured(*(votes / (1 + (votes - 1) * rho) for rho in (value, high, low)))
 
-    def majority(self, votes: int, *, same: float | None = None) -> Estimate:
+    def majority(self, votes: int, *, same: float | None = None) -> Measured:
         """Give how often the answer with most of so many votes is right; a tie goes by lot.
 
         `same` is the chance that two wrong votes are alike: 1 for questions of two answers, 0 where
@@ -123,7 +123,7 @@ class Correlation:
         """
         return self.gain(0, votes, same=same)
 
-    def gain(self, before: int, votes: int, *, same: float | None = None) -> Estimate:
+    def gain(self, before: int, votes: int, *, same: float | None = None) -> Measured:
         """Give by how much more often `votes` votes are right than `before` (0: than none)."""
         _whole("votes", votes)
         if before:
@@ -137,18 +137,18 @@ class Correlation:
         ends = {alike.low, alike.high}
         found = [gained(*each, same) for each in self._region for same in ends]
         value = gained(*self._fitted.best, alike.value)
-        return Estimate(value, min(value, *found), max(value, *found))
+        return Measured(value, min(value, *found), max(value, *found))
 
-    def any_right(self, votes: int) -> Estimate:
+    def any_right(self, votes: int) -> Measured:
         """Give how often at least one of so many is right: what a perfect verifier would reach."""
         _whole("votes", votes)
         found = [1 - _none(mean, rho, votes) for mean, rho in self._region]
         value = 1 - _none(*self._fitted.best, votes)
-        return Estimate(value, min(value, *found), max(value, *found))
+        return Measured(value, min(value, *found), max(value, *found))
 
     def votes_that_help(
         self, *, least: float = 0.005, most: int = 41, same: float | None = None
-    ) -> Estimate:
+    ) -> Measured:
         """Give the number of votes from which on two more add less than `least` to being right.
 
         An odd number from 1 to `most` (at most 101). `low` is where the least gain that the data
@@ -167,14 +167,14 @@ class Correlation:
                     ends.setdefault(name, votes)
             if "high" in ends:
                 break
-        return Estimate(*(ends.get(name, most) for name in Estimate._fields))
+        return Measured(*(ends.get(name, most) for name in Measured._fields))
 
-    def _alike(self, same: float | None) -> Estimate:
+    def _alike(self, same: float | None) -> Measured:
         if same is not None:
             if isinstance(same, bool) or not 0 <= same <= 1:
                 msg = f"same is a chance from 0 to 1, got {same!r}"
                 raise ValueError(msg)
-            return Estimate(same, same, same)
+            return Measured(same, same, same)
         if self.same_wrong is None:
             msg = (
                 "how often two wrong votes are alike was not measured: say same=1 for questions of "
@@ -223,7 +223,7 @@ def correlation(cases: Iterable[Case]) -> Correlation:
     return Correlation(
         len(given),
         votes,
-        Estimate(best, min(means), max(means)),
+        Measured(best, min(means), max(means)),
         rho,
         same_wrong(given),
         _too_little(len(several), rho),
@@ -231,7 +231,7 @@ def correlation(cases: Iterable[Case]) -> Correlation:
     )
 
 
-def _too_little(several: int, rho: Estimate) -> str:
+def _too_little(several: int, rho: Measured) -> str:
     if several < FEWEST:
         return f"{several} cases with two votes or more, and it takes {FEWEST}"
     if rho.high - rho.low > WIDEST:
@@ -239,16 +239,16 @@ def _too_little(several: int, rho: Estimate) -> str:
     return ""
 
 
-def _exact(right: int, votes: int) -> Estimate:
+def _exact(right: int, votes: int) -> Measured:
     """Give the share where all votes are right or all wrong (the rule of three, Hanley 1983).
 
     It takes the votes for independent, which is the best that can be said.
     """
     share, width = right / votes, min(1.0, 3 / votes)
-    return Estimate(share, share if right == 0 else 1 - width, width if right == 0 else share)
+    return Measured(share, share if right == 0 else 1 - width, width if right == 0 else share)
 
 
-def same_wrong(cases: Sequence[Case]) -> Estimate | None:
+def same_wrong(cases: Sequence[Case]) -> Measured | None:
     """Give the chance that two wrong votes on a case are alike, over all such pairs.
 
     `None` where fewer than ten cases have two wrong votes whose answers are known. The range is by
@@ -265,7 +265,7 @@ def same_wrong(cases: Sequence[Case]) -> Estimate | None:
     drawn = sorted(_ratio(random.choices(pairs, k=len(pairs))) for _ in range(RESAMPLES))
     cut = RESAMPLES // 40
     value = _ratio(pairs)
-    return Estimate(value, min(value, drawn[cut]), max(value, drawn[-cut - 1]))
+    return Measured(value, min(value, drawn[cut]), max(value, drawn[-cut - 1]))
 
 
 def _ratio(pairs: Sequence[tuple[int, int]]) -> float:
