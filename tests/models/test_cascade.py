@@ -144,6 +144,7 @@ def test_a_function_a_step_or_a_model_checks(accept, why):
     ]
     assert roles == {"work": 2, "verify": 2}, "each level is asked and checked once"
     assert str(made).startswith("level 2 of 2 answered\n  small: not accepted")
+    assert repr(made) == "<Cascade large, level 2 of 2, accepted>"
 
 
 def test_a_model_that_checks_is_paid_for():
@@ -222,6 +223,19 @@ def test_the_first_still_wins_where_it_is_in_time():
 
     made, seconds, large = run_virtual(main())
     assert (made.level, seconds, large.provider.requests) == (0, 1.0, [])
+
+
+def test_a_cancelled_cascade_leaves_nothing():
+    async def program(runtime):
+        models = [saying("s", "bad", 1.0), saying("l", "good", 9.0)]
+        run_of_it = runtime.start(cascade("q", models, accept=good))
+        await asyncio.sleep(2.0)
+        run_of_it.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run_of_it.wait()
+        return [one.provider.cancelled for one in models], now()
+
+    assert virtually(program) == ([0, 1], 2.0)
 
 
 # --- statistics ------------------------------------------------------------------------------

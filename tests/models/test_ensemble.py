@@ -294,6 +294,7 @@ def test_models_are_asked_at_once_and_the_judge_after_them():
     made = run_virtual(main())
     assert (made.chosen, made.answer.model) == (1, "b")
     assert made.found.missing == ["c"]
+    assert repr(made) == "<Ensemble b, decided by: judge, 2 of 3 answered>"
     assert not made.complete
     assert str(made).startswith("b, decided by: judge, 2 of 3 answered\n  <c: timed_out")
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from hypothesis import strategies as st
 
-from fanwise import Runtime, fan_out, run, step
+from fanwise import Retry, Runtime, fan_out, run, step
 from fanwise.models import Chat, Choice, Message, Passage, Prompt, Route
 from fanwise.testing import run_virtual
 from tests.laws.proving import changed, holds, rejects, virtually
@@ -138,6 +138,29 @@ def test_a_way_may_be_any_function_of_the_request():
         return request.upper()
 
     assert run(Route({"plain": plain}, by=lambda _: "plain", default="plain")("x")) == "X"
+
+
+def test_a_way_that_gives_nothing_to_await_is_named():
+    route = Route({"plain": str.upper}, by=lambda _: "plain", default="plain")
+    with pytest.raises(TypeError, match=r"the way 'plain' is a step or gives .* gave 'X'"):
+        run(route("x"))
+
+
+def test_a_route_below_a_retried_step_is_not_chosen_again():
+    async def main():
+        cheap, attempts = saying("cheap", '{"way": "simple"}'), []
+        route = Route(WAYS, by=cheap, default="complex")
+
+        @step(retry=Retry(attempts=2, on=(OSError,), shortest=0.01))
+        async def twice():
+            attempts.append(await route("q"))
+            if len(attempts) == 1:
+                raise OSError
+
+        await twice()
+        return attempts, len(cheap.provider.requests)
+
+    assert run_virtual(main()) == (["briefly: q"] * 2, 1)
 
 
 # --- what a model is asked -------------------------------------------------------------------

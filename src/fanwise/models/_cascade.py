@@ -95,7 +95,7 @@ class Level(Generic[T_co]):
         return f"{self.model}: {self.status}" + (f": {self.why}" if self.why else "")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Cascade(Generic[T_co]):
     """The answer of a cascade, and what became of each model, the cheapest first.
 
@@ -129,6 +129,13 @@ class Cascade(Generic[T_co]):
         costs = [answer.cost for answer in self.answers]
         known = [cost for cost in costs if cost is not None]
         return sum(known[1:], known[0]) if len(known) == len(costs) else None
+
+    def __repr__(self) -> str:
+        """Say who answered."""
+        sure = "accepted" if self.accepted else "not accepted"
+        return (
+            f"<Cascade {self.answer.model}, level {self.level + 1} of {len(self.levels)}, {sure}>"
+        )
 
     def __str__(self) -> str:
         """Say who answered, and give each model a line."""

@@ -56,7 +56,7 @@ Decided = Literal["judge", "merged", "only one", "all equal", "tied", "no verdic
 log = logging.getLogger("fanwise")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Ensemble(Generic[T_co]):
     """What several models came to.
 
@@ -107,6 +107,11 @@ class Ensemble(Generic[T_co]):
         costs = [answer.cost for answer in self.answers]
         known = [cost for cost in costs if cost is not None]
         return sum(known[1:], known[0]) if len(known) == len(costs) else None
+
+    def __repr__(self) -> str:
+        """Say whose answer it is and why."""
+        came = f"{len(self.found.values())} of {len(self.found)}"
+        return f"<Ensemble {self.answer.model}, decided by: {self.decided}, {came} answered>"
 
     def __str__(self) -> str:
         """Say whose answer it is and why, and give each gap a line."""

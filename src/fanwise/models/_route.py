@@ -104,7 +104,12 @@ class Route(Generic[Q_contra, R_co]):
         choice: Choice = await self._choose(request)
         if own is not None:
             note(own, plan=choice.way, plan_by=choice.by)
-        return await self.ways[choice.way](request)
+        going: object = self.ways[choice.way](request)
+        if not isawaitable(going):
+            msg = f"the way {choice.way!r} is a step or gives something to await, gave {going!r}"
+            raise TypeError(msg)
+        value: R_co = await going
+        return value
 
     async def _chosen(self, request: Q_contra) -> Choice:
         choice = await self._classified(request)
