@@ -285,7 +285,8 @@ def test_costs_add_up():
 @pytest.mark.parametrize(
     ("models", "how", "error", "says"),
     [
-        ([], {"accept": good}, ValueError, "at least one model, such as cascade"),
+        ([], {"accept": good}, ValueError, "at least one, such as cascade"),
+        (saying("a", ""), {"accept": good}, TypeError, "models are several, .*got <Model a>"),
         (["x"], {"accept": good}, TypeError, "models are models, .* got 'x'"),
         ([saying("a", "")], {"accept": True}, TypeError, "accept says whether .* got True"),
         ([saying("a", "")], {"accept": good, "unsure": "x"}, ValueError, "got 'x'"),

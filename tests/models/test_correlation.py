@@ -339,11 +339,13 @@ def test_what_was_not_measured_is_not_made_up():
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        (lambda c: c.majority(0, same=1), "votes is a whole number of at least 1, got 0"),
+        (lambda c: c.majority(0, same=1), "votes is at least 1, got 0"),
         (lambda c: c.gain(True, 3, same=1), "before is a whole number"),
         (lambda c: c.majority(3, same=2), "same is a chance from 0 to 1, got 2"),
         (lambda c: c.votes_that_help(same=1, most=1000), "most is at most 101, got 1000"),
         (lambda _: correlation([]), "needs labelled cases, such as"),
+        (lambda _: correlation([(1, 2)]), r"cases are such as .* got \(1, 2\)"),
+        (lambda _: Case("1", 2), "right is a whole number, got '1'"),
         (lambda _: Case(3, 2), "got 3 of 2"),
         (lambda _: Case(0, 0), "got 0 of 0"),
         (lambda _: Case(1, 3, (1,)), r"wrong adds up to the 2 wrong votes, got \(1,\)"),
@@ -352,7 +354,7 @@ def test_what_was_not_measured_is_not_made_up():
 )
 def test_wrong_use_names_the_argument(wrong, says):
     found = correlation(drawn(Random(3), 30, 8, 0.7, 0.3))
-    with pytest.raises(ValueError, match=says):
+    with pytest.raises((TypeError, ValueError), match=says):
         wrong(found)
 
 

@@ -414,6 +414,8 @@ def test_an_ensemble_below_a_retried_step_takes_over_what_it_has():
     [
         ({}, TypeError, "none was given"),
         ({"judge": saying("j", "1"), "aggregate": saying("w", "")}, TypeError, "both were given"),
+        ({"judge": None}, TypeError, "judge is a model or several, got None"),
+        ({"judge": "j"}, TypeError, "judge is a model or several, got 'j'"),
         ({"judge": ["j"]}, TypeError, "judge is a model, such as .*got 'j'"),
         ({"aggregate": "w"}, TypeError, "aggregate is a model"),
         ({"judge": saying("j", "1"), "need": 0}, ValueError, "need is at least 1 answer, got 0"),
@@ -427,11 +429,25 @@ def test_wrong_use_names_the_argument(how, error, says):
         ensemble("q", models, **how)
 
 
-def test_models_are_models():
-    with pytest.raises(ValueError, match="at least one model, such as"):
-        ensemble("q", [], judge=saying("j", "1"))
-    with pytest.raises(TypeError, match="got 'anthropic:x'"):
-        ensemble("q", ["anthropic:x"], judge=saying("j", "1"))
+@pytest.mark.parametrize(
+    ("models", "error", "says"),
+    [
+        ([], ValueError, r"at least one, such as ensemble\(.*, got none"),
+        (["anthropic:x"], TypeError, r"or calls of their answers: got 'anthropic:x'"),
+        ("anthropic:x", TypeError, r"models are several, such as .*, got 'anthropic:x'"),
+        (saying("a", "A"), TypeError, r"models are several, such as .*, got <Model a>"),
+        (saying("a", "A").ask("q"), TypeError, r"models are several, .*, got <Call a new>"),
+        ([3, saying("a", "A").ask("q")], TypeError, r"got 3"),
+    ],
+)
+def test_models_are_models(models, error, says):
+    with pytest.raises(error, match=says):
+        ensemble("q", models, judge=saying("j", "1"))
+
+
+def test_a_question_is_one_that_models_can_be_asked():
+    with pytest.raises(TypeError, match=r"asked a str, a Prompt or a Chat, got 3"):
+        ensemble(3, [saying("a", "A").ask("q")], judge=saying("j", "1"))
 
 
 def test_many_ensembles_leave_nothing_in_the_runtime():

@@ -64,10 +64,16 @@ def test_a_lost_vote_is_said():
     assert found.found.missing == ["b", "c"]
 
 
-def test_wrong_use():
-    with pytest.raises(TypeError, match=r"models are models, such as .* got 'a'"):
-        ask_all(["a"], "q")
-    with pytest.raises(ValueError, match="needs a model and a question, got 0 and 1"):
-        ask_all([], "q")
-    with pytest.raises(ValueError, match="got 1 and 0"):
-        ask_all(saying("a", ""), [])
+@pytest.mark.parametrize(
+    ("models", "asked", "error", "says"),
+    [
+        ("a", "q", TypeError, r"models are several, such as ask_all\(.* got 'a'"),
+        (["a"], "q", TypeError, r"models are models, such as .* got 'a'"),
+        ([], "q", ValueError, r"at least one, such as ask_all\(.*\), got none"),
+        (saying("a", ""), [], ValueError, r"needs a question, such as ask_all\(.*\), got none"),
+        (saying("a", ""), [3], TypeError, r"asked a str, a Prompt or a Chat, got 3"),
+    ],
+)
+def test_wrong_use_names_the_argument(models, asked, error, says):
+    with pytest.raises(error, match=says):
+        ask_all(models, asked)

@@ -192,6 +192,7 @@ def test_a_model_cannot_read_every_request():
     ("ways", "how", "error", "says"),
     [
         ({}, {}, ValueError, "at least one way, such as"),
+        ([briefly], {}, TypeError, "ways are by name, such as .*, got "),
         ({"": briefly}, {}, ValueError, "the name of a way .* got ''"),
         ({"unsure": briefly}, {}, ValueError, "got 'unsure'"),
         ({"simple": 3}, {}, TypeError, "the way 'simple' is a step or function .* got 3"),

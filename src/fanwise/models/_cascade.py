@@ -33,6 +33,7 @@ from fanwise.core import (
 from fanwise.models._chat import Chat, Message
 from fanwise.models._judge import in_role, numbered
 from fanwise.models._model import Model
+from fanwise.models._panel import as_models, check_asked
 from fanwise.patterns import check_stagger, fan_out, first
 
 if TYPE_CHECKING:
@@ -281,21 +282,6 @@ async def _cascade(
 CASCADE: Final[Step[..., Cascade[Any]]] = Step(_cascade, "cascade", Policy(), pattern="cascade")
 
 
-def check_levels(models: Sequence[object], stagger: Sequence[float] | None, unsure: object) -> None:
-    """Raise, naming the argument, for what is no cascade."""
-    if not models:
-        msg = f"cascade needs at least one model, such as {EXAMPLE}, got none"
-        raise ValueError(msg)
-    for each in models:
-        if not isinstance(each, Model):
-            msg = f'models are models, such as model("anthropic:claude-haiku-4-5"), got {each!r}'
-            raise TypeError(msg)
-    if unsure not in ("raise", "last"):
-        msg = f'unsure is "raise" or "last", got {unsure!r}'
-        raise ValueError(msg)
-    check_stagger(stagger, len(models))
-
-
 @overload
 def cascade(
     asked: Asked,
@@ -335,7 +321,11 @@ def cascade(
     answer is accepted it raises `NotEnough`; with `unsure="last"` it gives that of the dearest that
     answered, not `accepted`. Cancelled, it cancels what runs and awaits it.
     """
-    levels = list(models)
-    check_levels(levels, stagger, unsure)
+    levels: list[Model] = as_models(models, Model, EXAMPLE)
+    check_asked(asked)
+    check_stagger(stagger, len(levels))
+    if unsure not in ("raise", "last"):
+        msg = f'unsure is "raise" or "last", got {unsure!r}'
+        raise ValueError(msg)
     asking = Asking(asked, output, max_tokens, Check.of(accept))
     return Call(CASCADE, (asking, levels, stagger, unsure), {})

@@ -16,6 +16,7 @@ from functools import cached_property
 from random import Random
 from typing import TYPE_CHECKING, Final
 
+from fanwise.core import whole
 from fanwise.models._beta_binomial import Likelihood, Measured
 from fanwise.models._majority import right_with
 
@@ -41,6 +42,8 @@ class Case:
 
     def __post_init__(self) -> None:
         """Check the numbers."""
+        for name, count in (("right", self.right), ("of", self.of)):
+            whole(name, count, 0)
         if not 0 <= self.right <= self.of or self.of < 1:
             msg = f"a case has 0 to `of` right votes of at least 1, got {self.right} of {self.of}"
             raise ValueError(msg)
@@ -111,7 +114,7 @@ class Correlation:
 
     def effective(self, votes: int) -> Measured:
         """Give how many independent votes so many are worth."""
-        _whole("votes", votes)
+        whole("votes", votes, 1)
         value, low, high = self._fitted.correlation
         return Measured(*(votes / (1 + (votes - 1) * rho) for rho in (value, high, low)))
 
@@ -125,9 +128,9 @@ class Correlation:
 
     def gain(self, before: int, votes: int, *, same: float | None = None) -> Measured:
         """Give by how much more often `votes` votes are right than `before` (0: than none)."""
-        _whole("votes", votes)
+        whole("votes", votes, 1)
         if before:
-            _whole("before", before)
+            whole("before", before, 1)
         alike = self._alike(same)
 
         def gained(mean: float, rho: float, same: float) -> float:
@@ -141,7 +144,7 @@ class Correlation:
 
     def any_right(self, votes: int) -> Measured:
         """Give how often at least one of so many is right: what a perfect verifier would reach."""
-        _whole("votes", votes)
+        whole("votes", votes, 1)
         found = [1 - _none(mean, rho, votes) for mean, rho in self._region]
         value = 1 - _none(*self._fitted.best, votes)
         return Measured(value, min(value, *found), max(value, *found))
@@ -155,7 +158,7 @@ class Correlation:
         allow falls below, `high` where the greatest does. Votes that are mostly wrong together give
         1: more of them harm.
         """
-        _whole("most", most)
+        whole("most", most, 1)
         if most > MOST_VOTES:
             msg = f"most is at most {MOST_VOTES}, got {most}"
             raise ValueError(msg)
@@ -202,6 +205,11 @@ def correlation(cases: Iterable[Case]) -> Correlation:
     Raises ValueError for no cases at all. It only computes.
     """
     given = list(cases)
+    for each in given:
+        one: object = each
+        if not isinstance(one, Case):
+            msg = f"cases are such as Case.voted(votes, truth) or Case(3, 5), got {one!r}"
+            raise TypeError(msg)
     if not given:
         msg = "correlation needs labelled cases, such as Case.voted(votes, truth), got none"
         raise ValueError(msg)
@@ -279,10 +287,3 @@ def _none(mean: float, rho: float, votes: int) -> float:
     for j in range(votes):
         chance *= (1 - mean + j * t) / (1 + j * t)
     return chance
-
-
-def _whole(name: str, value: int) -> None:
-    given: object = value
-    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
-        msg = f"{name} is a whole number of at least 1, got {value!r}"
-        raise ValueError(msg)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar, overload
 
@@ -20,17 +21,17 @@ from fanwise.core import (
     Step,
     at_least,
     current,
-    excuse,
     note,
     waiting_call,
 )
 from fanwise.models._chat import Chat, Message
 from fanwise.models._judge import Judgement, in_role, judgements, numbered, usage_of
 from fanwise.models._model import Model
+from fanwise.models._panel import as_models, check_asked, excuse_calls
 from fanwise.patterns import check_quorum, count_of, fan_out
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from decimal import Decimal
 
     from fanwise.core import FanIn
@@ -226,32 +227,34 @@ ENSEMBLE: Final[Step[..., Ensemble[Any]]] = Step(
 )
 
 
-def check_choosing(judges: Sequence[object], aggregate: object) -> None:
-    """Raise, naming the argument, where it does not say in one way how the answer is made."""
+def choosing_by(judge: object, aggregate: object, *, both_orders: bool) -> Choosing:
+    """Say how the answer is made; raise, naming the argument, where that is not said in one way."""
+    given: object = (judge,) if isinstance(judge, Model) else judge
+    if not isinstance(given, Iterable) or isinstance(given, str):
+        msg = f"judge is a model or several, got {judge!r}"
+        raise TypeError(msg)
+    judges = tuple(given)
     if bool(judges) == (aggregate is not None):
         both = "both were given" if judges else "none was given"
         msg = f"an ensemble needs judge=, which chooses, or aggregate=, which writes: {both}"
         raise TypeError(msg)
-    named = [("judge", each) for each in judges]
-    for name, given in named if aggregate is None else [("aggregate", aggregate)]:
-        if not isinstance(given, Model):
-            msg = f'{name} is a model, such as model("anthropic:claude-haiku-4-5"), got {given!r}'
+    named = "judge" if judges else "aggregate"
+    for one in judges or (aggregate,):
+        if not isinstance(one, Model):
+            msg = f'{named} is a model, such as model("anthropic:claude-haiku-4-5"), got {one!r}'
             raise TypeError(msg)
+    writer = aggregate if isinstance(aggregate, Model) else None
+    return Choosing(judges, writer, both_orders)
 
 
-def check_models(models: Sequence[object], need: int | str) -> None:
-    """Raise, naming the argument, where there is nobody to ask, or `need` is below one."""
-    if not models:
-        msg = f"ensemble needs at least one model, such as {EXAMPLE}, got none"
-        raise ValueError(msg)
-    for each in models:
-        if not isinstance(each, (Model, Call)):
-            msg = f"models are models, or calls of their answers, got {each!r}"
-            raise TypeError(msg)
-    check_quorum("need", need, len(models))
-    if count_of("need", need, len(models)) < 1:
+def check_schedule(need: int | str, within: float | None, models: int) -> None:
+    """Raise, naming the argument, where answers could be too few to choose from."""
+    check_quorum("need", need, models)
+    if count_of("need", need, models) < 1:
         msg = f"need is at least 1 answer, got {need!r}"
         raise ValueError(msg)
+    if within is not None:
+        at_least("within", within, 0)
 
 
 @overload
@@ -302,17 +305,12 @@ def ensemble(
     those that tie, and `decided` says so. One candidate left: nobody is asked. Cancelled, it leaves
     its branches, and those that nobody else waits for are cancelled and awaited.
     """
-    asking = list(models)
+    asking: list[Model | Call[Answer[Any]]] = as_models(models, (Model, Call), EXAMPLE)
     try:
-        judges = (judge,) if isinstance(judge, Model) else tuple(judge)
-        check_choosing(judges, aggregate)
-        check_models(asking, need)
-        if within is not None:
-            at_least("within", within, 0)
+        check_asked(asked)
+        choosing = choosing_by(judge, aggregate, both_orders=both_orders)
+        check_schedule(need, within, len(asking))
     except (TypeError, ValueError):
-        for each in asking:
-            if isinstance(each, Call):
-                excuse(each)
+        excuse_calls(asking)
         raise
-    choosing = Choosing(judges, aggregate, both_orders)
     return Call(ENSEMBLE, (asked, asking, (need, within), choosing), {})

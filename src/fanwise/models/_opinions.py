@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from fanwise.models._chat import Chat
 from fanwise.models._model import Model
+from fanwise.models._panel import as_models, check_asked
 from fanwise.models._prompt import Prompt
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+EXAMPLE = 'ask_all([small, large], "yes or no?")'
 _AROUND = " \t\r\n.,;:!?*_`'\"()[]{}<>\u2018\u2019\u201c\u201d\u00ab\u00bb"
 
 
@@ -70,15 +72,13 @@ def ask_all(
     The models take turns, then the next way to ask: calls that stand side by side are unlike, so
     that a wave of a vote is varied. Nothing runs before a pattern asks.
     """
-    several = [models] if isinstance(models, Model) else list(models)
+    given = [models] if isinstance(models, Model) else models
+    several: list[Model] = as_models(given, Model, EXAMPLE)
     ways: list[Asked] = [asked] if isinstance(asked, (str, Prompt, Chat)) else list(asked)
-    for each in several:
-        given: object = each
-        if not isinstance(given, Model):
-            msg = f'models are models, such as model("anthropic:claude-haiku-4-5"), got {given!r}'
-            raise TypeError(msg)
-    if not several or not ways:
-        msg = f"ask_all needs a model and a question, got {len(several)} and {len(ways)}"
+    for each in ways:
+        check_asked(each)
+    if not ways:
+        msg = f"ask_all needs a question, such as {EXAMPLE}, got none"
         raise ValueError(msg)
     if output is None:
         return [each.ask(way, max_tokens=max_tokens) for way in ways for each in several]

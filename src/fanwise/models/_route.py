@@ -9,6 +9,7 @@ sure, not valid or failed takes the default, so make that the way which is alway
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, make_dataclass
 from functools import lru_cache
 from inspect import isawaitable
@@ -23,7 +24,7 @@ from fanwise.models._prompt import Prompt
 from fanwise.patterns import fan_out
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable
 
 Q_contra = TypeVar("Q_contra", contravariant=True)
 R_co = TypeVar("R_co", covariant=True)
@@ -80,6 +81,10 @@ class Route(Generic[Q_contra, R_co]):
         hints: Mapping[str, str] | None = None,
     ) -> None:
         """Take the ways; raise, naming the argument, for what can be none."""
+        given: object = ways
+        if not isinstance(given, Mapping):
+            msg = f'ways are by name, such as {{"simple": answer}}, got {ways!r}'
+            raise TypeError(msg)
         self.ways = MappingProxyType(dict(ways))
         self.hints = MappingProxyType(dict(hints or {}))
         self.default = default
