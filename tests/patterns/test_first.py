@@ -1,6 +1,7 @@
 """`first`: a race for an acceptable result."""
 
 import asyncio
+import math
 from dataclasses import astuple
 
 import pytest
@@ -357,3 +358,16 @@ async def test_a_race_that_is_cancelled_is_not_counted():
         race.cancel()
         await asyncio.wait([race])
         assert runtime.statistics().races == ()
+
+
+async def test_an_infinite_offset_waits_for_failures_only():
+    race = first(gives("cheap", 900.0), gives("dear", 1.0), stagger=(0, math.inf))
+    assert await race == "cheap"
+    assert now() == 900.0
+
+
+async def test_an_infinite_offset_starts_when_all_before_have_failed():
+    calls = fails(OSError(), 2.0), gives("bad", 1.0), gives("good", 3.0)
+    race = first(*calls, stagger=(0, math.inf, math.inf), accept=lambda text: text == "good")
+    assert await race == "good"
+    assert now() == 6.0

@@ -31,7 +31,22 @@ from fanwise import (
     vote,
 )
 from fanwise.core import Stream, StreamCall, StreamStep
-from fanwise.models import Answer, Model, Part, Text, ToolCall, ToolSpec
+from fanwise.models import (
+    Answer,
+    Cascade,
+    Choice,
+    Ensemble,
+    Model,
+    Part,
+    Route,
+    Text,
+    ToolCall,
+    ToolSpec,
+    ask_all,
+    ballot,
+    cascade,
+    ensemble,
+)
 from fanwise.patterns import MapCall, Reduced, Vote
 from fanwise.pools import ProcessPool
 
@@ -368,3 +383,41 @@ async def awaited_float(number: float) -> bytes:
 
 async def doubled(numbers: list[int]) -> list[int]:
     return numbers * 2
+
+
+async def models(small: Model, large: Model, judge: Model) -> None:
+    plain_one = assert_type(ensemble("q", [small, large], judge=judge), Call[Ensemble[str]])
+    several = assert_type(ensemble("q", [small], judge=[judge, large]), Call[Ensemble[str]])
+    mixed = ensemble("q", [small, large.ask("other q")], judge=judge)
+    _ = assert_type(mixed, Call[Ensemble[str]])
+    merged = assert_type(ensemble("q", [small, large], aggregate=large), Call[Ensemble[str]])
+    calls = assert_type(ask_all([small, large], "q", output=int), list[Call[Answer[int]]])
+    typed = await ensemble("q", calls, judge=judge)
+    _ = assert_type(typed.answer.value, int)
+    voted = await vote(ask_all(small, ["q", "r"]), key=ballot)
+    assert_type(voted, Vote[Answer[str]])
+    text = assert_type(cascade("q", [small], accept=is_sure), Call[Cascade[str]])
+    number = cascade("q", [small, large], accept=is_positive, output=int, stagger=(0, 1.5))
+    _ = assert_type(number, Call[Cascade[int]])
+    checked = assert_type(cascade("q", [small], accept=judge), Call[Cascade[str]])
+    _ = plain_one, several, merged, text, checked
+
+
+def is_sure(answer: Answer[str]) -> bool:
+    return answer.value != "unsure"
+
+
+async def is_positive(answer: Answer[int]) -> bool:
+    return answer.value > 0
+
+
+async def routes(small: Model) -> None:
+    route = Route({"short": web, "long": web}, by=by_length, default="long")
+    _ = assert_type(route("q"), Call[list[int]])
+    _ = assert_type(route.choose("q"), Call[Choice])
+    by_model = Route({"short": web}, by=small, default="short")
+    _ = assert_type(by_model("q"), Call[list[int]])
+
+
+def by_length(query: str) -> str | None:
+    return "short" if len(query) < 10 else None

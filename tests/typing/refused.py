@@ -16,7 +16,7 @@ from fanwise import (
     tree_reduce,
     vote,
 )
-from fanwise.models import Answer, Model
+from fanwise.models import Answer, Model, Route, cascade, ensemble
 
 
 @step
@@ -134,3 +134,15 @@ async def streams() -> None:
         pass
     Timeout(1.0, last=1.0)  # mypy: call-arg  # pyright: reportCallIssue
     _ = number, text
+
+
+async def models(small: Model) -> None:
+    ensemble("q", [small], judge=small)  # mypy: unused-awaitable
+    await ensemble("q", [small])  # mypy: call-overload  # pyright: reportCallIssue
+    await ensemble("q", [web], judge=small)  # mypy: list-item  # pyright: reportArgumentType reportCallIssue
+    await cascade("q", [small], accept=len)  # mypy: arg-type  # pyright: reportArgumentType
+    await cascade("q", [small])  # mypy: call-overload  # pyright: reportCallIssue
+    route = Route({"web": web}, by=small, default="web")
+    await route(1)  # mypy: arg-type  # pyright: reportArgumentType
+    text: str = await route("q")  # mypy: assignment  # pyright: reportAssignmentType
+    _ = text

@@ -19,11 +19,17 @@ from fanwise.models._batch_provider import (
     BatchState,
     BatchStatus,
 )  # fmt: skip
+from fanwise.models._beta_binomial import Measured
 from fanwise.models._broken import BrokenAnswer
+from fanwise.models._cascade import Cascade, Level, Verdict, cascade
 from fanwise.models._chat import Asked, Chat, Message, Role, ToolCall, ToolResult, as_chat
+from fanwise.models._correlation import Case, Correlation, correlation
 from fanwise.models._embedder import Embedded, Embedder, Embeds, Kind, embedder
+from fanwise.models._ensemble import Ensemble, ensemble
 from fanwise.models._estimates import Estimates, EstimateStatistics, known_estimates
+from fanwise.models._judge import Judgement
 from fanwise.models._model import Model, model
+from fanwise.models._opinions import ask_all, ballot
 from fanwise.models._output import MalformedAnswer
 from fanwise.models._prices import Price, Prices, known_prices, price_of
 from fanwise.models._prices import Rates as PriceRates
@@ -31,15 +37,18 @@ from fanwise.models._prompt import Passage, Prompt
 from fanwise.models._provider import Provider, Request, Streaming, ToolSpec
 from fanwise.models._quotes import CONTRASTING, QUOTING, Quote, Quotes, read_quotes, write_quotes
 from fanwise.models._rates import Rates, RatesListener, Room, read_rates
+from fanwise.models._route import Choice, Route
 from fanwise.models._usage import Usage
 
 __all__ = [
     "CONTRASTING", "QUOTING", "Answer", "Asked", "BatchOutcome", "BatchProvider", "BatchResult",
-    "BatchState", "BatchStatus", "BrokenAnswer", "Chat", "Counted", "Embedded", "Embedder",
-    "Embeds", "Ended", "EstimateStatistics", "Estimates", "Finish", "Kind", "MalformedAnswer",
-    "Message", "Model", "Part", "Passage", "Piece", "Price", "PriceRates", "Prices", "Prompt",
-    "Provider", "Quote", "Quotes", "Rates", "RatesListener", "RawPiece", "Request", "Role", "Room",
-    "Streaming", "Text", "ToolBegun", "ToolCall", "ToolResult", "ToolSpec", "ToolText", "Usage",
-    "as_chat", "embedder", "known_estimates", "known_prices", "model", "price_of", "read_quotes",
-    "read_rates", "write_quotes",
+    "BatchState", "BatchStatus", "BrokenAnswer", "Cascade", "Case", "Chat", "Choice",
+    "Correlation", "Counted", "Embedded", "Embedder", "Embeds", "Ended", "Ensemble",
+    "EstimateStatistics", "Estimates", "Finish", "Judgement", "Kind", "Level", "MalformedAnswer",
+    "Measured", "Message", "Model", "Part", "Passage", "Piece", "Price", "PriceRates", "Prices",
+    "Prompt", "Provider", "Quote", "Quotes", "Rates", "RatesListener", "RawPiece", "Request",
+    "Role", "Room", "Route", "Streaming", "Text", "ToolBegun", "ToolCall", "ToolResult",
+    "ToolSpec", "ToolText", "Usage", "Verdict", "as_chat", "ask_all", "ballot", "cascade",
+    "correlation", "embedder", "ensemble", "known_estimates", "known_prices", "model", "price_of",
+    "read_quotes", "read_rates", "write_quotes",
 ]  # fmt: skip

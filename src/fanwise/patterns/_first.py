@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextvars import copy_context
+from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from fanwise.core import READS_ONLY, Call, NotEnough, at_least, note, plain_function, waiting_call
@@ -47,7 +48,7 @@ class Race(Contest):
         loop = self.future.get_loop()
         began = loop.time()
         for offset in stagger or ():
-            if offset > 0:
+            if 0 < offset < inf:
                 self.timers.append(loop.call_at(began + offset, self._start_due, began, stagger))
         self._start_due(began, stagger)
 
@@ -175,8 +176,9 @@ def first(
     """Race calls: the first acceptable result, ties by position; the rest is cancelled and awaited.
 
     `stagger` gives each call's start in seconds from the start of the race (`None`: all at once);
-    when all that run have failed the next starts at once. `accept` says whether a value will do.
-    Raises `NotEnough` where none does. Writes are refused with `WriteRefused`, below a branch too.
+    when all that run have failed the next starts at once (`math.inf`: never before). `accept` says
+    whether a value will do. Raises `NotEnough` where none does. Writes are refused with
+    `WriteRefused`, below a branch too.
     """
     branches = as_calls(calls, "first")
     if not branches:
