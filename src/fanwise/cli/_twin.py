@@ -19,6 +19,7 @@ from fanwise.cli._twin_options import (
     read_answers,
     read_faults,
     read_models,
+    read_pace,
     read_prices,
     read_quotas,
 )
@@ -61,6 +62,14 @@ from fanwise.testing.twin import Entry, Twin
     metavar="PRICE",
 )
 @click.option(
+    "--batches",
+    help=(
+        'How long batches take, in seconds: "first=60,each=1,closing=1,window=86400", '
+        "or what of it differs."
+    ),
+    metavar="PACE",
+)
+@click.option(
     "--answers",
     default="auto",
     show_default=True,
@@ -87,6 +96,7 @@ def twin_command(
     models: Sequence[str],
     quotas: Sequence[str],
     prices: Sequence[str],
+    batches: str | None,
     answers: str,
     faults: Path | None,
     seed: int,
@@ -112,6 +122,7 @@ def twin_command(
             answers=read_answers(answers),
             faults=read_faults(faults),
             prices=read_prices(prices),
+            batches=read_pace(batches),
             seed=seed,
         )
     except (ValueError, TypeError) as error:

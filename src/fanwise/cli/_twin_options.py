@@ -7,7 +7,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, Final
 
-from fanwise.testing.twin import Fault, Law, Price, Quota, Script
+from fanwise.testing.twin import BatchPace, Fault, Law, Price, Quota, Script
 
 _ANY: Final = "*"
 _QUOTA: Final = {
@@ -59,6 +59,16 @@ def read_prices(given: Sequence[str]) -> dict[str, Price]:
         exact = {key: _dollars(key, value) for key, value in settings.items()}
         prices[name or _ANY] = Price(**exact)
     return prices
+
+
+def read_pace(given: str | None) -> BatchPace | None:
+    """Read `first=1,each=0.1`, in seconds."""
+    if given is None:
+        return None
+    name, settings = _settings("--batches", given, [each.name for each in fields(BatchPace)])
+    if name is not None:
+        raise ValueError(f"--batches {given!r} is for all models; write only what differs")
+    return BatchPace(**{key: _number("--batches", key, value) for key, value in settings.items()})
 
 
 def read_answers(given: str) -> str | Script:
