@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
+from time import process_time
 from typing import TYPE_CHECKING
 
 from benchmarks._figure import Figure
@@ -25,16 +26,19 @@ YARDSTICK = "an absolute bar; in the note fixed bytes"
 def served(scale: Scale) -> Iterator[Figure]:
     """Measure calls that are not streamed and wait for nothing, over sockets."""
     count = scale.of(CALLS, 2 * CONNECTIONS)
-    rates, bare = asyncio.run(_rates(scale, count))
-    note = f"{CONNECTIONS} connections of another process; fixed bytes {bare.median:,.0f} /s"
+    rates, bare, cost = asyncio.run(_rates(scale, count))
+    note = (
+        f"{CONNECTIONS} connections of another process; {cost.median:.0f} µs of the twin's processor "
+        f"a call; fixed bytes {bare.median:,.0f} /s"
+    )
     what = "the twin, chat completions a second"
     yield Figure(what, rates, 1_000, YARDSTICK, unit="/s", at_least=True, note=note)
 
 
-async def _rates(scale: Scale, count: int) -> tuple[Spread, Spread]:
+async def _rates(scale: Scale, count: int) -> tuple[Spread, Spread, Spread]:
     quota = Quota(requests_per_minute=1e9, tokens_per_minute=1e12)
     twin = Twin(quota=quota, prices={"*": Price("2.5", "10")})
-    ours, bare = [], []
+    ours, bare, costs = [], [], []
     async with twin.serve() as address:
         port = int(address.rpartition(":")[2])
         fixed = await asyncio.start_server(_fixed, "127.0.0.1", 0)
@@ -42,11 +46,13 @@ async def _rates(scale: Scale, count: int) -> tuple[Spread, Spread]:
             bare_port = fixed.sockets[0].getsockname()[1]
             for _ in range(scale.rounds + 1):
                 bare.append(count / await _seconds(bare_port, count))
+                began = process_time()
                 ours.append(count / await _seconds(port, count))
+                costs.append((process_time() - began) * 1e6 / count)
     # Calls that the ledger does not have were not answered by the twin.
     expected = (count // CONNECTIONS + 1) * CONNECTIONS * (scale.rounds + 1)
     assert twin.statistics().statuses == {200: expected}
-    return Spread.of(ours[1:]), Spread.of(bare[1:])
+    return Spread.of(ours[1:]), Spread.of(bare[1:]), Spread.of(costs[1:])
 
 
 async def _seconds(port: int, count: int) -> float:
