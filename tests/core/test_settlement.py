@@ -9,9 +9,7 @@ from fanwise import Hedge, Retry, Runtime, current, fan_map, fan_out, step
 from fanwise.analysis import report, waste
 from fanwise.core._settlement import MOST, PLAIN, READERS, reader_of
 from fanwise.models import Price
-from fanwise.models._prices import known_prices
 
-known_prices()  # which a virtual clock would load on the loop
 PRICES = {"m": Price(input=1_000_000, output=1_000_000), "dear": Price(input=2_000_000, output=0)}
 
 

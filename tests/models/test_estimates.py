@@ -1,5 +1,6 @@
 """Estimates of tokens follow the usage that comes back, by step and model."""
 
+import contextlib
 import random
 
 import pytest
@@ -90,3 +91,25 @@ async def test_what_steps_tell_is_learned_and_reported():
         (known,) = runtime.statistics().estimates
     assert (known.step, known.model, known.calls) == ("ask", "m", 3)
     assert known.error_in is not None
+
+
+async def test_a_call_that_names_its_model_is_estimated_for_that_one():
+    import asyncio
+
+    @step(timeout=5)
+    async def ask(text, model):
+        await asyncio.sleep(9 if text == "lost" else 1)
+        current().usage(model=f"{model}-2026-01-01", tokens_in=10, tokens_out=5)
+
+    async with Runtime() as runtime:
+
+        @step
+        async def program():
+            await ask("one", "small")
+            await ask("two", model="large")
+            with contextlib.suppress(TimeoutError):
+                await ask("lost", "small")
+
+        await runtime.run(program())
+        *_, row, _ = runtime.runs[0].record().calls
+    assert (row.status, row.facts["model"]) == ("timed_out", "small-2026-01-01")
