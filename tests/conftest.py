@@ -14,6 +14,8 @@ import pytest
 from blockbuster import BlockBuster
 from hypothesis import settings
 
+from fanwise.models import known_prices
+
 # Server name -> programs, any of which will do. A server is added with its first test.
 SERVERS = {
     "postgres": ("postgres", "pg_ctlcluster"),
@@ -50,6 +52,12 @@ def pytest_configure() -> None:
     required()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _prices() -> None:
+    """Load the known prices before a loop runs: who looks at a record in the loop waits for them."""
+    known_prices()
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for mark in item.iter_markers("live"):
         name = mark.args[0]
@@ -67,7 +75,11 @@ def blockbuster() -> BlockBuster:
     `fanwise.testing` is excepted: its plugin stands under every async test, and would make each
     blocking call of a test body look like one of the library.
     """
-    return BlockBuster("fanwise", excluded_modules=["fanwise.testing"])
+    found = BlockBuster("fanwise", excluded_modules=["fanwise.testing"])
+    for function in found.functions.values():  # what is imported at its first use
+        function.can_block_in("fanwise/core/_registry.py", {"load"})
+        function.can_block_in("fanwise/models/_prices.py", {"known_prices"})
+    return found
 
 
 @pytest.fixture(autouse=True)

@@ -45,7 +45,19 @@ TABLE: Final[dict[str, dict[str, str]]] = {
         "openai-compatible": "fanwise.providers:from_address",
         "openai-responses": "fanwise.providers:from_address",
     },
+    "money": {
+        "estimates": "fanwise.models._estimates:estimates",
+        "known": "fanwise.providers._genai_prices:known_prices",
+        "prices": "fanwise.models._prices:prices",
+    },
     "pool": {"process": "fanwise.pools:process_pool"},
+    "usage": {  # by the package of a response's class
+        "anthropic": "fanwise.models._responses:finder",
+        "google": "fanwise.models._responses:finder",
+        "langchain_core": "fanwise.models._responses:finder",
+        "litellm": "fanwise.models._responses:finder",
+        "openai": "fanwise.models._responses:finder",
+    },
 }
 
 
