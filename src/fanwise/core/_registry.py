@@ -23,6 +23,7 @@ TABLE: Final[dict[str, dict[str, str]]] = {
         "pypdf": "fanwise.documents._pypdf:reader",
     },
     "model": {"local:extractive": "fanwise.providers:extractive"},
+    "tools": {"mcp": "fanwise.providers._mcp:adapter"},
     "pool": {"process": "fanwise.pools:process_pool"},
 }
 

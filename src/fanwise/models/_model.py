@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from fanwise.core import _registry, current, step
 from fanwise.models._answer import Answer, Ended, Text, ToolBegun, ToolText
-from fanwise.models._chat import Message, ToolCall, as_chat
+from fanwise.models._chat import Message, as_chat
+from fanwise.models._open_calls import OpenCalls
 from fanwise.models._output import MalformedAnswer, read_output, schema_of
 from fanwise.models._provider import Request
 from fanwise.models._usage import Usage
@@ -131,42 +131,31 @@ class Model:
         schema = None if output is None else schema_of(output)
         request = Request(asked, tools, schema, max_tokens)
         parts: list[str] = []
-        calls: list[ToolCall] = []
-        open_calls: dict[int, tuple[ToolBegun, list[str]]] = {}
+        calls = OpenCalls()
         async with aclosing(self.provider.pieces(request)) as pieces:
             async for piece in pieces:
                 match piece:
                     case Text(text):
                         parts.append(text)
                         yield piece
-                    case ToolBegun(index):
-                        open_calls[index] = (piece, [])
-                    case ToolText(index, text):
-                        open_calls[index][1].append(text)
+                    case ToolBegun():
+                        calls.begin(piece)
+                    case ToolText():
+                        whole_call = calls.add(piece)
+                        if whole_call is not None:
+                            yield whole_call
                     case Ended(usage, finish, name):
-                        for begun, texts in open_calls.values():
-                            calls.append(read_call(begun, "".join(texts)))
-                            yield calls[-1]
+                        for call in calls.end():
+                            yield call
                         used = usage or Usage(0, 0, estimated=True)
                         tell_usage(used, name)
                         whole = "".join(parts)
                         value = whole if output is None else read_output(output, whole)
-                        yield Answer(whole, used, name, value, tuple(calls), finish)
+                        yield Answer(whole, used, name, value, tuple(calls.whole), finish)
 
     def __repr__(self) -> str:
         """Show the address."""
         return f"<Model {self.name}>"
-
-
-def read_call(begun: ToolBegun, text: str) -> ToolCall:
-    """Give a tool call from the whole text of its arguments."""
-    try:
-        arguments = json.loads(text or "{}")
-    except ValueError:
-        return ToolCall(begun.id, begun.name, broken=text)
-    if not isinstance(arguments, dict):
-        return ToolCall(begun.id, begun.name, broken=text)
-    return ToolCall(begun.id, begun.name, arguments)
 
 
 def tell_usage(usage: Usage, model: str) -> None:

@@ -41,7 +41,7 @@ async def _run_tools(
     work = ToolWork(call, tools, plan["at_once"], plan["failures"])
     try:
         if isinstance(asking, StreamCall):
-            answer = await read(asking, work, heard)
+            answer = await read_or_note(call, asking, work, heard)
             bound_by(call, within)
         else:
             for each in asking if isinstance(asking, tuple) else asking.calls:
@@ -55,6 +55,23 @@ async def _run_tools(
 
 
 RUN_TOOLS = pattern_step(_run_tools, "run_tools")
+
+
+async def read_or_note(
+    call: Call[Any],
+    stream: StreamCall[Any],
+    work: ToolWork,
+    heard: Callable[[Piece], object] | None,
+) -> Answer[Any]:
+    """Read a message; where it breaks off, the record says so, for what it started is waste."""
+    whole = False
+    try:
+        answer = await read(stream, work, heard)
+        whole = True
+    finally:
+        if not whole:
+            note(call, broken=True)
+    return answer
 
 
 async def read(
@@ -102,6 +119,8 @@ def gather(call: Call[Any], work: ToolWork, answer: Answer[Any] | None) -> ToolR
         if not result.failed and (made := given[result.id]) is not None
     }
     collapsed = {slot.asked.id: slot.like.asked.id for slot in slots if slot.like is not None}
+    if work.joined:
+        note(call, edges=tuple(work.joined))
     counts = {"collapsed": len(collapsed), "gaps": sum(result.failed for result in results)}
     found = {name: count for name, count in counts.items() if count}
     if found:

@@ -95,8 +95,8 @@ class ToolWork:
     """The tool calls of one message on their way to results."""
 
     __slots__ = (
-        "at_once", "context", "filling", "future", "held", "known", "mistake", "most", "over",
-        "owner", "refused", "running", "slots", "tools", "waiting",
+        "at_once", "context", "filling", "future", "held", "joined", "known", "mistake", "most",
+        "over", "owner", "refused", "running", "slots", "tools", "waiting",
     )  # fmt: skip
 
     def __init__(
@@ -109,6 +109,7 @@ class ToolWork:
         self.most = failures
         self.slots: list[Slot] = []
         self.waiting: deque[Slot] = deque()
+        self.joined: list[int | None] = []  # calls that an earlier attempt of the caller's made
         self.held: list[Slot] = []  # writes, until the message has ended
         self.running: dict[Call[Any], list[Slot]] = {}
         self.known: dict[tuple[str, str], Slot] = {}  # reads, by tool and arguments
@@ -188,7 +189,9 @@ class ToolWork:
         if call in self.running:
             self.running[call].append(slot)
             return
-        if call.status == "new" and self.owner is not None:
+        if call.status != "new":
+            self.joined.append(call.id)
+        elif self.owner is not None:
             call.fan_in = self.owner.id
         self.running[call] = [slot]
         try:
