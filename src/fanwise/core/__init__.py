@@ -95,6 +95,7 @@ from fanwise.core._step import (
     Step,
     StreamStep,
     as_step,
+    made_by,
     name_of,
     step,
 )
@@ -118,7 +119,7 @@ __all__ = [
     "TimedOut", "Timeout", "TimerQueue", "Watcher", "WorkerDied", "WorkerNotStarted",
     "WriteRefused", "WrongLength", "__version__", "add_watcher", "as_step", "ask", "at_least",
     "begin", "current", "current_runtime", "deadline", "digest_of", "excuse", "failure_of",
-    "leave", "line_of", "microseconds", "module_of", "name_of", "note", "perform",
+    "leave", "line_of", "made_by", "microseconds", "module_of", "name_of", "note", "perform",
     "plain_function", "plainly", "read_records", "reduced", "refuse_while_importing",
     "request_digest", "run", "step", "waiting_call", "watch", "whole", "woken_by_signals",
 ]  # fmt: skip
