@@ -25,6 +25,7 @@ TABLE: Final[dict[str, dict[str, str]]] = {
         "digest": "fanwise.cli._digest:command",
         "run": "fanwise.cli._run:command",
         "show": "fanwise.cli._show:command",
+        "twin": "fanwise.cli._twin:command",
     },
     "document": {
         "pdfium": "fanwise.documents._pdfium:reader",
