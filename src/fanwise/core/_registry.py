@@ -19,7 +19,11 @@ TABLE: Final[dict[str, dict[str, str]]] = {
         "openai": "fanwise.providers._ai._openai:openai_maker",
         "openai-compatible": "fanwise.providers._ai._openai:compatible_maker",
     },
-    "codec": {"json": "fanwise.models._json_codec:codec"},
+    "codec": {
+        "arguments": "fanwise.models.tools._signature:arguments",
+        "json": "fanwise.models._json_codec:codec",
+        "value": "fanwise.models.tools._signature:value_text",
+    },
     "command": {
         "demo": "fanwise.cli.demo._command:command",
         "digest": "fanwise.cli._digest:command",

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pydantic import TypeAdapter
-
 from fanwise.core import BreakerOpen, TimedOut
 from fanwise.models._chat import Message, ToolResult
 
@@ -18,7 +16,6 @@ if TYPE_CHECKING:
 
 LONGEST_ERROR = 2000  # characters of an exception that a model is shown
 AMBIGUOUS = "; it may or may not have happened, so find out before you repeat it"
-_JSON: TypeAdapter[object] = TypeAdapter(object)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +58,6 @@ class Turn(ToolResults):
         """The answer, and the results where there are any: `chat.then(*turn.messages)`."""
         said = self.answer.message
         return (said, self.message) if self.results else (said,)
-
-
-def text_of(value: object) -> str:
-    """Give a tool's value as a model reads it: text as it is, anything else as JSON."""
-    if isinstance(value, str):
-        return value
-    return _JSON.dump_json(value, fallback=str).decode()
 
 
 def failure_text(name: str, call: Call[Any], error: BaseException | None) -> str:

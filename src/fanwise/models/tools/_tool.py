@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from fanwise.core import BoundStep, Step, step
 from fanwise.models._provider import ToolSpec
-from fanwise.models.tools._signature import Arguments
+from fanwise.models.tools._given import arguments_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from fanwise.core import Effect
-    from fanwise.models.tools._signature import Given
+    from fanwise.models.tools._given import Given
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")  # what every provider takes
 
@@ -131,7 +131,7 @@ def by_name(tools: Iterable[object]) -> dict[str, Tool]:
 
 def _of_step(made: Step[..., Any] | BoundStep[..., Any], name: str | None) -> Tool:
     function = made.function
-    arguments = Arguments(function)
+    arguments = arguments_of(function)
     plain = name or re.sub(r"[. ]", "_", made.name)
     return Tool(plain, inspect.getdoc(function) or "", arguments.schema, made, arguments.read)
 

@@ -31,8 +31,8 @@ from fanwise.core import (
 )
 from fanwise.models._chat import ToolResult
 from fanwise.models._json_reader import JsonReader
-from fanwise.models.tools._results import failure_text, text_of, unavailable
-from fanwise.models.tools._signature import WrongArguments
+from fanwise.models.tools._given import WrongArguments, text_of
+from fanwise.models.tools._results import failure_text, unavailable
 
 if TYPE_CHECKING:
     import asyncio
