@@ -31,7 +31,7 @@ from fanwise.core import (
 )
 from fanwise.models._chat import ToolResult
 from fanwise.models._json_reader import JsonReader
-from fanwise.models.tools._given import WrongArguments, text_of
+from fanwise.models.tools._given import text_of
 from fanwise.models.tools._results import failure_text, unavailable
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class ToolWork:
             self.known[same] = slot
         try:
             args, kwargs = tool.read(asked.arguments)
-        except WrongArguments as error:
+        except ValueError as error:
             slot.refuse(f"the arguments of {asked.name} do not fit: {error}")
             return
         slot.call = tool.step(*args, **kwargs)
