@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fanwise import Retry, Runtime
+from fanwise import Limit, Retry, Runtime
 from fanwise.core import _registry
 from fanwise.models.tools import mcp_server, run_tools, tool_specs
 from fanwise.testing import no_orphans
@@ -67,6 +67,22 @@ async def test_a_width_for_the_server(in_memory):
         calls = message(*(asks("wait", n, seconds=1 + n / 100) for n in range(5)))
         await run_tools(calls, shop.tools)
         assert mcp_shop.most == 2
+
+
+async def test_the_width_is_a_limit_that_a_runtime_may_define(in_memory):
+    async with mcp_server(in_memory, name="shop", at_once=2) as shop:
+        calls = message(*(asks("wait", n, seconds=1 + n / 100) for n in range(5)))
+        async with Runtime(limits={"other": Limit(at_once=1)}) as runtime:
+            await run_tools(calls, shop.tools)
+            (run,) = runtime.runs
+            waited = [row.waits.get("limit", 0) for row in run.record().calls if not row.pattern]
+            assert sorted(wait > 0 for wait in waited) == [False, False, True, True, True]
+        assert mcp_shop.most == 2
+        async with Runtime(limits={"mcp/*": Limit(at_once=4)}):
+            tools = [tool.using(timeout=1.5) for tool in shop.tools]  # without the waiting
+            turn = await run_tools(calls, tools)
+        assert mcp_shop.most == 4
+        assert not turn.failed
 
 
 async def test_a_cancelled_call_is_cancelled_in_the_server(in_memory):

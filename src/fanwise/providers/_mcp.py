@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from mcp import Client, MCPError, StdioServerParameters
 from mcp.types import CONNECTION_CLOSED, TextContent
 
-from fanwise.core import NotDone, step
+from fanwise.core import Limit, NotDone, OwnLimit, Policy, Step
 from fanwise.models.tools import Tool, by_keyword
 
 if TYPE_CHECKING:
@@ -87,13 +87,13 @@ class McpServer:
     `fanwise.models.tools.mcp_server` makes it, and says what its arguments mean.
     """
 
-    __slots__ = ("_links", "_prefix", "_target", "_width", "entered", "name", "tools")
+    __slots__ = ("_links", "_prefix", "_target", "_limit", "entered", "name", "tools")
 
     def __init__(self, target: Any, name: str, at_once: int, prefix: str) -> None:  # noqa: ANN401 - whatever the client takes
         """Describe it; nothing is connected to before the block."""
         self._target = _target(target)
         self._prefix = prefix
-        self._width = asyncio.Semaphore(at_once)
+        self._limit = OwnLimit(f"mcp/{name}", Limit(at_once))
         self._links: list[Link] = []  # the last is in use, the others are being closed
         self.name = name
         self.tools: tuple[Tool, ...] = ()
@@ -129,16 +129,15 @@ class McpServer:
         Raises `McpToolFailed` where the server says that it failed, `ConnectionError` where the
         connection ends meanwhile, `NotDone` where there is none to be had.
         """
-        async with self._width:
-            link = await self._connected()
-            try:
-                result = await link.client.result().call_tool(tool, arguments)
-            except MCPError as error:
-                if error.code != CONNECTION_CLOSED:
-                    raise McpToolFailed(error.message) from error
-                link.lose()
-                msg = f"the MCP server {self.name} closed its connection"
-                raise ConnectionError(msg) from error
+        link = await self._connected()
+        try:
+            result = await link.client.result().call_tool(tool, arguments)
+        except MCPError as error:
+            if error.code != CONNECTION_CLOSED:
+                raise McpToolFailed(error.message) from error
+            link.lose()
+            msg = f"the MCP server {self.name} closed its connection"
+            raise ConnectionError(msg) from error
         if result.is_error:
             raise McpToolFailed(_text(result))
         return _value(result)
@@ -168,7 +167,8 @@ class McpServer:
         async def call(**arguments: object) -> object:
             return await self.call(listed.name, arguments)
 
-        made = step(name=f"{self.name}/{name}", effect="read" if reads else "write")(call)
+        policy = Policy(effect="read" if reads else "write", limit=self._limit)
+        made: Step[..., object] = Step(call, f"{self.name}/{name}", policy)
         return Tool(name, listed.description or "", listed.input_schema, made, by_keyword)
 
     def __repr__(self) -> str:

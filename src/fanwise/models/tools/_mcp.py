@@ -46,11 +46,11 @@ def mcp_server(
     """Give the tools of an MCP server, for `async with`; then `.tools` has them.
 
     `server` is an address ("https://..."), a command as a text or a list, or what `mcp.Client`
-    takes. `at_once` calls are under way at the same time; the others wait, within their timeouts.
-    `prefix` begins the names of its tools, where two servers use the same. A tool is a "read" where
-    the server says so (`readOnlyHint`), else a "write". A cancelled call is cancelled in the server
-    too. A server that dies fails the calls under way with `ConnectionError`, and is connected to
-    anew by the next. Needs the extra `mcp`.
+    takes. At most `at_once` calls are under way at the same time, which is the width of the limit
+    "mcp/<name>" where the runtime defines no other. `prefix` begins the names of its tools, where
+    two servers use the same. A tool is a "read" where the server says so (`readOnlyHint`), else a
+    "write". A cancelled call is cancelled in the server too. A server that dies fails the calls
+    under way with `ConnectionError`, and the next call connects to it anew. Needs the extra `mcp`.
     """
     whole("at_once", at_once, 1)
     if not server or isinstance(server, int | float | bytes | dict):
