@@ -30,6 +30,16 @@ from fanwise import (
     vote,
 )
 from fanwise.core import Stream, StreamCall, StreamStep
+from fanwise.models import Message, Model, ToolCall
+from fanwise.models.tools import (
+    Tool,
+    ToolResults,
+    Turn,
+    as_tool,
+    mcp_server,
+    run_tools,
+    tool_specs,
+)
 from fanwise.patterns import MapCall, Reduced, Vote
 from fanwise.pools import ProcessPool
 
@@ -324,3 +334,15 @@ async def awaited_float(number: float) -> bytes:
 
 async def doubled(numbers: list[int]) -> list[int]:
     return numbers * 2
+
+
+async def tools_of_models(asked: Model, calls: list[ToolCall]) -> None:
+    stream = asked.stream("q", tools=tool_specs([score, letters]))
+    turn = await assert_type(run_tools(stream, [score, letters]), Call[Turn])
+    assert_type(turn.messages, tuple[Message, ...])
+    after = assert_type(run_tools(turn.answer, [score], within=1.0), Call[Turn])
+    plain = assert_type(run_tools(calls, [as_tool(score)]), Call[ToolResults])
+    told = assert_type(run_tools(Message("assistant", "", tuple(calls)), []), Call[ToolResults])
+    _ = after, plain, told
+    async with mcp_server(["python", "server.py"]) as server:
+        assert_type(server.tools, tuple[Tool, ...])

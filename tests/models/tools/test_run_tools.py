@@ -1,6 +1,7 @@
 """The tool calls of one message, run at once: a result for every call id."""
 
 import asyncio
+import gc
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -8,6 +9,7 @@ import pytest
 from pydantic import Field
 
 from fanwise import Breaker, Limit, NotEnough, Retry, Runtime, deadline, first, step
+from fanwise.analysis import fan_ins
 from fanwise.errors import LimitUnknown, NotDone, WriteRefused
 from fanwise.models import Answer, ToolCall, Usage
 from fanwise.models.tools import as_tool, run_tools, tool_specs
@@ -194,6 +196,9 @@ async def test_within_bounds_the_tools():
         assert turn.results[0].text == "2"
         assert turn.results[1].text.startswith("weather took too long: ")
         assert all_rows(runtime)["weather"] == ["cancelled"]
+        (run,) = runtime.runs
+        (group,) = fan_ins(run.record())
+        assert (group.reason, group.closed) == ("within", 500_000)
 
 
 async def test_within_zero_starts_nothing():
@@ -331,19 +336,30 @@ async def test_a_thread_and_a_stream_are_tools_too():
     assert texts(turn) == ["[2,2]", "[0,1,2]"]
 
 
+class Shop:
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @step
+    async def find(self, what: str) -> str:
+        """Find it."""
+        return f"{what} in {self.name}"
+
+
 async def test_a_method_is_a_tool():
-    class Shop:
-        def __init__(self, name: str) -> None:
-            self.name = name
-
-        @step
-        async def find(self, what: str) -> str:
-            """Find it."""
-            return f"{what} in {self.name}"
-
     tool = as_tool(Shop("one").find, name="find")
     assert tool.schema["properties"] == {"what": {"type": "string"}}
     assert texts(await run_tools([asks("find", what="tea")], [tool])) == ["tea in one"]
+
+
+async def test_one_that_is_forgotten_names_the_line_that_made_it():
+    def forget():
+        run_tools([asks("add", a=1)], [add])
+        gc.collect()
+
+    with pytest.warns(RuntimeWarning, match="'run_tools' was made and never awaited") as caught:
+        forget()
+    assert caught[0].filename == __file__
 
 
 # What the model is told of a tool
@@ -413,6 +429,7 @@ async def test_values_are_written_as_json_and_text_stays_text():
         (lambda: as_tool(lambda *x: x, name="f"), "a model gives arguments by name"),
         (lambda: as_tool(lambda x, /, y: x, name="f"), "a model gives arguments by name"),
         (lambda: as_tool(unresolved), "cannot be read"),
+        (lambda: as_tool(Shop.find), "give that of an object, such as shop.find"),
     ],
 )
 def test_wrong_use_is_told(make, told):

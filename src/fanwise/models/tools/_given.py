@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Protocol, cast
+from weakref import WeakKeyDictionary
 
 from fanwise.core import _registry
 
@@ -26,10 +28,18 @@ class Arguments(Protocol):
         ...
 
 
+_kept: WeakKeyDictionary[FunctionType, Arguments] = WeakKeyDictionary()  # it knows no function
+
+
 def arguments_of(function: Callable[..., Any]) -> Arguments:
     """Read a function's signature; raise TypeError where a model could not call it."""
-    make = cast("Callable[[object], Arguments]", _registry.load("codec", "arguments"))
-    return make(function)
+    found = _kept.get(function) if isinstance(function, FunctionType) else None
+    if found is None:
+        make = cast("Callable[[object], Arguments]", _registry.load("codec", "arguments"))
+        found = make(function)
+        if isinstance(function, FunctionType):
+            _kept[function] = found
+    return found
 
 
 def text_of(value: object) -> str:

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, overload
 
-from fanwise.core import DEADLINE, Call, StreamCall, at_least, excuse, note, waiting_call, whole
+from fanwise.core import (
+    DEADLINE,
+    Call,
+    StreamCall,
+    at_least,
+    excuse,
+    microseconds,
+    note,
+    waiting_call,
+    whole,
+)
 from fanwise.models._answer import Answer
 from fanwise.models._chat import Message, ToolCall
 from fanwise.models.tools._results import ToolResults, Turn
@@ -121,6 +131,8 @@ def gather(call: Call[Any], work: ToolWork, answer: Answer[Any] | None) -> ToolR
     collapsed = {slot.asked.id: slot.like.asked.id for slot in slots if slot.like is not None}
     if work.joined:
         note(call, edges=tuple(work.joined))
+    if work.stopped is not None:
+        note(call, closed="within", decided=microseconds(work.stopped, call.run.epoch))
     counts = {"collapsed": len(collapsed), "gaps": sum(result.failed for result in results)}
     found = {name: count for name, count in counts.items() if count}
     if found:
@@ -191,7 +203,7 @@ def run_tools(
         schedule = {"within": within, "at_once": at_once, "failures": failures}
         check(schedule)
         named = by_name(tools)
-    return RUN_TOOLS(asking, named, heard, schedule)
+    return Call(RUN_TOOLS, (asking, named, heard, schedule), {})
 
 
 def checked(calls: object) -> tuple[ToolCall, ...]:

@@ -55,6 +55,9 @@ def _collector(function: Callable[..., Any]) -> Callable[..., Given]:
     except (NameError, TypeError, ValueError) as error:
         msg = f"the signature of {function!r} cannot be read, so no model can be told: {error}"
         raise TypeError(msg) from error
+    if next(iter(signature.parameters), "") == "self":
+        msg = f"{function!r} is a method: give that of an object, such as shop.find"
+        raise TypeError(msg)
     given = [each for each in signature.parameters.values() if each.annotation is not each.empty]
     collect.__signature__ = signature.replace(return_annotation=Any)  # type: ignore[attr-defined]
     collect.__annotations__ = {each.name: each.annotation for each in given}

@@ -96,7 +96,7 @@ class ToolWork:
 
     __slots__ = (
         "at_once", "context", "filling", "future", "held", "joined", "known", "mistake", "most",
-        "over", "owner", "refused", "running", "slots", "tools", "waiting",
+        "over", "owner", "refused", "running", "slots", "stopped", "tools", "waiting",
     )  # fmt: skip
 
     def __init__(
@@ -117,6 +117,7 @@ class ToolWork:
         self.mistake: BaseException | None = None
         self.filling = False
         self.over = False
+        self.stopped: float | None = None  # when the time for the tools was over
         self.context = copy_context()
         self.future: asyncio.Future[None] | None = None
 
@@ -253,8 +254,9 @@ class ToolWork:
             raise self.mistake
 
     def stop(self) -> None:
-        """Start nothing more, and wait no longer."""
+        """Start nothing more, and wait no longer: the time is over."""
         self.over = True
+        self.stopped = get_running_loop().time()
         self.wake()
 
     async def let_go(self, why: str) -> None:
