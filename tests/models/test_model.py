@@ -1,7 +1,9 @@
 """A model's questions: typed, asked again, let go, retried; and what the record says of them."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import Enum
 from typing import Literal
 
@@ -9,7 +11,18 @@ import pytest
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
-from fanwise import Retry, Runtime, deadline, fan_map, fan_out, first, step, tree_reduce, vote
+from fanwise import (
+    Retry,
+    Runtime,
+    Timeout,
+    deadline,
+    fan_map,
+    fan_out,
+    first,
+    step,
+    tree_reduce,
+    vote,
+)
 from fanwise.errors import DeadlinePassed, NotEnough
 from fanwise.models import (
     Answer,
@@ -17,6 +30,7 @@ from fanwise.models import (
     MalformedAnswer,
     Message,
     Model,
+    Price,
     Prompt,
     ToolCall,
     ToolSpec,
@@ -117,6 +131,8 @@ def test_a_prompt_and_a_chat_reach_the_provider_as_they_are():
         ({"max_tokens": 0}, "max_tokens=0 is too small"),
         ({"output": int, "again": -1}, "again=-1 is too small"),
         ({"output": asyncio.Task}, "is no type that JSON can carry"),
+        ({"output": {}}, "is no type that JSON can carry"),
+        ({"output": 3}, "is no type that JSON can carry"),
         ({"output": int | asyncio.Task}, "is no type that JSON can carry"),
     ],
 )
@@ -231,7 +247,7 @@ def test_losers_of_a_race_are_let_go():
 
 
 def test_a_policy_holds_for_every_question():
-    provider = Scripted(ConnectionError("no route"), "yes")
+    provider = Scripted(ConnectionRefusedError("no route"), "yes")
     asked = Model(provider).using(retry=Retry(attempts=2, shortest=1, longest=1))
     answer, rows, _ = recorded(asked.ask("?"))
     assert (answer.text, provider.begun) == ("yes", 2)
@@ -247,6 +263,16 @@ def test_what_is_not_named_stays_and_the_model_it_was_made_of_too():
     assert isinstance(error, TimeoutError)
     assert rows[-1].role == "judge"
     assert recorded(plain.ask("?"))[0].text == "yes"
+
+
+def test_the_waits_of_a_timeout_are_for_streams():
+    provider = Scripted("yes", seconds=5)
+    asked = Model(provider, timeout=Timeout(9.0, first=2.0))
+    assert recorded(asked.ask("?"))[0].text == "yes"
+    error, _, time = recorded(asked.stream("?"))
+    assert isinstance(error, TimeoutError)
+    assert "gave no first item within 2 s" in str(error)
+    assert time == 2.0
 
 
 def test_a_malformed_answer_is_not_what_retries_are_for():
@@ -310,7 +336,7 @@ def test_questions_run_at_once_in_every_pattern():
     voted, _, _ = recorded(vote([asked.ask("?") for _ in range(4)], key=lambda answer: answer.text))
     assert voted.answer.text == "yes"
     found, rows, _ = recorded(fan_out(a=asked.ask("a"), b=asked.ask("b")))
-    assert found["a"].usage == {"tokens_in": 10, "tokens_out": 5, "cached": 0}
+    assert found["a"].usage == {"tokens_in": 10, "tokens_out": 5}
     assert [row.fan_in for row in rows] == [0, 0, None]
 
 
@@ -343,6 +369,66 @@ def test_what_a_question_will_use_is_estimated_at_most():
     assert asked.estimate(chat).tokens_in == 100
     assert asked.estimate("?", output=Hit).tokens_in > asked.estimate("?").tokens_in
     assert asked.estimate("?", tools=[LOOK]).tokens_in > asked.estimate("?").tokens_in
+
+
+def priced(call, provider="fake/*"):
+    async def main():
+        price = Price(input=1_000, output=10_000, cached=100, batch="0.5")
+        async with Runtime(prices={provider: price}) as runtime:
+            run = runtime.start(call)
+            try:
+                found = await run.wait()
+            except Exception as error:
+                found = error
+            return found, run.record().calls, runtime.statistics().estimates
+
+    return run_virtual(main())
+
+
+def test_an_answer_has_its_cost_and_so_has_its_row():
+    answer, rows, _ = priced(Model(Scripted("yes")).ask("?"))
+    assert answer.cost == Decimal("0.06"), "10 at 0.001 and 5 at 0.01"
+    assert [row.facts["cost"] for row in rows] == ["0.06"]
+
+
+def test_every_try_is_in_the_cost():
+    answer, rows, _ = priced(Model(Scripted("nonsense", "1")).ask("?", output=int))
+    assert (answer.cost, rows[-1].facts["cost"]) == (Decimal("0.12"), "0.12")
+
+
+def test_a_stream_has_its_cost():
+    pieces, rows, _ = priced(Model(Scripted("yes")).stream("?"))
+    assert (pieces[-1].cost, rows[-1].facts["cost"]) == (Decimal("0.06"), "0.06")
+
+
+def test_what_was_let_go_costs_what_the_others_of_its_step_lead_one_to_expect():
+    quick, slow = Scripted("x" * 40), Scripted("x" * 40, seconds=100)
+
+    @step
+    async def both():
+        for _ in range(3):
+            await Model(quick).ask("x" * 40)
+        with suppress(DeadlinePassed), deadline(5):
+            await Model(slow).ask("x" * 40)
+
+    _, rows, (estimates,) = priced(both())
+    (lost,) = [row for row in rows if row.status != "ok"]
+    assert (lost.usage, lost.facts["estimated"]) == ({"tokens_in": 10, "tokens_out": 25}, True)
+    assert lost.facts["cost"] == lost.facts["cost_estimated"]
+    assert (estimates.calls, estimates.error_in, estimates.error_out) == (3, 0, 0)
+
+
+def test_a_price_is_asked_of_the_model_too():
+    async def main():
+        async with Runtime(prices={"fake/*": Price(input=1, output=4, batch="0.5")}):
+            asked = Model(Scripted("yes"))
+            usage = Usage(1_000_000, 250_000)
+            assert asked.price(usage) == 2
+            assert asked.price(usage, batch=True) == 1
+            assert Model(Scripted("yes", name="other:one")).price(usage) is None
+            assert model("local:echo").price(usage) == 0
+
+    run_virtual(main())
 
 
 def test_models_are_known_by_their_address():

@@ -35,7 +35,11 @@ TABLE: Final[dict[str, dict[str, str]]] = {
         "pdfium": "fanwise.documents._pdfium:reader",
         "pypdf": "fanwise.documents._pypdf:reader",
     },
-    "embedder": {},
+    "embedder": {
+        "google": "fanwise.providers:from_address",
+        "openai": "fanwise.providers:from_address",
+        "openai-compatible": "fanwise.providers:from_address",
+    },
     "model": {
         "anthropic": "fanwise.providers:from_address",
         "google": "fanwise.providers:from_address",
@@ -45,8 +49,20 @@ TABLE: Final[dict[str, dict[str, str]]] = {
         "openai-compatible": "fanwise.providers:from_address",
         "openai-responses": "fanwise.providers:from_address",
     },
+    "money": {
+        "estimates": "fanwise.models._estimates:estimates",
+        "known": "fanwise.providers._genai_prices:known_prices",
+        "prices": "fanwise.models._prices:prices",
+    },
     "pool": {"process": "fanwise.pools:process_pool"},
     "tools": {"mcp": "fanwise.providers._mcp:adapter"},
+    "usage": {  # by the package of a response's class
+        "anthropic": "fanwise.models._responses:finder",
+        "google": "fanwise.models._responses:finder",
+        "langchain_core": "fanwise.models._responses:finder",
+        "litellm": "fanwise.models._responses:finder",
+        "openai": "fanwise.models._responses:finder",
+    },
 }
 
 
