@@ -15,7 +15,7 @@ from fanwise import Breaker, run, step
 from fanwise.models import Chat, Message, Model, model
 from fanwise.models.tools import mcp_server, run_tools, tool_specs
 
-SHOP = [sys.executable, Path(__file__).with_name("shop.py")]
+SHOP = mcp_server([sys.executable, Path(__file__).with_name("shop.py")], name="shop")
 
 
 @step(timeout=10.0)
@@ -58,7 +58,7 @@ async def react(asked: Model, question: str, tools: Sequence[object], turns: int
 @step
 async def shopping(asked: Model, question: str) -> str:
     """Answer a question with all five tools."""
-    async with mcp_server(SHOP, name="shop") as shop:
+    async with SHOP as shop:
         return await react(asked, question, [search, reviews, total, order, *shop.tools])
 
 

@@ -86,9 +86,11 @@ async def test_as_a_command():
             "Order.",
             env=env,
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
-        printed, _ = await process.communicate()
+        printed, complaints = await process.communicate()
     assert process.returncode == 0
+    assert "mcp" not in complaints.decode()  # such as that its import blocks the loop
     told(printed.decode().strip())
 
 

@@ -11,6 +11,7 @@ import logging
 import shlex
 from typing import TYPE_CHECKING, Any, Final, Self
 
+import jsonschema  # noqa: F401 - mcp would import it at its first result, and block the loop
 from mcp import Client, MCPError, StdioServerParameters
 from mcp.types import CONNECTION_CLOSED, TextContent
 
