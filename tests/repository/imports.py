@@ -9,12 +9,13 @@ from tests.repository.sources import Module
 BARE = frozenset({"analysis", "core", "models", "patterns", "testing", "text"})
 # Known to every type checker, and imported for them only.
 TYPES = frozenset({"_typeshed", "typing_extensions"})
-# Loaded by its entry point, that is by pytest itself; by those who have a client of httpx2; from
-# the table, when a type is asked for.
+# Loaded by its entry point, that is by pytest itself; from the table, when a type or a tool is asked
+# for; by those who have a client of httpx2.
 EXCEPTED = frozenset(
     {
-        ("models/_json_codec.py", "pydantic"),
         ("testing/pytest_plugin.py", "pytest"),
+        ("models/_json_codec.py", "pydantic"),
+        ("models/tools/_signature.py", "pydantic"),
         ("testing/twin/_transport.py", "httpx2"),
     }
 )

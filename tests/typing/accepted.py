@@ -36,6 +36,7 @@ from fanwise.models import (
     Cascade,
     Choice,
     Ensemble,
+    Message,
     Model,
     Part,
     Route,
@@ -46,6 +47,15 @@ from fanwise.models import (
     ballot,
     cascade,
     ensemble,
+)
+from fanwise.models.tools import (
+    Tool,
+    ToolResults,
+    Turn,
+    as_tool,
+    mcp_server,
+    run_tools,
+    tool_specs,
 )
 from fanwise.patterns import MapCall, Reduced, Vote
 from fanwise.pools import ProcessPool
@@ -421,3 +431,15 @@ async def routes(small: Model) -> None:
 
 def by_length(query: str) -> str | None:
     return "short" if len(query) < 10 else None
+
+
+async def tools_of_models(asked: Model, calls: list[ToolCall]) -> None:
+    stream = asked.stream("q", tools=tool_specs([score, letters]))
+    turn = await assert_type(run_tools(stream, [score, letters]), Call[Turn])
+    assert_type(turn.messages, tuple[Message, ...])
+    after = assert_type(run_tools(turn.answer, [score], within=1.0), Call[Turn])
+    plain = assert_type(run_tools(calls, [as_tool(score)]), Call[ToolResults])
+    told = assert_type(run_tools(Message("assistant", "", tuple(calls)), []), Call[ToolResults])
+    _ = after, plain, told
+    async with mcp_server(["python", "server.py"]) as server:
+        assert_type(server.tools, tuple[Tool, ...])

@@ -26,9 +26,10 @@ class Loss(NamedTuple):
     """Something that gave no value: a call, or one `attempt` of a call that has its value.
 
     `why` is `failed`, `timed_out`, `cancelled`, `lost race`, `not accepted` (its value, by the
-    race), `wrong guess` (and what it called), `attempt failed`, `attempt overtaken` (the other one
-    answered first). `microseconds` are 0 for a call that only had others inside, which are counted
-    themselves. `facts` are those of the row that says it.
+    race), `message broken` (a tool had answered before the message that asked for it broke off,
+    and no later attempt took that over), `wrong guess` (and what it called), `attempt failed`,
+    `attempt overtaken` (the other one answered first). `microseconds` are 0 for a call that only
+    had others inside, which are counted themselves. `facts` are those of the row that says it.
     """
 
     call: int
@@ -107,7 +108,7 @@ def waste_of(graph: Graph) -> Waste:
         for row in graph.ends
         if row.status not in GOOD or row.call in graph.attempts or row.call in wrong
     ]
-    rejected = _rejected(graph)
+    rejected = [*_rejected(graph), *_of_broken(graph)]
     if not odd and not rejected:
         return Waste(())
     numbers = graph.numbers
@@ -140,7 +141,7 @@ def _why(graph: Graph, row: CallRow) -> str:
     around = None if row.fan_in is None else graph.rows.get(row.fan_in)
     race = around is not None and "winner" in around.facts
     if row.status in GOOD:
-        return "not accepted"
+        return "not accepted" if race else "message broken"
     return "lost race" if race and row.status == "cancelled" else row.status
 
 
@@ -152,3 +153,11 @@ def _rejected(graph: Graph) -> list[CallRow]:
         good = [e for e in graph.awaited.get(race.call, ()) if e.status == "ok"]
         found += [e for e in good if good and e.end < good[-1].end and e.call not in graph.attempts]
     return found
+
+
+def _of_broken(graph: Graph) -> list[CallRow]:
+    """Give the tool calls that had ended when the message that asked for them broke off."""
+    broken = [row for row in graph.ends if "broken" in row.facts]
+    used = {edge for row in graph.ends for edge in row.edges} if broken else set()
+    asked = (each for row in broken for each in graph.awaited.get(row.call, ()))
+    return [each for each in asked if each.status == "ok" and each.call not in used]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from fanwise.core._frozen import Frozen
 
@@ -153,6 +153,23 @@ class Limit(Frozen):
         """Refuse what cannot be meant."""
         if self.at_once is not None:
             whole("Limit(at_once=)", self.at_once, 1)
+
+
+class OwnLimit(str):
+    """The name of a limit that brings its definition: for adapters of what has a width of its own.
+
+    What a runtime defines under the name, or a pattern that fits it, goes first.
+    """
+
+    __slots__ = ("limit",)
+
+    limit: Limit
+
+    def __new__(cls, name: str, limit: Limit) -> Self:
+        """Name `limit`."""
+        made = super().__new__(cls, name)
+        made.limit = limit
+        return made
 
 
 class Policy:

@@ -19,7 +19,11 @@ TABLE: Final[dict[str, dict[str, str]]] = {
         "openai": "fanwise.providers._ai._openai:openai_maker",
         "openai-compatible": "fanwise.providers._ai._openai:compatible_maker",
     },
-    "codec": {"json": "fanwise.models._json_codec:codec"},
+    "codec": {
+        "arguments": "fanwise.models.tools._signature:arguments",
+        "json": "fanwise.models._json_codec:codec",
+        "value": "fanwise.models.tools._signature:value_text",
+    },
     "command": {
         "demo": "fanwise.cli.demo._command:command",
         "digest": "fanwise.cli._digest:command",
@@ -51,6 +55,7 @@ TABLE: Final[dict[str, dict[str, str]]] = {
         "prices": "fanwise.models._prices:prices",
     },
     "pool": {"process": "fanwise.pools:process_pool"},
+    "tools": {"mcp": "fanwise.providers._mcp:adapter"},
     "usage": {  # by the package of a response's class
         "anthropic": "fanwise.models._responses:finder",
         "google": "fanwise.models._responses:finder",

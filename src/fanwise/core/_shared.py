@@ -24,7 +24,7 @@ from fanwise.core._hedge_state import HedgeState
 from fanwise.core._hedging import send_hedge
 from fanwise.core._items import interrupt_item
 from fanwise.core._limits import Width
-from fanwise.core._policies import Limit, Policy, check_pool
+from fanwise.core._policies import Limit, OwnLimit, Policy, check_pool
 from fanwise.core._pools import Pools
 from fanwise.core._protocols import Hooks
 from fanwise.core._races import Races
@@ -173,13 +173,16 @@ class Shared:
         return width
 
     def _definition(self, name: str) -> Limit:
+        own = name.limit if isinstance(name, OwnLimit) else None
         if self.definitions is None:
-            return Limit()
+            return own or Limit()
         if name in self.definitions:
             return self.definitions[name]
         for pattern, limit in self.definitions.items():
             if fnmatchcase(name, pattern):
                 return limit
+        if own is not None:
+            return own
         known = ", ".join(map(repr, self.definitions)) or "none"
         msg = (
             f"limit {name!r} is not defined: Runtime(limits={{{name!r}: Limit(at_once=8)}}) "
