@@ -15,6 +15,7 @@ from fanwise.core._away import (
 )
 from fanwise.core._blocking import watch
 from fanwise.core._breaker import BreakerStatistics
+from fanwise.core._cache_state import CacheStatistics
 from fanwise.core._call import Call
 from fanwise.core._canonical import digest_of
 from fanwise.core._contents import Record
@@ -55,6 +56,7 @@ from fanwise.core._limits import LimitStatistics
 from fanwise.core._outcomes import FanIn, Landed, Outcome, Status
 from fanwise.core._policies import (
     Breaker,
+    Cache,
     Effect,
     Hedge,
     Limit,
@@ -68,7 +70,6 @@ from fanwise.core._policies import (
 from fanwise.core._protocols import (
     Admission,
     Body,
-    Cache,
     Drawn,
     Hooks,
     Journal,
@@ -107,8 +108,9 @@ from fanwise.core._watchers import LIVE, NO_KWARGS, Ending, Watcher, add_watcher
 __all__ = [
     "BODY", "CURRENT", "DEADLINE", "LIVE", "NO_KWARGS", "READS_ONLY", "Admission", "AttemptRow",
     "Body", "BoundStep", "BoundStreamStep", "Breaker", "BreakerOpen", "BreakerStatistics", "Cache",
-    "Call", "CallDropped", "CallRow", "CallSkipped", "CircularWait", "Current", "CurrentAway",
-    "DeadlinePassed", "Decorator", "Drawn", "Effect", "Ending", "FanIn", "FanwiseError",
+    "CacheStatistics", "Call", "CallDropped", "CallRow", "CallSkipped", "CircularWait", "Current",
+    "CurrentAway", "DeadlinePassed", "Decorator", "Drawn", "Effect", "Ending", "FanIn",
+    "FanwiseError",
     "GuessStatistics", "Header", "Hedge", "HedgeStatistics", "Hooks", "IdentityClash", "Job",
     "Journal", "Landed", "Limit", "LimitError", "LimitHeld", "LimitStatistics", "LimitUnknown",
     "LoopBlocked", "MemoryJournal", "NotCanonical", "NotDone", "NotEnough", "Outcome", "Plan",

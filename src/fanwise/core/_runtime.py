@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from fanwise.core._breaker import BreakerStatistics
+    from fanwise.core._cache_state import CacheStatistics
     from fanwise.core._call import Call
     from fanwise.core._guesses import GuessStatistics
     from fanwise.core._hedge_state import HedgeStatistics
@@ -56,7 +57,7 @@ OPEN: weakref.WeakSet[Runtime] = weakref.WeakSet()
 
 
 class RuntimeStatistics(NamedTuple):
-    """A runtime at one instant: calls running, live runs, limits, breakers, hedges, races.
+    """A runtime at one instant: calls running, live runs, limits, breakers, hedges, races, caches.
 
     `abandoned` counts functions in pools that go on though nobody waits for them. `guesses` says
     for each `speculate` how often its guesses were joined so far.
@@ -71,6 +72,7 @@ class RuntimeStatistics(NamedTuple):
     hedges: tuple[HedgeStatistics, ...]
     pools: tuple[LimitStatistics, ...]
     races: tuple[RaceStatistics, ...]
+    caches: tuple[CacheStatistics, ...]
 
 
 class Runtime(Shared):
@@ -278,6 +280,7 @@ class Runtime(Shared):
             tuple(state.statistics() for state in self.hedges.values()),
             tuple(width.statistics() for width in self.pools.widths if width.granted),
             self.races.statistics(),
+            tuple(state.statistics() for state in self.caches.values()),
         )
 
     # What runs tell
