@@ -11,6 +11,7 @@ from fanwise.models._answer import (
     ToolBegun,
     ToolText,
 )  # fmt: skip
+from fanwise.models._batch_provider import BatchOutcome, BatchProvider, BatchResult, BatchStatus
 from fanwise.models._chat import Asked, Chat, Message, Role, ToolCall, ToolResult, as_chat
 from fanwise.models._model import Model, model
 from fanwise.models._output import MalformedAnswer
@@ -20,7 +21,8 @@ from fanwise.models._quotes import QUOTING, Quote, Quotes, read_quotes, write_qu
 from fanwise.models._usage import Usage
 
 __all__ = [
-    "QUOTING", "Answer", "Asked", "Chat", "Ended", "Finish", "MalformedAnswer", "Message", "Model",
+    "QUOTING", "Answer", "Asked", "BatchOutcome", "BatchProvider", "BatchResult", "BatchStatus",
+    "Chat", "Ended", "Finish", "MalformedAnswer", "Message", "Model",
     "Part", "Passage", "Piece", "Prompt", "Provider", "Quote", "Quotes", "RawPiece", "Request",
     "Role", "Text", "ToolBegun", "ToolCall", "ToolResult", "ToolSpec", "ToolText", "Usage",
     "as_chat", "model", "read_quotes", "write_quotes",
