@@ -41,14 +41,16 @@ RETRIES_ALWAYS = 10
 
 def make_attempts(call: Call[Any], scope: Scope) -> Coroutine[Any, Any, Any]:
     """Run a call's body under its whole policy, and give its value."""
-    if call.policy.effect == "write":
+    policy = call.policy
+    if policy.effect == "write":
         refuse_write(call)
-    journal = call.run.runtime.hooks.journal
-    if (journal is None and call.policy.cache is None) or call.step.owns_arguments:
+    cached = policy.cache is not None
+    if (call.run.plain and not cached) or call.step.owns_arguments:
         return Execution(call, scope).value()
-    if journal is None:
-        return _shared(call, scope)
-    return _remembered(call, scope, journal)
+    journal = call.run.runtime.hooks.journal
+    if journal is not None:
+        return _remembered(call, scope, journal)
+    return _shared(call, scope) if cached else Execution(call, scope).value()
 
 
 async def _remembered(call: Call[Any], scope: Scope, journal: Journal) -> Any:  # noqa: ANN401
