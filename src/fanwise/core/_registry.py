@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 TABLE: Final[dict[str, dict[str, str]]] = {
+    "adapter": {
+        "anthropic": "fanwise.providers._ai._anthropic:anthropic_maker",
+        "close": "fanwise.providers._ai._http:closing",
+        "google": "fanwise.providers._ai._google:google_maker",
+        "openai": "fanwise.providers._ai._openai:openai_maker",
+        "openai-compatible": "fanwise.providers._ai._openai:compatible_maker",
+    },
     "command": {
         "demo": "fanwise.cli.demo._command:command",
         "digest": "fanwise.cli._digest:command",
@@ -22,7 +29,14 @@ TABLE: Final[dict[str, dict[str, str]]] = {
         "pdfium": "fanwise.documents._pdfium:reader",
         "pypdf": "fanwise.documents._pypdf:reader",
     },
-    "model": {"local:extractive": "fanwise.providers:extractive"},
+    "model": {
+        "anthropic": "fanwise.providers:from_address",
+        "google": "fanwise.providers:from_address",
+        "local:extractive": "fanwise.providers:extractive",
+        "openai": "fanwise.providers:from_address",
+        "openai-compatible": "fanwise.providers:from_address",
+        "openai-responses": "fanwise.providers:from_address",
+    },
     "pool": {"process": "fanwise.pools:process_pool"},
 }
 

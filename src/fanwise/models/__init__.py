@@ -11,19 +11,28 @@ from fanwise.models._answer import (
     ToolBegun,
     ToolText,
 )  # fmt: skip
-from fanwise.models._batch_provider import BatchOutcome, BatchProvider, BatchResult, BatchStatus
+from fanwise.models._batch_provider import (
+    BatchOutcome,
+    BatchProvider,
+    BatchResult,
+    BatchState,
+    BatchStatus,
+)  # fmt: skip
+from fanwise.models._broken import BrokenAnswer
 from fanwise.models._chat import Asked, Chat, Message, Role, ToolCall, ToolResult, as_chat
 from fanwise.models._model import Model, model
 from fanwise.models._output import MalformedAnswer
 from fanwise.models._prompt import Passage, Prompt
 from fanwise.models._provider import Provider, Request, ToolSpec
 from fanwise.models._quotes import QUOTING, Quote, Quotes, read_quotes, write_quotes
+from fanwise.models._rates import Rates, RatesListener, Room, read_rates
 from fanwise.models._usage import Usage
 
 __all__ = [
-    "QUOTING", "Answer", "Asked", "BatchOutcome", "BatchProvider", "BatchResult", "BatchStatus",
-    "Chat", "Ended", "Finish", "MalformedAnswer", "Message", "Model",
-    "Part", "Passage", "Piece", "Prompt", "Provider", "Quote", "Quotes", "RawPiece", "Request",
-    "Role", "Text", "ToolBegun", "ToolCall", "ToolResult", "ToolSpec", "ToolText", "Usage",
-    "as_chat", "model", "read_quotes", "write_quotes",
+    "QUOTING", "Answer", "Asked", "BatchOutcome", "BatchProvider", "BatchResult", "BatchState",
+    "BatchStatus", "BrokenAnswer", "Chat", "Ended", "Finish", "MalformedAnswer", "Message",
+    "Model", "Part", "Passage", "Piece", "Prompt", "Provider", "Quote", "Quotes", "Rates",
+    "RatesListener", "RawPiece", "Request", "Role", "Room", "Text", "ToolBegun", "ToolCall",
+    "ToolResult", "ToolSpec", "ToolText", "Usage", "as_chat", "model", "read_quotes", "read_rates",
+    "write_quotes",
 ]  # fmt: skip
