@@ -1,0 +1,365 @@
+"""Many questions through a provider's batch API: answered within hours, at a lower price.
+
+The job is: hand in, cut at the size of a batch; look whether the batches have ended, at growing
+intervals; read their results, which come in any order, by custom id; and hand in once more what
+expired. After each batch that was handed in, the job's handle says all that another process needs
+to go on, so that nothing is handed in twice. Looks grow by half of the last wait, since what takes
+hours need not be known to the second: at most a third of the whole is waited for in vain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+
+from fanwise.core import (
+    DeadlinePassed,
+    FanIn,
+    NotDone,
+    NotEnough,
+    Retry,
+    StepTimedOut,
+    at_least,
+    deadline,
+    note,
+    step,
+    waiting_call,
+    whole,
+)
+from fanwise.models._answer import Answer
+from fanwise.models._batch_handle import BatchHandle
+from fanwise.models._batch_provider import BatchOutcome, BatchProvider, BatchResult, BatchStatus
+from fanwise.models._chat import Chat, as_chat
+from fanwise.models._model import Model, tell_usage
+from fanwise.models._output import read_output, schema_of
+from fanwise.models._prompt import Prompt
+from fanwise.models._provider import Request
+from fanwise.patterns import check_quorum, count_of, fan_out
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fanwise.core import Call
+    from fanwise.models._chat import Asked
+
+T = TypeVar("T")
+
+PATIENT = Retry(attempts=8, shortest=1.0, longest=60.0)
+GROWTH = 1.5
+TOO_MANY = 429  # the one status that says for certain that nothing was begun
+SETTLED_AT_ONCE = 64
+
+Unanswered = Literal["expired", "cancelled", "timed out"]
+
+
+class NotAnswered(Exception):  # noqa: N818 - says what failed, as style 6 wants
+    """A batch ended without an answer to this request; `why` says of what."""
+
+    def __init__(self, why: Unanswered, more: str = "") -> None:
+        """Keep the reason; `more` is what the provider said of the whole batch."""
+        super().__init__(f"the request {why.replace('cancelled', 'was cancelled')} in its batch"
+                         + (f": {more}" if more else ""))  # fmt: skip
+        self.why = why
+
+
+@dataclass(frozen=True)
+class BatchTerms:
+    """How a batch job is handed in, looked after and left.
+
+    `size` is the most requests in one batch of the provider's; `shortest` the seconds from the
+    first look to the second, each further wait half as long again as the one before, up to
+    `longest`; `again` how many more times a request that expired is handed in; `max_tokens` bounds
+    each answer (`None`: the model's own bound). With `leave` the provider's batches go on when the
+    job is cancelled or its time is over.
+    """
+
+    size: int = 10_000
+    shortest: float = 10.0
+    longest: float = 300.0
+    again: int = 1
+    max_tokens: int | None = None
+    leave: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        whole("BatchTerms(size=)", self.size, 1)
+        whole("BatchTerms(again=)", self.again, 0)
+        at_least("BatchTerms(shortest=)", self.shortest, 0.001)
+        at_least("BatchTerms(longest=)", self.longest, self.shortest)
+        if self.max_tokens is not None:
+            whole("BatchTerms(max_tokens=)", self.max_tokens, 1)
+
+
+# What is asked of the provider: steps, so that plans, rehearsals and the record know them.
+
+
+def _counts(provider: BatchProvider, asked: Mapping[str, Request] | str) -> object:
+    if isinstance(asked, str):
+        return provider.name, asked
+    return provider.name, BatchHandle.of(list(asked.values()), 0).digest, list(asked)
+
+
+@step(name="ask_batch/submit", effect="write", retry=PATIENT, timeout=600.0, key=_counts)
+async def _submit(provider: BatchProvider, requests: Mapping[str, Request]) -> str:
+    try:
+        return await provider.submit(requests)
+    except Exception as error:
+        if getattr(error, "status_code", None) != TOO_MANY:
+            raise
+        raise NotDone(str(error)) from error
+
+
+@step(name="ask_batch/status", retry=PATIENT, timeout=60.0, key=_counts)
+async def _status(provider: BatchProvider, handle: str) -> BatchStatus:
+    return await provider.status(handle)
+
+
+@step(name="ask_batch/results", retry=PATIENT, timeout=600.0, key=_counts)
+async def _results(provider: BatchProvider, handle: str) -> list[BatchResult]:
+    return [result async for result in provider.results(handle)]
+
+
+class _Job:
+    """One batch job: what was asked, what is handed in, what came back."""
+
+    __slots__ = ("found", "handle", "live", "provider", "requests", "tell", "terms", "waited",
+                 "why")  # fmt: skip
+
+    def __init__(
+        self,
+        provider: BatchProvider,
+        requests: Sequence[Request],
+        terms: BatchTerms,
+        handle: BatchHandle,
+        tell: Callable[[str], object] | None,
+    ) -> None:
+        self.provider = provider
+        self.requests = requests
+        self.terms = terms
+        self.handle = handle
+        self.tell = tell
+        self.found: dict[int, BatchOutcome] = {}
+        self.live: list[str] = []
+        self.waited = 0.0
+        self.why = ""
+
+    async def run(self) -> None:
+        """Hand in, wait and read, until every request has an outcome that stays."""
+        places = list(range(len(self.requests)))
+        number = 0
+        while places and number <= max(self.terms.again, len(self.handle.rounds) - 1):
+            await self.hand_in(places, number)
+            await self.read_all()
+            places = [place for place in places if self.found.get(place, "expired") == "expired"]
+            number += 1
+
+    async def hand_in(self, places: list[int], number: int) -> None:
+        """Hand in a round's requests, but for the batches that the handle has already."""
+        if number == len(self.handle.rounds):
+            self.handle.rounds.append([])
+        known = self.handle.rounds[number]
+        self.live = list(known)
+        for at in range(len(known) * self.handle.size, len(places), self.handle.size):
+            part = places[at : at + self.handle.size]
+            batch = {f"request-{place}": self.requests[place] for place in part}
+            one = await _submit(self.provider, batch)
+            known.append(one)
+            self.live.append(one)
+            if self.tell is not None:
+                self.tell(self.handle.text)
+
+    async def read_all(self) -> None:
+        """Read each batch that was handed in when it has ended, looking less and less often."""
+        wait = self.terms.shortest
+        while True:
+            for one in list(self.live):
+                status = await _status(self.provider, one)
+                if status.ended:
+                    self.why = status.why or self.why
+                    for result in await _results(self.provider, one):
+                        self.found[place_of(result.custom_id)] = result.outcome
+                    self.live.remove(one)
+            if not self.live:
+                return
+            await asyncio.sleep(wait)
+            self.waited += wait
+            wait = min(self.terms.longest, GROWTH * wait)
+
+    async def stop(self) -> None:
+        """Cancel at the provider what still runs there, unless it is to go on."""
+        if not self.terms.leave:
+            for one in list(self.live):
+                await self.provider.cancel(one)
+
+    def outcome(self, place: int) -> BatchOutcome | Literal["timed out"]:
+        """Give what became of a request."""
+        found = self.found.get(place)
+        if found is None:
+            return "timed out" if self.live or not self.handle.rounds else "expired"
+        return found
+
+    def __repr__(self) -> str:
+        return f"<batch job of {len(self.requests)}, {len(self.live)} batches live>"
+
+
+def place_of(custom_id: str) -> int:
+    """Give the position that a custom id stands for."""
+    return int(custom_id.removeprefix("request-"))
+
+
+# The settlement: each request becomes a call of its own, with its usage and its outcome.
+
+
+async def _settle(asked: Asked, found: object, output: Any, why: str) -> Answer[Any]:  # noqa: ANN401, ARG001 - asked is what the call is told apart by; any type may be asked for
+    if isinstance(found, Answer):
+        tell_usage(found.usage, found.model)
+        return found if output is None else replace(found, value=read_output(output, found.text))
+    if isinstance(found, Exception):
+        raise found
+    if found == "timed out":
+        call = waiting_call()
+        msg = "the batch had not ended within its time"
+        raise StepTimedOut(msg, -1 if call is None or call.id is None else call.id)
+    raise NotAnswered("cancelled" if found == "cancelled" else "expired", why)
+
+
+def _asked_only(asked: Asked, *_: object) -> object:
+    return as_chat(asked)
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What `ask_batch` was asked, beside the questions."""
+
+    need: int | str
+    within: float | None
+    output: Any
+    handle: str | None
+    tell: Callable[[str], object] | None
+    terms: BatchTerms
+
+
+def _order_counts(model: Model, asked: tuple[Asked, ...], order: _Order) -> object:
+    return model.name, tuple(map(as_chat, asked)), schema_of_any(order.output), order.terms
+
+
+def schema_of_any(output: Any) -> Mapping[str, object] | None:  # noqa: ANN401 - any type may be asked for
+    """Give the schema of a type, `None` where none is asked for."""
+    return None if output is None else schema_of(output)
+
+
+@step(name="ask_batch", key=_order_counts)
+async def _ask_batch(model: Model, asked: tuple[Asked, ...], order: _Order) -> FanIn[Answer[Any]]:
+    provider = model.provider
+    assert isinstance(provider, BatchProvider)  # noqa: S101 - checked when the call was made
+    schema = schema_of_any(order.output)
+    requests = [Request(each, (), schema, order.terms.max_tokens) for each in asked]
+    if order.handle is None:
+        handle = BatchHandle.of(requests, order.terms.size)
+    else:
+        handle = BatchHandle.read(order.handle)
+        handle.check(requests)
+    job = _Job(provider, requests, order.terms, handle, order.tell)
+    await _work(job, order.within)
+    settling = step(name=model.name, key=_asked_only)(_settle)
+    calls = [
+        settling(each, job.outcome(place), order.output, job.why)
+        for place, each in enumerate(asked)
+    ]
+    found: FanIn[Answer[Any]] = await fan_out(*calls, need=0, at_once=SETTLED_AT_ONCE)
+    for outcome, each in zip(found.outcomes, asked, strict=True):
+        outcome.item = each
+    _judge(found, order.need)
+    return found
+
+
+async def _work(job: _Job, within: float | None) -> None:
+    """Do the job; what is cut short is cancelled at the provider, or left there."""
+    try:
+        if within is None:
+            await job.run()
+        else:
+            with suppress(DeadlinePassed), deadline(within):
+                await job.run()
+            await job.stop()
+    except asyncio.CancelledError:
+        await job.stop()
+        raise
+    except Exception as error:
+        error.add_note(f"what was handed in goes on: ask_batch(..., handle={job.handle.text!r})")
+        raise
+    finally:
+        call = waiting_call()
+        if call is not None:
+            note(call, batch=job.handle.text, waits={"batch": job.waited})
+
+
+def _judge(found: FanIn[Answer[Any]], need: int | str) -> None:
+    """Raise where too few were answered."""
+    there = len(found.values())
+    least = count_of("need", need, len(found))
+    if there < least:
+        first = next(outcome.error for outcome in found.outcomes if outcome.error is not None)
+        counted = f"{there} of {len(found)} requests were answered, needed were {least}"
+        msg = f"ask_batch: {counted}\n{found}"
+        raise NotEnough(msg, found) from first
+
+
+@overload
+def ask_batch(
+    model: Model, items: Iterable[Asked], *,
+    need: int | str = ..., within: float | None = ..., handle: str | None = ...,
+    on_handle: Callable[[str], object] | None = ..., terms: BatchTerms = ...,
+) -> Call[FanIn[Answer[str]]]: ...  # fmt: skip
+@overload
+def ask_batch(
+    model: Model, items: Iterable[Asked], *, output: type[T],
+    need: int | str = ..., within: float | None = ..., handle: str | None = ...,
+    on_handle: Callable[[str], object] | None = ..., terms: BatchTerms = ...,
+) -> Call[FanIn[Answer[T]]]: ...  # fmt: skip
+def ask_batch(  # noqa: PLR0913 - as fan_map has, and the job's handle
+    model: Model,
+    items: Iterable[Asked],
+    *,
+    output: type[Any] | None = None,
+    need: int | str = "all",
+    within: float | None = None,
+    handle: str | None = None,
+    on_handle: Callable[[str], object] | None = None,
+    terms: BatchTerms = BatchTerms(),  # noqa: B008 - frozen
+) -> Call[FanIn[Answer[Any]]]:
+    """Ask many questions through the provider's batch API, and give the answers in their order.
+
+    For work that can wait for hours, at the provider's lower price. `on_handle` is called with the
+    job's handle whenever a batch was handed in: a line of text with which `handle=` goes on, in
+    another process too, without handing anything in again. `need` is that of `fan_out`, judged at
+    the end. After `within` seconds what is not answered is `timed_out`. Failures are outcomes;
+    what expires is handed in again as `terms` say.
+
+    Raises `NotEnough` below `need`. Cancelled, it cancels the provider's batches, unless
+    `terms=BatchTerms(leave=True)`; what was answered before stays readable by the handle.
+    """
+    if not isinstance(model, Model):
+        msg = f'model is a Model, such as model("anthropic:..."), got {model!r}'
+        raise TypeError(msg)
+    if not isinstance(model.provider, BatchProvider):
+        msg = f"{model.name} has no batch API: fan_map(model.ask, items, at_once=8) asks at once"
+        raise TypeError(msg)
+    check_quorum("need", need)
+    if within is not None:
+        at_least("within", within, 0)
+    if handle is not None:
+        BatchHandle.read(handle)
+    if not isinstance(terms, BatchTerms):
+        msg = f"terms is a BatchTerms, such as BatchTerms(size=1000), got {terms!r}"
+        raise TypeError(msg)
+    asked = tuple(items)
+    for each in asked:
+        if not isinstance(each, (str, Prompt, Chat)):
+            msg = f"items are str, Prompt or Chat, got {each!r}"
+            raise TypeError(msg)
+    order = _Order(need, within, output, handle, on_handle, terms)
+    return _ask_batch(model, asked, order)
