@@ -156,7 +156,7 @@ class Sharing:
         Cancelled, it leaves those that it waited with, who go on without it.
         """
         call, state = self.call, self.state
-        found = state.find(self.key, call.run.time())
+        found: tuple[Any] | None = state.find(self.key, call.run.time())
         if found is not None:
             state.hits += 1
             return self.reused(found, "cached")
@@ -202,7 +202,8 @@ class Sharing:
         call = self.call
         run = call.run
         began = run.time()
-        turn = flight.followers[call] = run.runtime.loop.create_future()
+        turn: Future[tuple[Any] | None] = run.runtime.loop.create_future()
+        flight.followers[call] = turn
         run.runtime.leading[flight.leader] = flight
         try:
             return await turn

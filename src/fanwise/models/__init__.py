@@ -11,6 +11,7 @@ from fanwise.models._answer import (
     ToolBegun,
     ToolText,
 )  # fmt: skip
+from fanwise.models._batch import BatchTerms, NotAnswered, ask_batch
 from fanwise.models._batch_provider import (
     BatchOutcome,
     BatchProvider,
@@ -26,13 +27,14 @@ from fanwise.models._prompt import Passage, Prompt
 from fanwise.models._provider import Provider, Request, ToolSpec
 from fanwise.models._quotes import QUOTING, Quote, Quotes, read_quotes, write_quotes
 from fanwise.models._rates import Rates, RatesListener, Room, read_rates
+from fanwise.models._shared_prefix import SharedAnswers, ask_shared
 from fanwise.models._usage import Usage
 
 __all__ = [
     "QUOTING", "Answer", "Asked", "BatchOutcome", "BatchProvider", "BatchResult", "BatchState",
-    "BatchStatus", "BrokenAnswer", "Chat", "Ended", "Finish", "MalformedAnswer", "Message",
-    "Model", "Part", "Passage", "Piece", "Prompt", "Provider", "Quote", "Quotes", "Rates",
-    "RatesListener", "RawPiece", "Request", "Role", "Room", "Text", "ToolBegun", "ToolCall",
-    "ToolResult", "ToolSpec", "ToolText", "Usage", "as_chat", "model", "read_quotes", "read_rates",
-    "write_quotes",
+    "BatchStatus", "BatchTerms", "BrokenAnswer", "Chat", "Ended", "Finish", "MalformedAnswer",
+    "Message", "Model", "NotAnswered", "Part", "Passage", "Piece", "Prompt", "Provider", "Quote",
+    "Quotes", "Rates", "RatesListener", "RawPiece", "Request", "Role", "Room", "SharedAnswers",
+    "Text", "ToolBegun", "ToolCall", "ToolResult", "ToolSpec", "ToolText", "Usage", "as_chat",
+    "ask_batch", "ask_shared", "model", "read_quotes", "read_rates", "write_quotes",
 ]  # fmt: skip

@@ -10,7 +10,7 @@ hours need not be known to the second: at most a third of the whole is waited fo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
@@ -25,6 +25,7 @@ from fanwise.core import (
     at_least,
     deadline,
     note,
+    plain_function,
     step,
     waiting_call,
     whole,
@@ -32,7 +33,7 @@ from fanwise.core import (
 from fanwise.models._answer import Answer
 from fanwise.models._batch_handle import BatchHandle
 from fanwise.models._batch_provider import BatchOutcome, BatchProvider, BatchResult, BatchStatus
-from fanwise.models._chat import Chat, as_chat
+from fanwise.models._chat import Asked, Chat, as_chat
 from fanwise.models._model import Model, tell_usage
 from fanwise.models._output import read_output, schema_of
 from fanwise.models._prompt import Prompt
@@ -40,10 +41,9 @@ from fanwise.models._provider import Request
 from fanwise.patterns import check_quorum, count_of, fan_out
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from fanwise.core import Call
-    from fanwise.models._chat import Asked
 
 T = TypeVar("T")
 
@@ -55,7 +55,7 @@ SETTLED_AT_ONCE = 64
 Unanswered = Literal["expired", "cancelled", "timed out"]
 
 
-class NotAnswered(Exception):  # noqa: N818 - says what failed, as style 6 wants
+class NotAnswered(Exception):
     """A batch ended without an answer to this request; `why` says of what."""
 
     def __init__(self, why: Unanswered, more: str = "") -> None:
@@ -73,7 +73,8 @@ class BatchTerms:
     first look to the second, each further wait half as long again as the one before, up to
     `longest`; `again` how many more times a request that expired is handed in; `max_tokens` bounds
     each answer (`None`: the model's own bound). With `leave` the provider's batches go on when the
-    job is cancelled or its time is over.
+    job is cancelled or its time is over. `on_handle` is called with the job's handle whenever a
+    batch was handed in, `print` for one.
     """
 
     size: int = 10_000
@@ -82,6 +83,7 @@ class BatchTerms:
     again: int = 1
     max_tokens: int | None = None
     leave: bool = False
+    on_handle: Callable[[str], object] | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
@@ -91,6 +93,8 @@ class BatchTerms:
         at_least("BatchTerms(longest=)", self.longest, self.shortest)
         if self.max_tokens is not None:
             whole("BatchTerms(max_tokens=)", self.max_tokens, 1)
+        if self.on_handle is not None:
+            plain_function("BatchTerms(on_handle=)", self.on_handle)
 
 
 # What is asked of the provider: steps, so that plans, rehearsals and the record know them.
@@ -125,8 +129,7 @@ async def _results(provider: BatchProvider, handle: str) -> list[BatchResult]:
 class _Job:
     """One batch job: what was asked, what is handed in, what came back."""
 
-    __slots__ = ("found", "handle", "live", "provider", "requests", "tell", "terms", "waited",
-                 "why")  # fmt: skip
+    __slots__ = ("found", "handle", "live", "provider", "requests", "terms", "waited", "why")
 
     def __init__(
         self,
@@ -134,13 +137,11 @@ class _Job:
         requests: Sequence[Request],
         terms: BatchTerms,
         handle: BatchHandle,
-        tell: Callable[[str], object] | None,
     ) -> None:
         self.provider = provider
         self.requests = requests
         self.terms = terms
         self.handle = handle
-        self.tell = tell
         self.found: dict[int, BatchOutcome] = {}
         self.live: list[str] = []
         self.waited = 0.0
@@ -168,8 +169,8 @@ class _Job:
             one = await _submit(self.provider, batch)
             known.append(one)
             self.live.append(one)
-            if self.tell is not None:
-                self.tell(self.handle.text)
+            if self.terms.on_handle is not None:
+                self.terms.on_handle(self.handle.text)
 
     async def read_all(self) -> None:
         """Read each batch that was handed in when it has ended, looking less and less often."""
@@ -238,12 +239,11 @@ class _Order:
     within: float | None
     output: Any
     handle: str | None
-    tell: Callable[[str], object] | None
     terms: BatchTerms
 
 
 def _order_counts(model: Model, asked: tuple[Asked, ...], order: _Order) -> object:
-    return model.name, tuple(map(as_chat, asked)), schema_of_any(order.output), order.terms
+    return model.name, tuple(map(as_chat, asked)), schema_of_any(order.output), order.handle
 
 
 def schema_of_any(output: Any) -> Mapping[str, object] | None:  # noqa: ANN401 - any type may be asked for
@@ -262,7 +262,7 @@ async def _ask_batch(model: Model, asked: tuple[Asked, ...], order: _Order) -> F
     else:
         handle = BatchHandle.read(order.handle)
         handle.check(requests)
-    job = _Job(provider, requests, order.terms, handle, order.tell)
+    job = _Job(provider, requests, order.terms, handle)
     await _work(job, order.within)
     settling = step(name=model.name, key=_asked_only)(_settle)
     calls = [
@@ -312,15 +312,15 @@ def _judge(found: FanIn[Answer[Any]], need: int | str) -> None:
 def ask_batch(
     model: Model, items: Iterable[Asked], *,
     need: int | str = ..., within: float | None = ..., handle: str | None = ...,
-    on_handle: Callable[[str], object] | None = ..., terms: BatchTerms = ...,
+    terms: BatchTerms = ...,
 ) -> Call[FanIn[Answer[str]]]: ...  # fmt: skip
 @overload
 def ask_batch(
     model: Model, items: Iterable[Asked], *, output: type[T],
     need: int | str = ..., within: float | None = ..., handle: str | None = ...,
-    on_handle: Callable[[str], object] | None = ..., terms: BatchTerms = ...,
+    terms: BatchTerms = ...,
 ) -> Call[FanIn[Answer[T]]]: ...  # fmt: skip
-def ask_batch(  # noqa: PLR0913 - as fan_map has, and the job's handle
+def ask_batch(
     model: Model,
     items: Iterable[Asked],
     *,
@@ -328,14 +328,13 @@ def ask_batch(  # noqa: PLR0913 - as fan_map has, and the job's handle
     need: int | str = "all",
     within: float | None = None,
     handle: str | None = None,
-    on_handle: Callable[[str], object] | None = None,
-    terms: BatchTerms = BatchTerms(),  # noqa: B008 - frozen
+    terms: BatchTerms = BatchTerms(),
 ) -> Call[FanIn[Answer[Any]]]:
     """Ask many questions through the provider's batch API, and give the answers in their order.
 
-    For work that can wait for hours, at the provider's lower price. `on_handle` is called with the
-    job's handle whenever a batch was handed in: a line of text with which `handle=` goes on, in
-    another process too, without handing anything in again. `need` is that of `fan_out`, judged at
+    For work that can wait for hours, at the provider's lower price. `BatchTerms(on_handle=print)`
+    tells the job's handle: a line of text with which `handle=` goes on, in another process too,
+    without handing anything in again. `need` is that of `fan_out`, judged at
     the end. After `within` seconds what is not answered is `timed_out`. Failures are outcomes;
     what expires is handed in again as `terms` say.
 
@@ -346,7 +345,8 @@ def ask_batch(  # noqa: PLR0913 - as fan_map has, and the job's handle
         msg = f'model is a Model, such as model("anthropic:..."), got {model!r}'
         raise TypeError(msg)
     if not isinstance(model.provider, BatchProvider):
-        msg = f"{model.name} has no batch API: fan_map(model.ask, items, at_once=8) asks at once"
+        at_once = "fan_out(*[model.ask(each) for each in items], at_once=8)"
+        msg = f"{model.name} has no batch API: {at_once} asks at once"
         raise TypeError(msg)
     check_quorum("need", need)
     if within is not None:
@@ -361,5 +361,4 @@ def ask_batch(  # noqa: PLR0913 - as fan_map has, and the job's handle
         if not isinstance(each, (str, Prompt, Chat)):
             msg = f"items are str, Prompt or Chat, got {each!r}"
             raise TypeError(msg)
-    order = _Order(need, within, output, handle, on_handle, terms)
-    return _ask_batch(model, asked, order)
+    return _ask_batch(model, asked, _Order(need, within, output, handle, terms))

@@ -1,9 +1,9 @@
 """The handle of a batch job: a line of plain text with which any later process goes on.
 
-`fanwise-batch:1:<requests>:<size>:<digest>:<batches>`: how many requests there are, at most how many
-a provider's batch holds, a digest of the requests, and the providers' own handles in the order in
-which they were made: `,` between the batches of a round, `+` between rounds. The first round asks
-everything, each further one what expired in the one before, in the order of the input, cut at
+`fanwise-batch:1:<requests>:<size>:<digest>:<batches>`: how many requests there are, at most how
+many a provider's batch holds, a digest of the requests, and the providers' own handles in the order
+in which they were made: `,` between the batches of a round, `+` between rounds. The first round
+asks everything, each further one what expired in the one before, in the order of the input, cut at
 `size`: so a handle says which request is where without naming any.
 """
 

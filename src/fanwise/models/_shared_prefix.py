@@ -4,9 +4,9 @@ Problem: providers keep the beginning of a prompt and read it again at a tenth o
 only once the first token of the request that wrote it is there; so n prompts that are sent at once
 each pay for it in full, and where a write has a price of its own, n of them.
 Method: one prompt goes first, as a stream, and the others start when its first token arrives. One
-that fails before that hands on to the next in line. The cost is the first prompt's time to its first
-token, once. Rejected: to wait for the end of the first answer (many times as long), and a request
-of one token ahead of all (a call more, and no answer).
+that fails before that hands on to the next in line. The cost is the first prompt's time to its
+first token, once. Rejected: to wait for the end of the first answer (many times as long), and a
+request of one token ahead of all (a call more, and no answer).
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import asyncio
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, cast
 
-from fanwise.core import current, note, step, waiting_call, whole
+from fanwise.core import current, note, step, waiting_call
 from fanwise.models._answer import Answer
-from fanwise.models._chat import Chat, as_chat
+from fanwise.models._chat import Asked, Chat, as_chat
 from fanwise.models._model import Model
 from fanwise.models._prompt import Prompt
 from fanwise.patterns import check_quorum, fan_out
@@ -29,10 +29,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from fanwise.core import Call, FanIn
-    from fanwise.models._chat import Asked
 
-LEAST = 1024
-"""Tokens below which no provider keeps a beginning; some models ask for two or four times that."""
+LEAST: Final = 1024
+KEPT_FROM: Final = {
+    "claude-opus-4-5": 4096,
+    "claude-opus-4-6": 4096,
+    "claude-sonnet-4-6": 2048,
+    "claude-haiku-4-5": 4096,
+    "claude-3-5-haiku": 2048,
+    "claude-3-haiku": 2048,
+    "gemini-3-pro": 4096,
+    "gemini-2.5-pro": 4096,
+}
+"""Tokens from which a model's provider keeps a beginning, by what its name holds; `LEAST` for all
+others, OpenAI's among them. From the pages of Anthropic, Google and OpenAI on prompt caching, 2026.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +86,7 @@ class _Door:
         if self.opened or not self.led:
             first, self.led = not self.opened, True
             return first
-        turn = asyncio.get_running_loop().create_future()
+        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.line.append(turn)
         began = turn.get_loop().time()
         try:
@@ -133,7 +144,7 @@ async def _first(model: Model, asked: Asked, max_tokens: int | None, door: _Door
             async for piece in pieces:
                 door.open()
                 if isinstance(piece, Answer):
-                    answer = replace(piece, value=piece.text)
+                    answer = replace(cast("Answer[str]", piece), value=piece.text)
     finally:
         door.hand_on()
     assert answer is not None  # noqa: S101 - the last piece of every stream of a model
@@ -153,7 +164,7 @@ async def _ask_shared(
 ) -> SharedAnswers:
     beginning = as_chat(asked[0]) if asked else Chat(())
     shared = tokens_estimated(beginning.system) + tokens_estimated(beginning.shared)
-    pays = shared >= schedule.least and len(asked) > 1
+    pays = shared >= kept_from(model.name) and len(asked) > 1
     door = _Door(shared, opened=not pays)
     branches = [_branch(model, each, max_tokens, door) for each in asked]
     fan_in = fan_out(
@@ -167,10 +178,9 @@ class _Schedule:
     need: int | str
     within: float | None
     at_once: int | None
-    least: int
 
 
-def ask_shared(  # noqa: PLR0913 - a fan-out and what it asks, each with a default
+def ask_shared(
     model: Model,
     shared: str,
     prompts: Iterable[Asked],
@@ -179,13 +189,12 @@ def ask_shared(  # noqa: PLR0913 - a fan-out and what it asks, each with a defau
     within: float | None = None,
     at_once: int | None = None,
     max_tokens: int | None = None,
-    least: int = LEAST,
 ) -> Call[SharedAnswers]:
     """Ask prompts that all begin with the text `shared`, which the provider then reads once.
 
     One prompt goes first, as a stream; the others follow when its first token arrives. Where it
     fails before that, the next one leads. All go at once where the beginning, with the system text,
-    is shorter than the `least` tokens that the model's provider keeps (an estimate decides).
+    is shorter than what the model's provider keeps, 1,024 tokens or more (an estimate decides).
     `need`, `within` and `at_once` are those of `fan_out`; `max_tokens` bounds each answer.
 
     Raises `NotEnough` below `need`. The first answer is not retried once it has begun. Cancelled,
@@ -194,14 +203,19 @@ def ask_shared(  # noqa: PLR0913 - a fan-out and what it asks, each with a defau
     if not isinstance(model, Model):
         msg = f'model is a Model, such as model("anthropic:..."), got {model!r}'
         raise TypeError(msg)
-    if not isinstance(shared, str) or not shared:
+    given: object = shared
+    if not isinstance(given, str) or not given:
         msg = f"shared is the text that all prompts begin with, not empty, got {shared!r}"
         raise ValueError(msg)
-    whole("least", least, 0)
     check_quorum("need", need)
     asked = tuple([begun_with(shared, each) for each in prompts])
     refuse_different_systems(asked)
-    return _ask_shared(model, asked, _Schedule(need, within, at_once, least), max_tokens)
+    return _ask_shared(model, asked, _Schedule(need, within, at_once), max_tokens)
+
+
+def kept_from(address: str) -> int:
+    """Give the tokens from which the provider of a model keeps a beginning."""
+    return next((least for part, least in KEPT_FROM.items() if part in address), LEAST)
 
 
 def begun_with(shared: str, asked: Asked) -> Asked:
