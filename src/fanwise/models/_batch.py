@@ -10,12 +10,14 @@ hours need not be known to the second: at most a third of the whole is waited fo
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from fanwise.core import (
+    DEADLINE,
     DeadlinePassed,
     FanIn,
     NotDone,
@@ -52,16 +54,21 @@ GROWTH = 1.5
 TOO_MANY = 429  # the one status that says for certain that nothing was begun
 SETTLED_AT_ONCE = 64
 
-Unanswered = Literal["expired", "cancelled", "timed out"]
+Unanswered = Literal["expired", "cancelled", "refused"]
+
+log = logging.getLogger("fanwise")
 
 
 class NotAnswered(Exception):
-    """A batch ended without an answer to this request; `why` says of what."""
+    """A batch ended without an answer to this request.
+
+    `why` is "expired", "cancelled", or "refused" (the batch as a whole).
+    """
 
     def __init__(self, why: Unanswered, more: str = "") -> None:
         """Keep the reason; `more` is what the provider said of the whole batch."""
-        super().__init__(f"the request {why.replace('cancelled', 'was cancelled')} in its batch"
-                         + (f": {more}" if more else ""))  # fmt: skip
+        was = "expired" if why == "expired" else f"was {why}"
+        super().__init__(f"the request {was} in its batch" + (f": {more}" if more else ""))
         self.why = why
 
 
@@ -126,10 +133,15 @@ async def _results(provider: BatchProvider, handle: str) -> list[BatchResult]:
     return [result async for result in provider.results(handle)]
 
 
+@step(name="ask_batch/cancel", timeout=30.0, key=_counts)
+async def _cancel(provider: BatchProvider, handle: str) -> None:
+    await provider.cancel(handle)
+
+
 class _Job:
     """One batch job: what was asked, what is handed in, what came back."""
 
-    __slots__ = ("found", "handle", "live", "provider", "requests", "terms", "waited", "why")
+    __slots__ = ("found", "handle", "live", "provider", "requests", "terms", "waited")
 
     def __init__(
         self,
@@ -143,9 +155,8 @@ class _Job:
         self.terms = terms
         self.handle = handle
         self.found: dict[int, BatchOutcome] = {}
-        self.live: list[str] = []
+        self.live: dict[str, list[int]] = {}  # the provider's batches, and the places in each
         self.waited = 0.0
-        self.why = ""
 
     async def run(self) -> None:
         """Hand in, wait and read, until every request has an outcome that stays."""
@@ -162,13 +173,14 @@ class _Job:
         if number == len(self.handle.rounds):
             self.handle.rounds.append([])
         known = self.handle.rounds[number]
-        self.live = list(known)
-        for at in range(len(known) * self.handle.size, len(places), self.handle.size):
-            part = places[at : at + self.handle.size]
+        size = self.handle.size
+        parts = [places[at : at + size] for at in range(0, len(places), size)]
+        self.live = dict(zip(known, parts, strict=False))
+        for part in parts[len(known) :]:
             batch = {f"request-{place}": self.requests[place] for place in part}
             one = await _submit(self.provider, batch)
             known.append(one)
-            self.live.append(one)
+            self.live[one] = part
             if self.terms.on_handle is not None:
                 self.terms.on_handle(self.handle.text)
 
@@ -179,28 +191,41 @@ class _Job:
             for one in list(self.live):
                 status = await _status(self.provider, one)
                 if status.ended:
-                    self.why = status.why or self.why
-                    for result in await _results(self.provider, one):
-                        self.found[place_of(result.custom_id)] = result.outcome
-                    self.live.remove(one)
+                    await self.read(one, status.why)
             if not self.live:
                 return
             await asyncio.sleep(wait)
             self.waited += wait
             wait = min(self.terms.longest, GROWTH * wait)
 
+    async def read(self, one: str, why: str) -> None:
+        """Read what became of the requests of a batch, which was refused where `why` says so."""
+        for result in await _results(self.provider, one):
+            self.found[place_of(result.custom_id)] = result.outcome
+        for place in self.live.pop(one):
+            if why and place not in self.found:
+                self.found[place] = NotAnswered("refused", why)
+
     async def stop(self) -> None:
         """Cancel at the provider what still runs there, unless it is to go on."""
-        if not self.terms.leave:
-            for one in list(self.live):
-                await self.provider.cancel(one)
+        if self.terms.leave:
+            return
+        DEADLINE.set(None)  # what has passed bounds the work, not its end
+        for one in self.live:
+            try:
+                await _cancel(self.provider, one)
+            except Exception as error:  # noqa: BLE001 - the others are to be cancelled too
+                log.warning("the batch %s may go on, cancelling it failed: %r", one, error)
 
     def outcome(self, place: int) -> BatchOutcome | Literal["timed out"]:
         """Give what became of a request."""
-        found = self.found.get(place)
-        if found is None:
-            return "timed out" if self.live or not self.handle.rounds else "expired"
-        return found
+        found = self.found.get(place, "expired")
+        return "timed out" if found == "expired" and self.cut_short else found
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether its time was over before its end."""
+        return bool(self.live) or not self.handle.rounds
 
     def __repr__(self) -> str:
         return f"<batch job of {len(self.requests)}, {len(self.live)} batches live>"
@@ -214,7 +239,7 @@ def place_of(custom_id: str) -> int:
 # The settlement: each request becomes a call of its own, with its usage and its outcome.
 
 
-async def _settle(asked: Asked, found: object, output: Any, why: str) -> Answer[Any]:  # noqa: ANN401, ARG001 - asked is what the call is told apart by; any type may be asked for
+async def _settle(asked: Asked, found: object, output: Any) -> Answer[Any]:  # noqa: ANN401, ARG001 - asked is what the call is told apart by; any type may be asked for
     if isinstance(found, Answer):
         tell_usage(found.usage, found.model)
         return found if output is None else replace(found, value=read_output(output, found.text))
@@ -224,7 +249,7 @@ async def _settle(asked: Asked, found: object, output: Any, why: str) -> Answer[
         call = waiting_call()
         msg = "the batch had not ended within its time"
         raise StepTimedOut(msg, -1 if call is None or call.id is None else call.id)
-    raise NotAnswered("cancelled" if found == "cancelled" else "expired", why)
+    raise NotAnswered("cancelled" if found == "cancelled" else "expired")
 
 
 def _asked_only(asked: Asked, *_: object) -> object:
@@ -265,10 +290,7 @@ async def _ask_batch(model: Model, asked: tuple[Asked, ...], order: _Order) -> F
     job = _Job(provider, requests, order.terms, handle)
     await _work(job, order.within)
     settling = step(name=model.name, key=_asked_only)(_settle)
-    calls = [
-        settling(each, job.outcome(place), order.output, job.why)
-        for place, each in enumerate(asked)
-    ]
+    calls = [settling(each, job.outcome(place), order.output) for place, each in enumerate(asked)]
     found: FanIn[Answer[Any]] = await fan_out(*calls, need=0, at_once=SETTLED_AT_ONCE)
     for outcome, each in zip(found.outcomes, asked, strict=True):
         outcome.item = each
