@@ -101,6 +101,7 @@ from fanwise.core._step import (
 )
 from fanwise.core._streams import Stream, StreamCall
 from fanwise.core._timers import TimerQueue
+from fanwise.core._transient import is_transient
 from fanwise.core._wakeup import woken_by_signals
 from fanwise.core._watch import ask, begin, failure_of, leave
 from fanwise.core._watchers import LIVE, NO_KWARGS, Ending, Watcher, add_watcher, excuse
@@ -120,7 +121,7 @@ __all__ = [
     "TimedOut", "Timeout", "TimerQueue", "Watcher", "WorkerDied", "WorkerNotStarted",
     "WriteRefused", "WrongLength", "__version__", "add_watcher", "as_step", "ask", "at_least",
     "begin", "current", "current_runtime", "deadline", "digest_of", "excuse", "failure_of",
-    "leave", "line_of", "microseconds", "module_of", "name_of", "note", "perform",
+    "is_transient", "leave", "line_of", "microseconds", "module_of", "name_of", "note", "perform",
     "plain_function", "plainly", "read_records", "reduced", "refuse_while_importing",
     "request_digest", "run", "step", "waiting_call", "watch", "whole", "woken_by_signals",
 ]  # fmt: skip

@@ -26,6 +26,7 @@ from fanwise.core import (
     StepTimedOut,
     at_least,
     deadline,
+    is_transient,
     note,
     plain_function,
     step,
@@ -53,6 +54,7 @@ PATIENT = Retry(attempts=8, shortest=1.0, longest=60.0)
 GROWTH = 1.5
 TOO_MANY = 429  # the one status that says for certain that nothing was begun
 SETTLED_AT_ONCE = 64
+BLIND = 20  # looks in a row that may fail: an hour or more, as they are ever further apart
 
 Unanswered = Literal["expired", "cancelled", "refused"]
 
@@ -123,7 +125,7 @@ async def _submit(provider: BatchProvider, requests: Mapping[str, Request]) -> s
         raise NotDone(str(error)) from error
 
 
-@step(name="ask_batch/status", retry=PATIENT, timeout=60.0, key=_counts)
+@step(name="ask_batch/status", timeout=60.0, key=_counts)
 async def _status(provider: BatchProvider, handle: str) -> BatchStatus:
     return await provider.status(handle)
 
@@ -141,7 +143,8 @@ async def _cancel(provider: BatchProvider, handle: str) -> None:
 class _Job:
     """One batch job: what was asked, what is handed in, what came back."""
 
-    __slots__ = ("found", "handle", "live", "provider", "requests", "terms", "waited")
+    __slots__ = ("blind", "found", "handle", "late", "live", "provider", "requests", "terms",
+                 "waited")  # fmt: skip
 
     def __init__(
         self,
@@ -157,6 +160,8 @@ class _Job:
         self.found: dict[int, BatchOutcome] = {}
         self.live: dict[str, list[int]] = {}  # the provider's batches, and the places in each
         self.waited = 0.0
+        self.blind = 0
+        self.late = False  # its time was over before its end
 
     async def run(self) -> None:
         """Hand in, wait and read, until every request has an outcome that stays."""
@@ -189,14 +194,26 @@ class _Job:
         wait = self.terms.shortest
         while True:
             for one in list(self.live):
-                status = await _status(self.provider, one)
-                if status.ended:
+                status = await self.look(one)
+                if status is not None and status.ended:
                     await self.read(one, status.why)
             if not self.live:
                 return
             await asyncio.sleep(wait)
             self.waited += wait
             wait = min(self.terms.longest, GROWTH * wait)
+
+    async def look(self, one: str) -> BatchStatus | None:
+        """Look after a batch; a look that fails is no news, unless too many in a row do."""
+        try:
+            status = await _status(self.provider, one)
+        except Exception as error:
+            self.blind += 1
+            if self.blind >= BLIND or not is_transient(error):
+                raise
+            return None
+        self.blind = 0
+        return status
 
     async def read(self, one: str, why: str) -> None:
         """Read what became of the requests of a batch, which was refused where `why` says so."""
@@ -220,12 +237,7 @@ class _Job:
     def outcome(self, place: int) -> BatchOutcome | Literal["timed out"]:
         """Give what became of a request."""
         found = self.found.get(place, "expired")
-        return "timed out" if found == "expired" and self.cut_short else found
-
-    @property
-    def cut_short(self) -> bool:
-        """Whether its time was over before its end."""
-        return bool(self.live) or not self.handle.rounds
+        return "timed out" if found == "expired" and self.late else found
 
     def __repr__(self) -> str:
         return f"<batch job of {len(self.requests)}, {len(self.live)} batches live>"
@@ -304,8 +316,10 @@ async def _work(job: _Job, within: float | None) -> None:
         if within is None:
             await job.run()
         else:
+            job.late = True
             with suppress(DeadlinePassed), deadline(within):
                 await job.run()
+                job.late = False
             await job.stop()
     except asyncio.CancelledError:
         await job.stop()
