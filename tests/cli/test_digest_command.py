@@ -196,9 +196,9 @@ import asyncio, sys
 from fanwise.providers import Extractive
 answered = []  # which document comes first is the threads' affair
 class Slow(Extractive):
-    async def ask(self, prompt, *, max_tokens=None):
-        answer = await super().ask(prompt, max_tokens=max_tokens)
-        answered.append(prompt)
+    async def answer(self, request):
+        answer = await super().answer(request)
+        answered.append(request)
         if len(answered) == 2:
             print("slow", file=sys.stderr, flush=True)
             await asyncio.sleep({seconds})

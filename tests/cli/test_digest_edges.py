@@ -215,11 +215,12 @@ STUCK = """
 import asyncio, sys
 from fanwise.providers import Extractive
 class Stuck(Extractive):
-    async def ask(self, prompt, *, max_tokens=None):
+    async def answer(self, request):
+        prompt = request.asked
         if "Onion" in prompt.passages[0].text and len(prompt.passages) == 1:
             print("stuck", file=sys.stderr, flush=True)
             await asyncio.sleep(1)
-        return await super().ask(prompt, max_tokens=max_tokens)
+        return await super().answer(request)
 import fanwise.providers
 fanwise.providers.extractive = lambda address: Stuck()
 from fanwise.cli import main

@@ -266,10 +266,10 @@ def test_a_digest_has_the_same_view(tmp_path):
         "import os, time, fanwise.providers\n"
         "from fanwise.providers import Extractive\n"
         "class Held(Extractive):\n"
-        "    async def ask(self, prompt, *, max_tokens=None):\n"
+        "    async def answer(self, request):\n"
         "        import asyncio\n"
         "        while not os.path.exists('go'): await asyncio.sleep(0.01)\n"
-        "        return await super().ask(prompt, max_tokens=max_tokens)\n"
+        "        return await super().answer(request)\n"
         "fanwise.providers.extractive = lambda address: Held()\n"
         "from fanwise.cli import main; main()"
     )

@@ -7,7 +7,7 @@ import pytest
 from fanwise import Runtime
 from fanwise.digest import Bounds, digest, limits, to_data, to_markdown
 from fanwise.documents import Memory
-from fanwise.models import Answer, Quote, Usage, write_quotes
+from fanwise.models import Answer, Model, Quote, Usage, write_quotes
 from fanwise.testing import run_virtual
 from fanwise.text import sentences
 
@@ -26,7 +26,8 @@ class Slow:
         self.seconds = seconds
         self.prompts = []
 
-    async def ask(self, prompt, *, max_tokens=None):
+    async def answer(self, request):
+        prompt = request.asked
         self.prompts.append(prompt)
         number = len(self.prompts) - 1
         await asyncio.sleep(self.seconds[min(number, len(self.seconds) - 1)])
@@ -35,13 +36,15 @@ class Slow:
             for n, passage in enumerate(prompt.passages, 1)
             for s in sentences(passage.text, passage.markup)
         ]
-        return Answer(write_quotes(found), Usage(1, 1, estimated=True), self.name)
+        text = write_quotes(found)
+        return Answer(text, Usage(1, 1, estimated=True), self.name, text)
 
 
 def made(model, bounds, at_once=8, files=FILES):
     async def whole():
         async with Runtime(limits=limits(at_once)) as runtime:
-            run = runtime.start(digest(["."], "t", by=model, bounds=bounds, library=Memory(files)))
+            job = digest(["."], "t", by=Model(model), bounds=bounds, library=Memory(files))
+            run = runtime.start(job)
             found = await run.wait()
             return found, asyncio.get_running_loop().time(), run.record()
 
@@ -134,10 +137,10 @@ def test_need_counts_the_documents_that_were_found(need, needed, enough):
 
 def test_a_document_whose_chunks_all_fail_does_not_count():
     class Failing(Slow):
-        async def ask(self, prompt, *, max_tokens=None):
-            if "tomato" in prompt.passages[0].text:
+        async def answer(self, request):
+            if "tomato" in request.asked.passages[0].text:
                 raise ConnectionError("no route")
-            return await super().ask(prompt, max_tokens=max_tokens)
+            return await super().answer(request)
 
     found, _, _ = made(Failing(0), Bounds(need="all"))
     assert (found.part.documents, found.part.digested, found.enough) == (4, 3, False)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from fanwise import Runtime, run
 from fanwise.digest import Bounds, digest, limits, to_data, to_markdown
 from fanwise.documents import Memory, Reason
-from fanwise.models import Answer, Quote, Usage, write_quotes
+from fanwise.models import Answer, Model, Quote, Usage, write_quotes
 from fanwise.text import sentences
 
 FILES = {
@@ -38,7 +38,8 @@ class Echo:
         self.prompts = []
         self.busy = self.most = 0
 
-    async def ask(self, prompt, *, max_tokens=None):
+    async def answer(self, request):
+        prompt = request.asked
         self.prompts.append(prompt)
         self.busy += 1
         self.most = max(self.most, self.busy)
@@ -51,7 +52,7 @@ class Echo:
             if s.kind == "paragraph"
         ]
         text = self.spoil(prompt, write_quotes(reversed(found)))
-        return Answer(text, Usage(len(prompt.passages), 1, estimated=True), self.name)
+        return Answer(text, Usage(len(prompt.passages), 1, estimated=True), self.name, text)
 
 
 def made(files=FILES, places=(".",), task="Summarise", broken=None, **more):
@@ -113,7 +114,7 @@ def test_the_limits_hold_and_the_tree_has_the_calls_of_its_arity():
             call = digest(
                 ["x.txt"],
                 "t",
-                by=echo,
+                by=Model(echo),
                 library=Memory({"x.txt": text.encode()}),
                 bounds=Bounds(size_tokens=10),
             )
@@ -160,7 +161,7 @@ def test_lines_that_stand_in_no_passage_are_dropped_and_counted():
     def lie(prompt, answer):
         return f"Sure!\n[1] This was never written.\n[99] Nor this.\n{answer}\n[0] Nor this."
 
-    found = made(by=Echo(lie))
+    found = made(by=Model(Echo(lie)))
     sourced(found, FILES)
     assert found.part.statements
     assert found.part.dropped == 4 * found.part.asked
@@ -173,7 +174,7 @@ def test_a_model_that_fails_for_a_chunk_leaves_a_named_gap():
             raise ConnectionError("no route")
         return answer
 
-    found = made(by=Echo(fail), bounds=Bounds(size_tokens=20))
+    found = made(by=Model(Echo(fail)), bounds=Bounds(size_tokens=20))
     sourced(found, FILES)
     assert not found.complete
     assert {s.source for s in found.part.statements} == {"a.md", "b/c.md", "d.txt"}
@@ -189,7 +190,7 @@ def test_a_model_that_fails_at_every_merge_still_hands_over_what_is_there():
             raise ConnectionError("no route")
         return answer
 
-    found = made(by=Echo(fail), bounds=Bounds(size_tokens=20))
+    found = made(by=Model(Echo(fail)), bounds=Bounds(size_tokens=20))
     sourced(found, FILES)
     assert not found.complete
     assert {s.source for s in found.part.statements} == {"a.md", "b/c.md", "d.txt"}
@@ -202,7 +203,9 @@ def test_a_merge_that_fails_below_the_root_loses_no_statement():
         return answer
 
     text = "\n\n".join(f"Sentence number {n} stands here alone." for n in range(100))
-    found = made({"x.txt": text.encode()}, by=Echo(fail), bounds=Bounds(size_tokens=10, most=100))
+    found = made(
+        {"x.txt": text.encode()}, by=Model(Echo(fail)), bounds=Bounds(size_tokens=10, most=100)
+    )
     assert len(found.part.statements) == 100
     assert all(gap.name.startswith("merge below x.txt") for gap in found.part.missing)
     assert not found.complete
@@ -212,7 +215,7 @@ def test_a_model_that_always_fails():
     def fail(prompt, answer):
         raise ConnectionError("no route")
 
-    found = made(by=Echo(fail))
+    found = made(by=Model(Echo(fail)))
     assert found.part.statements == ()
     assert {gap.name.split(":")[0] for gap in found.part.missing} >= {"a.md", "b/c.md", "d.txt"}
 
@@ -227,7 +230,9 @@ def test_drained_it_hands_over_what_is_there():
                 runtime.drain()
                 return answer
 
-            call = digest(["d.txt", "a.md", "b/c.md"], "t", by=Echo(stop), library=Memory(FILES))
+            call = digest(
+                ["d.txt", "a.md", "b/c.md"], "t", by=Model(Echo(stop)), library=Memory(FILES)
+            )
             return await runtime.run(call)
 
     found = asyncio.run(drained())
@@ -240,7 +245,7 @@ def test_drained_it_hands_over_what_is_there():
 def test_usage_is_added_up_and_recorded():
     async def recorded():
         async with Runtime(limits=limits()) as runtime:
-            run = runtime.start(digest(["."], "t", by=Echo(), library=Memory(FILES)))
+            run = runtime.start(digest(["."], "t", by=Model(Echo()), library=Memory(FILES)))
             return await run.wait(), run.record()
 
     found, record = asyncio.run(recorded())

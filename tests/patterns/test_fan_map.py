@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from fanwise import NotEnough, Runtime, fan_map, fan_out, step
+from fanwise.core import made_by
 from fanwise.errors import CallSkipped, TimedOut
 from fanwise.testing import no_orphans, run_virtual
 from tests.patterns.steps import all_rows, gives, lingers, nothing_held, now
@@ -501,3 +502,37 @@ async def test_an_item_that_waits_for_a_limit_is_skipped_not_cancelled():
         found = await fan_map(work, [1, 2], at_once=2, need=0, within=1.0)
     assert [outcome.status for outcome in found] == ["timed_out", "skipped"]
     assert isinstance(found.outcomes[1].error, CallSkipped)
+
+
+def test_a_plain_function_around_a_call_has_that_call_run():
+    @step
+    async def square(n):
+        return n * n
+
+    async def main():
+        return await fan_map(lambda n: square(n + 1), [1, 2, 3], at_once=2)
+
+    found = run_virtual(main())
+    assert list(found.values()) == [4, 9, 16]
+
+
+def test_a_method_with_a_step_behind_it_is_that_step():
+    class Squares:
+        def __init__(self):
+            self.step = step(name="squares")(self._square)
+
+        async def _square(self, n):
+            return n * n
+
+        @made_by("step")
+        def of(self, n):
+            raise AssertionError("the step behind it is asked")
+
+    async def main():
+        async with Runtime() as runtime:
+            run = runtime.start(fan_map(Squares().of, [1, 2], at_once=2))
+            return (await run.wait()).values(), [row.step for row in run.record().calls]
+
+    values, steps = run_virtual(main())
+    assert list(values) == [1, 4]
+    assert steps.count("squares") == 2

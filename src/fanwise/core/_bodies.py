@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fanwise.core._away import ByName, add_used, declare, perform_and_tell, plainly
 from fanwise.core._items import run_items
+from fanwise.core._watchers import CALL_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +50,9 @@ async def _own_body(call: Call[Any], attempt: Scope | Attempt) -> Any:  # noqa: 
             "function says so: def f(...) -> AsyncIterator[str], or an async def with yield"
         )
         raise TypeError(msg)
-    return await result if inspect.iscoroutine(result) else result  # a lambda around a coroutine
+    if inspect.iscoroutine(result) or (step.bare_function and type(result) in CALL_TYPES):
+        return await result  # a lambda around what is awaited
+    return result
 
 
 async def _in_pool(call: Call[Any], attempt: Attempt) -> Any:  # noqa: ANN401 - the step's value

@@ -19,6 +19,7 @@ TABLE: Final[dict[str, dict[str, str]]] = {
         "openai": "fanwise.providers._ai._openai:openai_maker",
         "openai-compatible": "fanwise.providers._ai._openai:compatible_maker",
     },
+    "codec": {"json": "fanwise.models._json_codec:codec"},
     "command": {
         "demo": "fanwise.cli.demo._command:command",
         "digest": "fanwise.cli._digest:command",
@@ -29,9 +30,11 @@ TABLE: Final[dict[str, dict[str, str]]] = {
         "pdfium": "fanwise.documents._pdfium:reader",
         "pypdf": "fanwise.documents._pypdf:reader",
     },
+    "embedder": {},
     "model": {
         "anthropic": "fanwise.providers:from_address",
         "google": "fanwise.providers:from_address",
+        "local:echo": "fanwise.providers:echo",
         "local:extractive": "fanwise.providers:extractive",
         "openai": "fanwise.providers:from_address",
         "openai-compatible": "fanwise.providers:from_address",

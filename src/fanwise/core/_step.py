@@ -41,11 +41,13 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 UNSET: Any = object()
+MADE_BY = "fanwise_made_by"
 
 
 class Definition(Generic[R_co]):
     """What a step is: a function, a name, a policy; `pattern` where it is the body of a pattern."""
 
+    bare_function: bool
     function: Callable[..., Any]
     inline: bool
     name: str
@@ -70,6 +72,7 @@ class Definition(Generic[R_co]):
         )
         self.writes = policy.effect == "write"
         check_pool(name, policy, inline=self.inline or self.streams)
+        self.bare_function = False  # True where a pattern was given it: a call that it gives is run
         self.owns_arguments = False  # True where it was made around one awaitable
         self.parameters = _positional(function)
         if pattern is None:
@@ -295,11 +298,29 @@ def name_of(function: Callable[..., Any]) -> str:
     return str(name).rsplit("<locals>.", 1)[-1]
 
 
+def made_by(attribute: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Say of a method that gives calls which attribute of its object is the step behind it.
+
+    Patterns that take a step then take the method: `fan_map(model.ask, questions, at_once=8)`.
+    """
+
+    def mark(method: Callable[P, R]) -> Callable[P, R]:
+        setattr(method, MADE_BY, attribute)
+        return method
+
+    return mark
+
+
 def as_step(function: Callable[..., Any]) -> Step[..., Any] | BoundStep[..., Any]:
-    """Give a step: itself, or one without a policy around a plain function."""
+    """Give a step: itself, the one behind a method, or one without a policy around a function."""
     if isinstance(function, (Step, BoundStep)):
         return function
+    behind = getattr(function, MADE_BY, None)
+    owner = getattr(function, "__self__", None)
+    if behind is not None and owner is not None:
+        return cast("Step[..., Any]", getattr(owner, behind))
     made: Step[..., Any] = step(function)
+    made.bare_function = True
     return made
 
 

@@ -2,6 +2,7 @@
 
 from fanwise.models._answer import (
     Answer,
+    Counted,
     Ended,
     Finish,
     Part,
@@ -21,10 +22,11 @@ from fanwise.models._batch_provider import (
 )  # fmt: skip
 from fanwise.models._broken import BrokenAnswer
 from fanwise.models._chat import Asked, Chat, Message, Role, ToolCall, ToolResult, as_chat
+from fanwise.models._embedder import Embedded, Embedder, Embeds, Kind, embedder
 from fanwise.models._model import Model, model
 from fanwise.models._output import MalformedAnswer
 from fanwise.models._prompt import Passage, Prompt
-from fanwise.models._provider import Provider, Request, ToolSpec
+from fanwise.models._provider import Provider, Request, Streaming, ToolSpec
 from fanwise.models._quotes import QUOTING, Quote, Quotes, read_quotes, write_quotes
 from fanwise.models._rates import Rates, RatesListener, Room, read_rates
 from fanwise.models._shared_prefix import SharedAnswers, ask_shared
@@ -32,9 +34,10 @@ from fanwise.models._usage import Usage
 
 __all__ = [
     "QUOTING", "Answer", "Asked", "BatchOutcome", "BatchProvider", "BatchResult", "BatchState",
-    "BatchStatus", "BatchTerms", "BrokenAnswer", "Chat", "Ended", "Finish", "MalformedAnswer",
-    "Message", "Model", "NotAnswered", "Part", "Passage", "Piece", "Prompt", "Provider", "Quote",
-    "Quotes", "Rates", "RatesListener", "RawPiece", "Request", "Role", "Room", "SharedAnswers",
-    "Text", "ToolBegun", "ToolCall", "ToolResult", "ToolSpec", "ToolText", "Usage", "as_chat",
-    "ask_batch", "ask_shared", "model", "read_quotes", "read_rates", "write_quotes",
+    "BatchStatus", "BatchTerms", "BrokenAnswer", "Chat", "Counted", "Embedded", "Embedder",
+    "Embeds", "Ended", "Finish", "Kind", "MalformedAnswer", "Message", "Model", "NotAnswered",
+    "Part", "Passage", "Piece", "Prompt", "Provider", "Quote", "Quotes", "Rates", "RatesListener",
+    "RawPiece", "Request", "Role", "Room", "SharedAnswers", "Streaming", "Text", "ToolBegun",
+    "ToolCall", "ToolResult", "ToolSpec", "ToolText", "Usage", "as_chat", "ask_batch",
+    "ask_shared", "embedder", "model", "read_quotes", "read_rates", "write_quotes",
 ]  # fmt: skip

@@ -65,6 +65,16 @@ class ToolText:
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """What the provider has counted so far, in all, while the answer is still being written.
+
+    It is what is known of an answer that never ends: some providers tell the input at its start.
+    """
+
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The last piece of an answer: usage as far as the provider reported it, and why it ended."""
 
@@ -73,7 +83,7 @@ class Ended:
     model: str
 
 
-RawPiece = Text | ToolBegun | ToolText | Ended
+RawPiece = Text | ToolBegun | ToolText | Counted | Ended
 """What a provider's stream gives."""
 
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import json
-from contextlib import aclosing
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
-from fanwise.core import _registry, current, step
-from fanwise.models._answer import Answer, Ended, Text, ToolBegun, ToolText
-from fanwise.models._chat import Message, ToolCall, as_chat
-from fanwise.models._output import MalformedAnswer, read_output, schema_of
+from fanwise.core import _registry, made_by, step
+from fanwise.models._asking import ask_in_pieces, ask_text, ask_typed
+from fanwise.models._chat import Chat, as_chat
+from fanwise.models._estimate import tokens_asked
+from fanwise.models._output import schema_of
+from fanwise.models._prompt import Prompt
 from fanwise.models._provider import Request
 from fanwise.models._usage import Usage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
+    from typing_extensions import TypeForm
+
     from fanwise.core import Call, Step, StreamCall, StreamStep
-    from fanwise.models._answer import Piece
+    from fanwise.models._answer import Answer, Piece
     from fanwise.models._chat import Asked
     from fanwise.models._provider import Provider, ToolSpec
 
@@ -37,9 +38,11 @@ class Model:
     def __init__(self, provider: Provider, **policy: Any) -> None:  # noqa: ANN401 - as @step
         """Take an adapter, and the arguments of `@step` as the policy of every question."""
         self.provider = provider
-        self._policy: dict[str, Any] = {"name": provider.name, "key": _counts, **policy}
-        self._ask = cast("Step[..., Answer[Any]]", step(**self._policy)(self._answer))
-        self._stream = cast("StreamStep[..., Piece]", step(**self._policy)(self._pieces))
+        self._policy = policy
+        ours: dict[str, Any] = {"name": provider.name, "key": _asked_key} | policy
+        streamed: dict[str, Any] = {"name": provider.name, "key": _streamed_key} | policy
+        self._ask = cast("Step[..., Answer[Any]]", step(**ours)(self._answer))
+        self._stream = cast("StreamStep[..., Piece]", step(**streamed)(self._pieces))
 
     @property
     def name(self) -> str:
@@ -47,11 +50,13 @@ class Model:
         return self.provider.name
 
     @overload
+    def ask(self, asked: Asked, *, max_tokens: int | None = None) -> Call[Answer[str]]: ...
+    @overload
     def ask(
         self,
         asked: Asked,
         *,
-        tools: Sequence[ToolSpec] = (),
+        tools: Sequence[ToolSpec],
         max_tokens: int | None = None,
     ) -> Call[Answer[str]]: ...
     @overload
@@ -59,16 +64,26 @@ class Model:
         self,
         asked: Asked,
         *,
-        output: type[T],
-        tools: Sequence[ToolSpec] = (),
+        output: TypeForm[T],
         max_tokens: int | None = None,
         again: int = 1,
     ) -> Call[Answer[T]]: ...
+    @overload
     def ask(
         self,
         asked: Asked,
         *,
-        output: type[object] | None = None,
+        output: TypeForm[T],
+        tools: Sequence[ToolSpec],
+        max_tokens: int | None = None,
+        again: int = 1,
+    ) -> Call[Answer[T | None]]: ...
+    @made_by("_ask")
+    def ask(
+        self,
+        asked: Asked,
+        *,
+        output: TypeForm[object] | None = None,
         tools: Sequence[ToolSpec] = (),
         max_tokens: int | None = None,
         again: int = 1,
@@ -76,120 +91,109 @@ class Model:
         """Ask, in at most `max_tokens` tokens of answer (`None`: the model's own bound).
 
         With `output` the answer is JSON that is validated; one that does not fit is asked for
-        `again` times more, with the error, and then raises `MalformedAnswer`. Cancelled, it closes
-        its connection.
+        `again` times more, with what was wrong, and then raises `MalformedAnswer`. One that was cut
+        is never read. An answer that asks for tools has no value yet: `None` where `output` is
+        given. Cancelled, it closes its connection, and what it used is estimated.
+
+        Raises TypeError for a type that JSON cannot carry, and for a question that is none.
         """
+        _check(asked, max_tokens, again)
+        schema_of(output)
         return self._ask(asked, output, tuple(tools), max_tokens, again)
 
+    @made_by("_stream")
     def stream(
         self,
         asked: Asked,
         *,
-        output: type[object] | None = None,
+        output: TypeForm[object] | None = None,
         tools: Sequence[ToolSpec] = (),
         max_tokens: int | None = None,
     ) -> StreamCall[Piece]:
-        """Ask, and read the answer while it is written; the whole answer comes last."""
+        """Ask, and read the answer while it is written; the whole `Answer` comes last.
+
+        Pieces of `Text` come as they are, a `ToolCall` when its arguments are whole, and with
+        `output` a `Part` for each finished field and list element, not yet validated. Leaving the
+        block closes the connection; what was used until then is told, estimated where the provider
+        has not counted. With `output`, an answer that does not fit raises `MalformedAnswer`.
+        """
+        _check(asked, max_tokens, 0)
+        schema_of(output)
         return self._stream(asked, output, tuple(tools), max_tokens)
 
     def using(self, **policy: Any) -> Model:  # noqa: ANN401 - as @step
         """Give the same model under another policy; what is not named stays."""
         return Model(self.provider, **(self._policy | policy))
 
+    def estimate(
+        self,
+        asked: Asked,
+        *,
+        output: TypeForm[object] | None = None,
+        tools: Sequence[ToolSpec] = (),
+        max_tokens: int | None = None,
+    ) -> Usage:
+        """Estimate what asking will use at most: the input by its bytes, `max_tokens` of output.
+
+        Without `max_tokens` nothing is known of the output, and it counts 0.
+        """
+        _check(asked, max_tokens, 0)
+        request = Request(asked, tuple(tools), schema_of(output), max_tokens)
+        return Usage(tokens_asked(request), max_tokens or 0, estimated=True)
+
     async def _answer(
         self,
         asked: Asked,
-        output: type[object] | None,
-        tools: tuple[ToolSpec, ...],
-        max_tokens: int | None,
-        again: int,
+        output: TypeForm[object] | None = None,
+        tools: tuple[ToolSpec, ...] = (),
+        max_tokens: int | None = None,
+        again: int = 1,
     ) -> Answer[Any]:
-        schema = None if output is None else schema_of(output)
-        request = Request(asked, tools, schema, max_tokens)
-        while True:
-            answer = await self.provider.answer(request)
-            tell_usage(answer.usage, answer.model)
-            if output is None or answer.calls:
-                return answer
-            try:
-                value: Any = read_output(output, answer.text)
-                return replace(answer, value=value)
-            except MalformedAnswer as error:
-                if again == 0:
-                    raise
-                again -= 1
-                told = Message("user", f"{error}\nAnswer again, with JSON that fits.")
-                request = replace(request, asked=as_chat(asked).then(answer.message, told))
+        request = Request(asked, tools, schema_of(output), max_tokens)
+        if output is None:
+            return await ask_text(self.provider, request)
+        return await ask_typed(self.provider, request, output, again)
 
-    async def _pieces(
+    def _pieces(
         self,
         asked: Asked,
-        output: type[object] | None,
-        tools: tuple[ToolSpec, ...],
-        max_tokens: int | None,
+        output: TypeForm[object] | None = None,
+        tools: tuple[ToolSpec, ...] = (),
+        max_tokens: int | None = None,
     ) -> AsyncGenerator[Piece]:
-        schema = None if output is None else schema_of(output)
-        request = Request(asked, tools, schema, max_tokens)
-        parts: list[str] = []
-        calls: list[ToolCall] = []
-        open_calls: dict[int, tuple[ToolBegun, list[str]]] = {}
-        async with aclosing(self.provider.pieces(request)) as pieces:
-            async for piece in pieces:
-                match piece:
-                    case Text(text):
-                        parts.append(text)
-                        yield piece
-                    case ToolBegun(index):
-                        open_calls[index] = (piece, [])
-                    case ToolText(index, text):
-                        open_calls[index][1].append(text)
-                    case Ended(usage, finish, name):
-                        for begun, texts in open_calls.values():
-                            calls.append(read_call(begun, "".join(texts)))
-                            yield calls[-1]
-                        used = usage or Usage(0, 0, estimated=True)
-                        tell_usage(used, name)
-                        whole = "".join(parts)
-                        value = whole if output is None else read_output(output, whole)
-                        yield Answer(whole, used, name, value, tuple(calls), finish)
+        request = Request(asked, tools, schema_of(output), max_tokens)
+        return ask_in_pieces(self.provider, request, output)
 
     def __repr__(self) -> str:
         """Show the address."""
         return f"<Model {self.name}>"
 
 
-def read_call(begun: ToolBegun, text: str) -> ToolCall:
-    """Give a tool call from the whole text of its arguments."""
-    try:
-        arguments = json.loads(text or "{}")
-    except ValueError:
-        return ToolCall(begun.id, begun.name, broken=text)
-    if not isinstance(arguments, dict):
-        return ToolCall(begun.id, begun.name, broken=text)
-    return ToolCall(begun.id, begun.name, arguments)
+def _check(asked: object, max_tokens: int | None, again: int) -> None:
+    if not isinstance(asked, (str, Prompt, Chat)):
+        msg = f"a model is asked a str, a Prompt or a Chat, got {asked!r}"
+        raise TypeError(msg)
+    if max_tokens is not None and max_tokens < 1:
+        raise ValueError(f"max_tokens={max_tokens!r} is too small; it must be at least 1, or None")
+    if again < 0:
+        raise ValueError(f"again={again!r} is too small; it must be at least 0")
 
 
-def tell_usage(usage: Usage, model: str) -> None:
-    """Tell the record what an answer used."""
-    current().usage(
-        model=model,
-        estimated=usage.estimated,
-        tokens_in=usage.tokens_in,
-        tokens_out=usage.tokens_out,
-        cached=usage.cached,
-    )
-
-
-def _counts(
+def _asked_key(
     asked: Asked,
-    output: type[object] | None,
-    tools: tuple[ToolSpec, ...],
-    max_tokens: int | None,
+    output: TypeForm[object] | None = None,
+    tools: tuple[ToolSpec, ...] = (),
+    max_tokens: int | None = None,
     *_: object,
 ) -> object:
     """Give what counts of a question for a call's identity."""
-    schema = None if output is None else schema_of(output)
-    return (as_chat(asked), [(tool.name, tool.schema) for tool in tools], schema, max_tokens)
+    told = [(tool.name, tool.description, dict(tool.schema)) for tool in tools]
+    kind = (getattr(output, "__module__", ""), getattr(output, "__qualname__", ""))
+    return (as_chat(asked), told, kind, schema_of(output), max_tokens)
+
+
+def _streamed_key(*args: Any, **kwargs: Any) -> object:  # noqa: ANN401 - as those of `_asked_key`
+    return ("stream", _asked_key(*args, **kwargs))
 
 
 def model(address: str) -> Model:

@@ -1,9 +1,17 @@
 """The type that an answer must have: its JSON schema, and the check of an answer's text."""
 
-from functools import lru_cache
-from typing import TypeVar
+from __future__ import annotations
 
-from pydantic import TypeAdapter, ValidationError
+from collections.abc import Callable, Hashable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+
+from fanwise.core import _registry
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from typing_extensions import TypeForm
 
 T = TypeVar("T")
 
@@ -18,20 +26,37 @@ class MalformedAnswer(ValueError):
         self.why = why
 
 
-@lru_cache(256)
-def adapter(output: type[T]) -> TypeAdapter[T]:
-    """Give the codec of a type, made once."""
-    return TypeAdapter(output)
+class Codec(Protocol):
+    """A type that answers must have: its JSON schema, and what reads a text as it."""
+
+    schema: Mapping[str, object]
+
+    def read(self, text: str, /) -> Any:  # noqa: ANN401 - of the type
+        """Give the value of a text; raise `MalformedAnswer` where it does not fit."""
+        ...
 
 
-def schema_of(output: type[object]) -> dict[str, object]:
-    """Give the JSON schema of a type."""
-    return adapter(output).json_schema()
+def codec_of(output: TypeForm[object]) -> Codec:
+    """Give the codec of a type, made once; raise TypeError for a type that JSON cannot carry."""
+    if isinstance(output, Hashable):
+        return cast("Callable[[object], Codec]", _kept)(output)
+    return _made(output)
 
 
-def read_output(output: type[T], text: str) -> T:
+def _made(output: object) -> Codec:
+    make = cast("Callable[[object], Codec]", _registry.load("codec", "json"))
+    return make(output)
+
+
+_kept = lru_cache(256)(_made)
+
+
+def schema_of(output: TypeForm[object] | None) -> Mapping[str, object] | None:
+    """Give the JSON schema of a type, `None` for free text."""
+    return None if output is None else codec_of(output).schema
+
+
+def read_output(output: TypeForm[T], text: str) -> T:
     """Read an answer's text as `output`; raise `MalformedAnswer` where it does not fit."""
-    try:
-        return adapter(output).validate_json(text)
-    except ValidationError as error:
-        raise MalformedAnswer(text, str(error)) from error
+    value: T = codec_of(output).read(text)
+    return value

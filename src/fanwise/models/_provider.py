@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from fanwise.models._answer import Answer, RawPiece
 from fanwise.models._chat import Asked, Chat, as_chat
@@ -38,8 +38,8 @@ class Request:
 class Provider(Protocol):
     """An adapter: one model of one provider, without policies, retries and memory of its own.
 
-    Both ways may be cancelled at any time and then close their connection, once, before they
-    return. They raise what the provider's client raises.
+    It may be cancelled at any time and then closes its connection, once, before it returns. It
+    raises what the provider's client raises.
     """
 
     @property
@@ -50,6 +50,11 @@ class Provider(Protocol):
     async def answer(self, request: Request, /) -> Answer[str]:
         """Answer one request."""
         ...
+
+
+@runtime_checkable
+class Streaming(Provider, Protocol):
+    """An adapter that gives an answer while it is written; of another, it comes as one piece."""
 
     def pieces(self, request: Request, /) -> AsyncGenerator[RawPiece]:
         """Answer one request piece by piece, an `Ended` last."""

@@ -1,5 +1,6 @@
 """Models by provider: one file or folder for each, none knowing another."""
 
+from fanwise.providers._echo import Echo, echo
 from fanwise.providers._extractive import Extractive, extractive
 from fanwise.providers._named import (
     anthropic,
@@ -11,6 +12,6 @@ from fanwise.providers._named import (
 )  # fmt: skip
 
 __all__ = [
-    "Extractive", "anthropic", "close_connections", "extractive", "from_address", "google",
-    "openai", "openai_compatible",
+    "Echo", "Extractive", "anthropic", "close_connections", "echo", "extractive", "from_address",
+    "google", "openai", "openai_compatible",
 ]  # fmt: skip

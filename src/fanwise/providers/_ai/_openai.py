@@ -10,7 +10,7 @@ import httpx2
 from openai import AsyncOpenAI, OpenAIError
 from openai.types import Batch
 from pydantic_ai.models import Model
-from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
+from pydantic_ai.models.openai import OpenAIResponsesModel
 from pydantic_ai.profiles.openai import OpenAIModelProfile
 from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
@@ -20,6 +20,7 @@ from fanwise.providers._ai import _batches
 from fanwise.providers._ai._adapter import Adapter
 from fanwise.providers._ai._given import Given, nowhere
 from fanwise.providers._ai._http import listen_on
+from fanwise.providers._ai._openai_chat import DirectChat, make_direct
 
 Api = Literal["chat", "responses"]
 
@@ -37,8 +38,11 @@ class _Maker:
 
     def client(self, http: httpx2.AsyncClient | None) -> AsyncOpenAI:
         if http is None:
-            return self.owned.with_options(max_retries=0)
-        return self.owned.with_options(max_retries=0, http_client=http)
+            client = self.owned.with_options(max_retries=0)
+        else:
+            client = self.owned.with_options(max_retries=0, http_client=http)
+        make_direct(client)
+        return client
 
     def model(self, client: AsyncOpenAI) -> Model[AsyncOpenAI]:
         provider: OpenAICompatibleProvider | OpenAIProvider
@@ -50,7 +54,7 @@ class _Maker:
             profile = OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True)
         if self.api == "responses":
             return OpenAIResponsesModel(self.name, provider=provider)
-        return OpenAIChatModel(self.name, provider=provider, profile=profile)
+        return DirectChat(self.name, provider=provider, profile=profile)
 
 
 class Compatible(Adapter[AsyncOpenAI]):

@@ -17,6 +17,7 @@ from fanwise.testing.twin._http import Refused
 from fanwise.testing.twin._law import Law
 from fanwise.testing.twin._ledger import Entry, Ledger, Price, Statistics
 from fanwise.testing.twin._quota import Gate, Quota
+from fanwise.testing.twin._serving import serving
 from fanwise.testing.twin._shelf import Shelf
 from fanwise.testing.twin._turn import NO_WAIT, Plan, Turn, fail
 
@@ -24,11 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from httpx2 import AsyncClient
-
     from fanwise.testing.twin._batches import BatchPace
     from fanwise.testing.twin._cache import Found
-    from fanwise.testing.twin._transport import TwinTransport
+    from fanwise.testing.twin._transport import Client, TwinTransport
     from fanwise.testing.twin._values import Ask, Block
 
 Draws: TypeAlias = Literal["number", "content"]
@@ -121,7 +120,7 @@ class Twin:
 
         return TwinTransport(self._app)
 
-    def client(self) -> AsyncClient:
+    def client(self) -> Client:
         """Give an `httpx2.AsyncClient` over `transport()`; raises ImportError as it does."""
         from fanwise.testing.twin._transport import client  # noqa: PLC0415 - an extra
 
@@ -132,10 +131,8 @@ class Twin:
 
         OpenAI's clients take it with `/v1` as their `base_url`, Anthropic's as it is. `port=0` is
         any free one. At the end of the block all connections are dropped. Raises OSError where
-        the port is taken, ImportError where the extra `twin` is not installed.
+        the port is taken.
         """
-        from fanwise.testing.twin._serving import serving  # noqa: PLC0415 - an extra
-
         return serving(self._app, host, port)
 
     def note(self, entry: Entry) -> Entry:

@@ -32,6 +32,8 @@ _ANTHROPIC: Final[Mapping[Kind, str]] = {
     "internal": "api_error",
     "overloaded": "overloaded_error",
 }
+_TEXTS: Final[Mapping[str, str]] = {"missing_required_parameter": "Field required"}
+"""Anthropic's words, where they are others than OpenAI's."""
 
 
 def error_response(refused: Refused, protocol: Protocol, request_id: str) -> Response:
@@ -46,6 +48,7 @@ def error_body(refused: Refused, protocol: Protocol, request_id: str) -> Json:
         kind = _OPENAI[refused.kind]
         told = {"message": refused.message, "type": kind}
         return {"error": {**told, "param": refused.param, "code": refused.code}}
-    message = f"{refused.param}: {refused.message}" if refused.param else refused.message
+    message = _TEXTS.get(refused.code or "", refused.message)
+    message = f"{refused.param}: {message}" if refused.param else message
     error = {"type": _ANTHROPIC[refused.kind], "message": message}
     return {"type": "error", "error": error, "request_id": request_id or None}

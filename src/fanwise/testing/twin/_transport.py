@@ -7,7 +7,7 @@ the application that its caller left; so the stream, its times and its cancel co
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from fanwise.testing.twin._app import DROP
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from fanwise.testing.twin._app import App, Message
+
+Client: TypeAlias = httpx2.AsyncClient
 
 _LATE: Final = object()
 _OVER: Final = object()
@@ -143,7 +145,7 @@ class TwinTransport(httpx2.AsyncBaseTransport):
         return httpx2.Response(head["status"], headers=head["headers"], stream=stream)
 
 
-def client(app: App) -> httpx2.AsyncClient:
+def client(app: App) -> Client:
     """Give a client over the transport, without a timeout of its own."""
     return httpx2.AsyncClient(transport=TwinTransport(app), base_url="http://twin", timeout=None)
 

@@ -132,10 +132,11 @@ class Turn:
                     if fault.kind == "malformed":
                         yield Broken()
                     late, fault = await _suffer(fault), None
-                await self._wait(self._plan.pace.due(self.entry.sent) + late)
-                self._keep()
-                yield piece
+                if not isinstance(piece, BlockEnd):  # a block ends with its last token
+                    await self._wait(self._plan.pace.due(self.entry.sent) + late)
+                    self._keep()
                 self.entry.sent += isinstance(piece, TextDelta | ToolDelta)
+                yield piece
             if fault is not None:
                 if fault.kind == "malformed":
                     yield Broken()

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from fanwise.testing.twin._http import Response, Streamed, json_response
 from fanwise.testing.twin._turn import Broken
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Mapping
 
     from fanwise.testing.twin._engine import Twin
     from fanwise.testing.twin._http import Answer, Request
     from fanwise.testing.twin._turn import Turn
     from fanwise.testing.twin._values import Ask, Json, Piece, Reply
+    from fanwise.testing.twin._values import Protocol as Wired
 
-_BROKEN = b'data: {"broken":\n\n'
+# Anthropic's client passes over an event that has no name.
+_BROKEN: Final[Mapping[Wired, bytes]] = {
+    "openai": b'data: {"broken":\n\n',
+    "anthropic": b'event: content_block_delta\ndata: {"broken":\n\n',
+}
 
 
 class Encoder(Protocol):
@@ -61,11 +66,11 @@ def answer_by(wire: Wire) -> Answer:
 
 
 async def _chunks(turn: Turn, encoder: Encoder) -> AsyncGenerator[bytes, None]:
-    pieces = turn.pieces()
+    pieces, broken = turn.pieces(), _BROKEN[turn.ask.protocol]
     try:
         first = encoder.begin()
         async for piece in pieces:
-            chunk = _BROKEN if isinstance(piece, Broken) else first + encoder.piece(piece)
+            chunk = broken if isinstance(piece, Broken) else first + encoder.piece(piece)
             first = b"" if not isinstance(piece, Broken) else first
             if chunk:
                 yield chunk

@@ -1,0 +1,164 @@
+"""What is done for one question: asked, its tokens told to the record, its answer read as a type.
+
+Tokens are told for each try as soon as they are known. Where an answer is cancelled or breaks off
+before the provider has counted, they are estimated from what was sent and what arrived, and marked:
+what was let go has a price too.
+"""
+
+from __future__ import annotations
+
+import json
+from asyncio import CancelledError
+from contextlib import aclosing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from fanwise.core import current
+from fanwise.models._answer import Ended, Text, ToolBegun, ToolText
+from fanwise.models._arriving import Arriving
+from fanwise.models._chat import Message, as_chat
+from fanwise.models._estimate import used_so_far
+from fanwise.models._output import MalformedAnswer, codec_of
+from fanwise.models._provider import Streaming
+from fanwise.models._usage import Usage
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from typing_extensions import TypeForm
+
+    from fanwise.models._answer import Answer, Piece, RawPiece
+    from fanwise.models._chat import Asked
+    from fanwise.models._output import Codec
+    from fanwise.models._provider import Provider, Request
+
+_DEPTH: Final = 2  # fields of the value, and elements of a list that is such a field
+
+
+async def ask_text(provider: Provider, request: Request) -> Answer[str]:
+    """Ask once, and tell what it used; of a cancelled question, what its input is estimated at."""
+    try:
+        answer = await provider.answer(request)
+    except CancelledError:
+        tell(used_so_far(request, "", None), provider.name)
+        raise
+    tell(answer.usage, answer.model)
+    return answer
+
+
+async def ask_typed(
+    provider: Provider, request: Request, output: TypeForm[object], again: int
+) -> Answer[Any]:
+    """Ask until the answer fits, at most `again` times more, each time saying what was wrong."""
+    codec = codec_of(output)
+    used = Usage(0, 0)
+    while True:
+        answer = await ask_text(provider, request)
+        used += answer.usage
+        if answer.calls:
+            return replace(valued(answer, None), usage=used)
+        value, wrong = fitted(codec, answer, request.max_tokens)
+        if wrong is None:
+            return replace(valued(answer, value), usage=used)
+        if again == 0 or not answer.complete:
+            raise wrong
+        again -= 1
+        request = replace(request, asked=_corrected(request.asked, answer, wrong))
+
+
+def fitted(
+    codec: Codec, answer: Answer[Any], most: int | None
+) -> tuple[Any, MalformedAnswer | None]:
+    """Give the value of an answer, or what is wrong with it; one that is not whole is not read."""
+    if not answer.complete:
+        return None, MalformedAnswer(answer.text, _unread(answer, most))
+    try:
+        return codec.read(answer.text), None
+    except MalformedAnswer as error:
+        return None, error
+
+
+def _unread(answer: Answer[Any], most: int | None) -> str:
+    if answer.finish == "refused":
+        return "the model would not answer"
+    if answer.finish == "cut":
+        return "it broke off before it was whole, and was not read"
+    bound = "the model's own bound of tokens" if most is None else f"max_tokens={most}"
+    return f"it was cut at {bound}, and was not read; ask for less, or with more tokens"
+
+
+def _corrected(asked: Asked, answer: Answer[Any], wrong: MalformedAnswer) -> Asked:
+    told = f"Your answer does not fit: {wrong.why}\nAnswer again, with JSON that fits."
+    return as_chat(asked).then(answer.message, Message("user", told))
+
+
+async def ask_in_pieces(
+    provider: Provider, request: Request, output: TypeForm[object] | None
+) -> AsyncGenerator[Piece]:
+    """Ask, and give the answer as it arrives; tell what it used, also when it is cut short."""
+    arriving = Arriving(None if output is None else _DEPTH)
+    used: Usage | None = None
+    try:
+        async with aclosing(raw_pieces(provider, request)) as pieces:
+            async for raw in pieces:
+                for piece in arriving.take(raw):
+                    yield piece
+        used = _settled(arriving, request, provider.name)
+        answer = arriving.answer(used, provider.name)
+    finally:
+        if used is None:
+            _settled(arriving, request, provider.name)
+    yield valued(answer, _value(answer, output, request.max_tokens))
+
+
+def _settled(arriving: Arriving, request: Request, name: str) -> Usage:
+    """Tell what was used so far, and give it."""
+    used = arriving.usage
+    if used is None or not arriving.whole:
+        used = used_so_far(request, arriving.written, used)
+    tell(used, arriving.model or name)
+    return used
+
+
+def _value(answer: Answer[str], output: TypeForm[object] | None, most: int | None) -> object:
+    if output is None:
+        return answer.text
+    if answer.calls:
+        return None
+    value, wrong = fitted(codec_of(output), answer, most)
+    if wrong is not None:
+        raise wrong
+    return value
+
+
+def valued(answer: Answer[Any], value: Any) -> Answer[Any]:  # noqa: ANN401 - of the type asked for
+    """Give an answer with its value."""
+    return replace(answer, value=value)
+
+
+def raw_pieces(provider: Provider, request: Request) -> AsyncGenerator[RawPiece]:
+    """Give a provider's pieces, or where it knows no pieces, its answer as one."""
+    return (
+        provider.pieces(request) if isinstance(provider, Streaming) else _whole(provider, request)
+    )
+
+
+async def _whole(provider: Provider, request: Request) -> AsyncGenerator[RawPiece]:
+    answer = await provider.answer(request)
+    if answer.text:
+        yield Text(answer.text)
+    for index, call in enumerate(answer.calls):
+        yield ToolBegun(index, call.id, call.name)
+        yield ToolText(index, call.broken or json.dumps(call.arguments))
+    yield Ended(answer.usage, answer.finish, answer.model)
+
+
+def tell(usage: Usage, model: str) -> None:
+    """Tell the record what an answer used."""
+    current().usage(
+        model=model,
+        estimated=usage.estimated,
+        tokens_in=usage.tokens_in,
+        tokens_out=usage.tokens_out,
+        cached=usage.cached,
+    )

@@ -1,0 +1,129 @@
+"""An embedder: what gives vectors for texts, each request a call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
+
+from fanwise.core import _registry, step
+from fanwise.models._asking import tell
+from fanwise.models._usage import Usage
+from fanwise.patterns import fan_map
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from fanwise.core import Call, Step
+
+Kind = Literal["document", "query"]
+"""What a text is for: to be found, or to find with; some models embed the two differently."""
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """Vectors of texts, in their order, with the tokens used and the model's full name."""
+
+    vectors: tuple[Sequence[float], ...]
+    usage: Usage
+    model: str
+
+    def __repr__(self) -> str:
+        """Count the vectors, without their numbers."""
+        size = len(self.vectors[0]) if self.vectors else 0
+        return f"<{len(self.vectors)} vectors of {size} numbers by {self.model}>"
+
+
+class Embeds(Protocol):
+    """An adapter: one embedding model of one provider, without policies of its own.
+
+    `most` is the greatest number of texts in one request.
+    """
+
+    most: int
+
+    @property
+    def name(self) -> str:
+        """The model's address: provider, a colon, the provider's own name."""
+        ...
+
+    async def embed(self, texts: Sequence[str], kind: Kind, /) -> Embedded:
+        """Give a vector for each text, in their order; cancelled, close the connection."""
+        ...
+
+
+class Embedder:
+    """What gives vectors: `embed` is a call, cut into as many requests as it takes.
+
+    Made of a provider's adapter, or by `embedder("openai:...")`. A request's step is named by the
+    address, and `policy` (the arguments of `@step`) is that of each request. `at_once` requests
+    of one call run at the same time.
+    """
+
+    __slots__ = ("_embed", "_policy", "_request", "at_once", "provider")
+
+    def __init__(self, provider: Embeds, *, at_once: int = 4, **policy: Any) -> None:  # noqa: ANN401 - as @step
+        """Take an adapter; raise ValueError for `at_once` below 1."""
+        if at_once < 1:
+            raise ValueError(f"at_once={at_once!r} is too small; it must be at least 1")
+        self.provider = provider
+        self.at_once = at_once
+        self._policy = policy
+        ours: dict[str, Any] = {"name": provider.name} | policy
+        self._request = cast("Step[..., Embedded]", step(**ours)(self._embedded))
+        self._embed = cast("Step[..., Embedded]", step(name=f"{provider.name}/all")(self._all))
+
+    @property
+    def name(self) -> str:
+        """The model's address: provider, a colon, the provider's own name."""
+        return self.provider.name
+
+    def embed(self, texts: Iterable[str], *, kind: Kind = "document") -> Call[Embedded]:
+        """Give a vector for each text, in their order.
+
+        Raises TypeError for a single str: it would be read as its letters. A request that fails
+        fails it all. Cancelled, it closes its connections.
+        """
+        if isinstance(texts, str):
+            msg = f"embed takes several texts, such as embed([text]), got {texts!r}"
+            raise TypeError(msg)
+        given = tuple(texts)
+        if 0 < len(given) <= self.provider.most:
+            return self._request((given, kind))
+        return self._embed(given, kind)
+
+    def using(self, **policy: Any) -> Embedder:  # noqa: ANN401 - as @step
+        """Give the same embedder under another policy; what is not named stays."""
+        return Embedder(self.provider, **({"at_once": self.at_once} | self._policy | policy))
+
+    async def _embedded(self, request: tuple[tuple[str, ...], Kind]) -> Embedded:
+        texts, kind = request
+        found = await self.provider.embed(texts, kind)
+        tell(found.usage, found.model)
+        if len(found.vectors) != len(texts):
+            msg = f"{self.name} gave {len(found.vectors)} vectors for {len(texts)} texts"
+            raise ValueError(msg)
+        return found
+
+    async def _all(self, texts: tuple[str, ...], kind: Kind) -> Embedded:
+        most = self.provider.most
+        cuts = [(texts[n : n + most], kind) for n in range(0, len(texts), most)]
+        found = (await fan_map(self._request, cuts, at_once=self.at_once)).values()
+        return Embedded(
+            tuple(vector for part in found for vector in part.vectors),
+            reduce(add, [part.usage for part in found], Usage(0, 0)),
+            found[0].model if found else self.name,
+        )
+
+    def __repr__(self) -> str:
+        """Show the address."""
+        return f"<Embedder {self.name}>"
+
+
+def embedder(address: str) -> Embedder:
+    """Give the embedder of an address such as "openai:text-embedding-3-small".
+
+    Raises ValueError for an address that no provider knows; the message names those known.
+    """
+    return Embedder(cast("Embeds", _registry.load("embedder", address)))
