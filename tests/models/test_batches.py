@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 from hypothesis import strategies as st
+from openai._base_client import get_platform
 from pydantic import BaseModel
 
 from fanwise import NotEnough, Retry, Runtime, deadline, first, step
@@ -33,6 +34,7 @@ from fanwise.providers._ai import _anthropic, _openai
 from fanwise.testing.twin import BatchPace, Price, Twin
 from tests.laws.proving import ORDERS, changed, holds, rejects, virtually
 
+get_platform()  # asks other programs, once
 IMPORTED = (_anthropic, _openai)  # which a model would import in the loop, and so block it
 
 

@@ -13,7 +13,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from fanwise.core import (
@@ -34,17 +34,20 @@ from fanwise.core import (
     whole,
 )
 from fanwise.models._answer import Answer
+from fanwise.models._asking import fitted, tell, valued
 from fanwise.models._batch_handle import BatchHandle
 from fanwise.models._batch_provider import BatchOutcome, BatchProvider, BatchResult, BatchStatus
 from fanwise.models._chat import Asked, Chat, as_chat
-from fanwise.models._model import Model, tell_usage
-from fanwise.models._output import read_output, schema_of
+from fanwise.models._model import Model
+from fanwise.models._output import codec_of, schema_of
 from fanwise.models._prompt import Prompt
 from fanwise.models._provider import Request
 from fanwise.patterns import check_quorum, count_of, fan_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+    from typing_extensions import TypeForm
 
     from fanwise.core import Call
 
@@ -251,10 +254,26 @@ def place_of(custom_id: str) -> int:
 # The settlement: each request becomes a call of its own, with its usage and its outcome.
 
 
-async def _settle(asked: Asked, found: object, output: Any) -> Answer[Any]:  # noqa: ANN401, ARG001 - asked is what the call is told apart by; any type may be asked for
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What `ask_batch` was asked, beside the questions."""
+
+    need: int | str
+    within: float | None
+    output: TypeForm[object] | None
+    handle: str | None
+    terms: BatchTerms
+
+
+async def _settle(asked: Asked, found: object, order: _Order) -> Answer[Any]:  # noqa: ARG001 - what a call is told apart by
     if isinstance(found, Answer):
-        tell_usage(found.usage, found.model)
-        return found if output is None else replace(found, value=read_output(output, found.text))
+        tell(found.usage, found.model)
+        if order.output is None:
+            return found
+        value, wrong = fitted(codec_of(order.output), found, order.terms.max_tokens)
+        if wrong is not None:
+            raise wrong
+        return valued(found, value)
     if isinstance(found, Exception):
         raise found
     if found == "timed out":
@@ -268,31 +287,15 @@ def _asked_only(asked: Asked, *_: object) -> object:
     return as_chat(asked)
 
 
-@dataclass(frozen=True, slots=True)
-class _Order:
-    """What `ask_batch` was asked, beside the questions."""
-
-    need: int | str
-    within: float | None
-    output: Any
-    handle: str | None
-    terms: BatchTerms
-
-
 def _order_counts(model: Model, asked: tuple[Asked, ...], order: _Order) -> object:
-    return model.name, tuple(map(as_chat, asked)), schema_of_any(order.output), order.handle
-
-
-def schema_of_any(output: Any) -> Mapping[str, object] | None:  # noqa: ANN401 - any type may be asked for
-    """Give the schema of a type, `None` where none is asked for."""
-    return None if output is None else schema_of(output)
+    return model.name, tuple(map(as_chat, asked)), schema_of(order.output), order.handle
 
 
 @step(name="ask_batch", key=_order_counts)
 async def _ask_batch(model: Model, asked: tuple[Asked, ...], order: _Order) -> FanIn[Answer[Any]]:
     provider = model.provider
     assert isinstance(provider, BatchProvider)  # noqa: S101 - checked when the call was made
-    schema = schema_of_any(order.output)
+    schema = schema_of(order.output)
     requests = [Request(each, (), schema, order.terms.max_tokens) for each in asked]
     if order.handle is None:
         handle = BatchHandle.of(requests, order.terms.size)
@@ -302,7 +305,7 @@ async def _ask_batch(model: Model, asked: tuple[Asked, ...], order: _Order) -> F
     job = _Job(provider, requests, order.terms, handle)
     await _work(job, order.within)
     settling = step(name=model.name, key=_asked_only)(_settle)
-    calls = [settling(each, job.outcome(place), order.output) for place, each in enumerate(asked)]
+    calls = [settling(each, job.outcome(place), order) for place, each in enumerate(asked)]
     found: FanIn[Answer[Any]] = await fan_out(*calls, need=0, at_once=SETTLED_AT_ONCE)
     for outcome, each in zip(found.outcomes, asked, strict=True):
         outcome.item = each
@@ -352,7 +355,7 @@ def ask_batch(
 ) -> Call[FanIn[Answer[str]]]: ...  # fmt: skip
 @overload
 def ask_batch(
-    model: Model, items: Iterable[Asked], *, output: type[T],
+    model: Model, items: Iterable[Asked], *, output: TypeForm[T],
     need: int | str = ..., within: float | None = ..., handle: str | None = ...,
     terms: BatchTerms = ...,
 ) -> Call[FanIn[Answer[T]]]: ...  # fmt: skip
@@ -360,7 +363,7 @@ def ask_batch(
     model: Model,
     items: Iterable[Asked],
     *,
-    output: type[Any] | None = None,
+    output: TypeForm[object] | None = None,
     need: int | str = "all",
     within: float | None = None,
     handle: str | None = None,
@@ -392,6 +395,7 @@ def ask_batch(
     if not isinstance(terms, BatchTerms):
         msg = f"terms is a BatchTerms, such as BatchTerms(size=1000), got {terms!r}"
         raise TypeError(msg)
+    schema_of(output)
     asked = tuple(items)
     for each in asked:
         if not isinstance(each, (str, Prompt, Chat)):

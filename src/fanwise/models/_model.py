@@ -189,7 +189,9 @@ def _asked_key(
     """Give what counts of a question for a call's identity."""
     told = [(tool.name, tool.description, dict(tool.schema)) for tool in tools]
     kind = (getattr(output, "__module__", ""), getattr(output, "__qualname__", ""))
-    return (as_chat(asked), told, kind, schema_of(output), max_tokens)
+    # A prompt has more to say than its text: how many statements are wanted, for one.
+    question = asked if isinstance(asked, Prompt) else as_chat(asked)
+    return (question, told, kind, schema_of(output), max_tokens)
 
 
 def _streamed_key(*args: Any, **kwargs: Any) -> object:  # noqa: ANN401 - as those of `_asked_key`
