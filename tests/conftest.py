@@ -14,6 +14,8 @@ import pytest
 from blockbuster import BlockBuster
 from hypothesis import settings
 
+from fanwise.models import known_prices
+
 # Server name -> programs, any of which will do. A server is added with its first test.
 SERVERS = {
     "postgres": ("postgres", "pg_ctlcluster"),
@@ -48,6 +50,12 @@ def missing_server(name: str) -> str | None:
 
 def pytest_configure() -> None:
     required()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _prices() -> None:
+    """Load the known prices before a loop runs: who looks at a record in the loop waits for them."""
+    known_prices()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

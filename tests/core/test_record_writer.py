@@ -35,6 +35,7 @@ def records(path):
         return read_records(lines)
 
 
+@pytest.mark.blocking_ok  # `record()` waits for the prices of a model, once
 async def test_after_the_block_the_file_has_the_whole_run(tmp_path):
     path = tmp_path / "record.jsonl"
     async with Runtime(record=path, seed=7) as runtime:
@@ -211,17 +212,23 @@ PLAIN_ROWS = st.tuples(
     NAMES.filter(bool), st.none() | st.just("fan_map"), st.sampled_from(["work", "judge"]),
     st.none() | st.just("00ff"), ATOMS, ATOMS, st.sampled_from(["ok", "skipped"]),
     st.integers(0, 3), st.integers(0, 99), st.none() | st.just("E: no"),
-    st.none() | FED | st.just((("edges", "", (1, 2)),)),
+    st.none() | FED | st.just((("edges", "", (1, 2)),))
+    | st.just((("usage", "tokens_in", 3), ("bill", "", ((1, "m", None, False, 3, 0, 0, 0, 0),)))),
 )  # fmt: skip
 ATTEMPTS = st.tuples(
     st.just("attempt"), st.integers(0, 9), st.integers(1, 3), st.booleans(), ATOMS, ATOMS,
     st.just("failed"), st.none() | st.just("E"),
+    st.none() | st.just(((1, "m", None, True, 120, 30, 7, 0, 0), (1, None, "batch", False, 1, 0, 0, 0, 0))),
 )  # fmt: skip
 
 
 @given(PLAIN_ROWS | ATTEMPTS, st.none() | NAMES)
 def test_the_short_way_to_a_line_gives_the_same_line(row, run):
-    assert text_of_row(row, 1.5, run) == line_of(view_of(row, 1.5), run)
+    assert text_of_row(row, 1.5, run, told) == line_of(view_of(row, 1.5, told), run)
+
+
+def told(bill, model, end):
+    return {"cost": f"{sum(each[4] for each in bill)}", "unpriced": len(bill)}
 
 
 async def test_without_a_path_they_move_to_a_file_of_their_own(tmp_path, monkeypatch):

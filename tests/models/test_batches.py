@@ -4,6 +4,7 @@ import asyncio
 import random
 from contextlib import suppress
 from dataclasses import dataclass
+from decimal import Decimal
 
 import pytest
 from hypothesis import strategies as st
@@ -23,6 +24,7 @@ from fanwise.models import (
     Message,
     Model,
     NotAnswered,
+    Price,
     Usage,
     ask_batch,
 )
@@ -31,7 +33,8 @@ from fanwise.models._batch import _Job
 from fanwise.models._batch_handle import BatchHandle
 from fanwise.providers import anthropic, openai
 from fanwise.providers._ai import _anthropic, _openai
-from fanwise.testing.twin import BatchPace, Price, Twin
+from fanwise.testing.twin import BatchPace, Twin
+from fanwise.testing.twin import Price as TwinPrice
 from tests.laws.proving import ORDERS, changed, holds, rejects, virtually
 
 get_platform()  # asks other programs, once
@@ -518,12 +521,14 @@ def test_a_job_that_never_hands_in_again():
 async def test_a_real_wire_in_any_order_at_half_the_price(make, name):
     """Against the twin, whose own ledger judges."""
     pace = BatchPace(first=600, each=60, window=900)
-    twin = Twin(prices={"*": Price("3", "15")}, batches=pace)
+    twin = Twin(prices={"*": TwinPrice("3", "15")}, batches=pace)
     model = Model(make(name, http=twin.client(), key="k"))
     told = []
     terms = BatchTerms(size=5, again=3, on_handle=told.append)
-    async with Runtime() as runtime:
+    price = Price(input=3, output=15, batch="0.5")
+    async with Runtime(prices={model.name: price}) as runtime:
         found = await runtime.run(ask_batch(model, LETTERS, terms=terms))
+        record = runtime.runs[-1].record()
         live = await runtime.run(model.ask(Chat((Message("user", "a"),))))
     assert [answer.text for answer in found.values()] == LETTERS  # the twin says it back
     batched = [entry for entry in twin.ledger if entry.batch]
@@ -531,6 +536,9 @@ async def test_a_real_wire_in_any_order_at_half_the_price(make, name):
     assert len(told) == 2
     assert [batched[0].cost * 2] == [entry.cost for entry in twin.ledger if not entry.batch]
     assert live.text == "a"
+    assert sum(answer.cost for answer in found.values()) == sum(each.cost for each in batched)
+    rows = [row for row in record.calls if row.step == model.name]
+    assert sum(Decimal(row.facts["cost"]) for row in rows) == sum(each.cost for each in batched)
 
 
 @pytest.mark.parametrize(("make", "name"), [(anthropic, "claude-1"), (openai, "gpt-1")])

@@ -1,6 +1,7 @@
 """`ask_shared`: one goes first, the others when its first token is there, and who leads may fail."""
 
 import asyncio
+from decimal import Decimal
 
 import pytest
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from fanwise.models import (
     Usage,
     ask_shared,
 )
+from fanwise.models import Price as OurPrice
 from fanwise.models._shared_prefix import _Door
 from fanwise.providers import anthropic, openai
 from fanwise.providers._ai import _anthropic, _openai
@@ -83,6 +85,7 @@ async def test_the_others_follow_at_the_first_token_and_not_at_the_end():
     assert [(how, at) for _, how, at in provider.asked] == [("pieces", 0), *[("whole", 1)] * 3]
     assert now() == 4  # one first token, and then a whole answer
     assert (answers.read, answers.written) == (3 * TOKENS, TOKENS)
+    assert answers.saved is None  # nobody said what such a model costs
     assert answers.predicted == 3 * TOKENS
 
 
@@ -198,18 +201,25 @@ def test_wrong_use_is_named():
         ask_shared(model, SHARED, ["a"], need="many")
 
 
-@pytest.mark.parametrize(("make", "name"), [(anthropic, "claude-1"), (openai, "gpt-1")])
-async def test_a_real_wire_pays_for_the_beginning_once(make, name):
+@pytest.mark.parametrize(
+    ("make", "name", "written"), [(anthropic, "claude-1", "3.75"), (openai, "gpt-1", 3)]
+)
+async def test_a_real_wire_pays_for_the_beginning_once(make, name, written):
     """Against the twin, whose own ledger judges."""
     twin = Twin({name: Law(first=1.0, per_second=50)}, prices={"*": Price("3", "15")})
     model = Model(make(name, http=twin.client(), key="k"))
-    async with Runtime() as runtime:
+    price = {"input": 3, "output": 15, "cached": "0.3", "written": written}
+    async with Runtime(prices={model.name: OurPrice(**price)}) as runtime:
         answers = await runtime.run(ask_shared(model, SHARED, questions(20)))
         paid = list(twin.ledger)
+        spent = sum(answer.cost for answer in answers.found.values())
         await runtime.run(
             fan_out(*[model.ask(Prompt(q, shared="Another. " * 700)) for q in questions(20)])
         )
     naive = twin.ledger.entries[20:]
+    assert spent == sum(entry.cost for entry in paid)
+    plain = sum(3 * e.counts.tokens_in + 15 * e.counts.tokens_out for e in paid)
+    assert spent + answers.saved == Decimal(plain) / 1_000_000
     assert [entry.counts.cached > 0 for entry in paid] == [False, *[True] * 19]
     assert not any(entry.counts.cached for entry in naive)
     assert answers.read == sum(entry.counts.cached for entry in paid)

@@ -165,6 +165,7 @@ async def test_a_closed_stream_is_seen_at_once_and_charged_for_what_was_sent():
                 await stream.close()
                 break
         closed = now()
+        del stream, chunk
     assert twin.ledger[0].counts.tokens_out == twin.ledger[0].sent == 5
     assert twin.ledger[0].closed_at == closed == pytest.approx(1.4)
 

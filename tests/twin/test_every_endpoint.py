@@ -217,7 +217,7 @@ async def test_a_script_answers_in_order(speaker):
 
 @PARAMETERS
 async def test_letters_of_all_scripts_go_through(speaker):
-    text = "Grüße, 世界 😀\n\t\"quoted\" \u2028 end"
+    text = 'Grüße, 世界 😀\n\t"quoted" \u2028 end'
     async with clients(Twin()) as by:
         one = speaker(by)
         assert (await one.ask(text)).text == text

@@ -6,6 +6,7 @@ from fanwise.analysis._fan_ins import FanInTimes, fan_ins
 from fanwise.analysis._finish import finish
 from fanwise.analysis._graph import UNFINISHED
 from fanwise.analysis._lookout import Going, Gone, Look, Lookout, StepCount
+from fanwise.analysis._money import CUT, Money, dollars
 from fanwise.analysis._outline import Fold, Line, Outline
 from fanwise.analysis._parts import Part, time_text
 from fanwise.analysis._report import Report, report
@@ -16,8 +17,8 @@ from fanwise.analysis._tax import Tax, tax
 from fanwise.analysis._waste import Loss, Waste, waste
 
 __all__ = [
-    "UNFINISHED", "Blame", "CriticalPath", "FanInTimes", "Fold", "Going", "Gone", "Line", "Look",
-    "Lookout", "Loss", "Outline", "Part", "Report", "Segment", "Span", "StepCount", "Summary",
-    "Tax", "Waste", "blame", "critical_path", "fan_ins", "finish", "report", "slack", "summary",
-    "tax", "time_text", "waste",
+    "CUT", "UNFINISHED", "Blame", "CriticalPath", "FanInTimes", "Fold", "Going", "Gone", "Line",
+    "Look", "Lookout", "Loss", "Money", "Outline", "Part", "Report", "Segment", "Span",
+    "StepCount", "Summary", "Tax", "Waste", "blame", "critical_path", "dollars", "fan_ins",
+    "finish", "report", "slack", "summary", "tax", "time_text", "waste",
 ]  # fmt: skip

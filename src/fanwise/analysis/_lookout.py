@@ -15,6 +15,8 @@ from heapq import heappush, heappushpop, nlargest, nsmallest
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
+from fanwise.analysis._money import Money, added
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -90,6 +92,7 @@ class Look(NamedTuple):
     hedges: int
     usage: Mapping[str, int]
     estimated: bool
+    money: Money
     failures: int
     steps: tuple[StepCount, ...]
     going: tuple[Going, ...]
@@ -117,6 +120,7 @@ class Lookout:
         self._usage: Counter[str] = Counter()
         self._retries = self._hedges = self._failures = 0
         self._estimated = False
+        self._money = Money()
 
     def __repr__(self) -> str:
         """Name the run."""
@@ -132,7 +136,8 @@ class Lookout:
         going = nsmallest(self._most, leaves, key=lambda call: _turn(call, waits))
         return Look(
             now - run.epoch, run.calls, len(live), self._retries, self._hedges,
-            dict(self._usage), self._estimated, self._failures, self._steps(live, waits),
+            dict(self._usage), self._estimated, self._money, self._failures,
+            self._steps(live, waits),
             tuple([self._going(call, waits, now) for call in going]),
             tuple(reversed(self._failed)),
             tuple([gone for _, _, gone in nlargest(self._most, self._slowest)]),
@@ -170,7 +175,7 @@ class Lookout:
         counts[status] = counts.get(status, 0) + number
 
     def _take_attempt(self, row: Row) -> None:
-        _, call, attempt, hedge, _, _, _, error = row
+        _, call, attempt, hedge, _, _, _, error, _ = row
         self._hedges += bool(hedge)
         self._retries += attempt > 1 and not hedge
         if error is not None:
@@ -178,7 +183,7 @@ class Lookout:
 
     def _take_odd(self, row: Row) -> None:
         call, parent, _, step, pattern, _, _, _, _, status, _, _, error, extra = row
-        self._take_extra(extra or ())
+        self._take_extra(extra or (), row[8])
         told = self._pass_on(call, parent, error)
         if pattern is None:
             self._count(step, status, 1)
@@ -204,12 +209,21 @@ class Lookout:
             else:
                 heappushpop(slowest, entry)
 
-    def _take_extra(self, extra: Iterable[tuple[str, str, Any]]) -> None:
+    def _take_extra(self, extra: Iterable[tuple[str, str, Any]], end: float) -> None:
+        told: tuple[Any, ...] = ()
+        model: str | None = None
         for group, name, value in extra:
             if group == "usage":
                 self._usage[name] += value
+            elif group == "bill":
+                told = value
             elif name == "estimated":
                 self._estimated = True
+            elif name == "model":
+                model = value
+        if told:
+            facts = self._run.cost(told, model, end)
+            self._money = added([facts]).plus(self._money)
 
     def _pass_on(self, call: int, parent: int | None, error: str | None) -> bool:
         """Say whether a child ended with this error before; the caller may end with it too."""

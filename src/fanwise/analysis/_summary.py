@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from fanwise.analysis._graph import Graph
+from fanwise.analysis._money import CUT, NO_MONEY, Money, money_of
 from fanwise.analysis._parts import time_text
 from fanwise.analysis._spans import running
 from fanwise.analysis._waste import Waste, waste_of
@@ -27,7 +28,8 @@ class Summary:
     each gone no faster alone. `gaps` counts the calls that did not succeed by their status, where
     steps only are counted, not the patterns around them. `wasted` is time of innermost calls that
     gave no value: failed attempts, losing hedges, calls that were cancelled or failed, and all of
-    a wrong guess; `wasted_usage` what such calls used.
+    a wrong guess; `wasted_usage` and `wasted_money` what such calls used. `cut` counts the answers
+    of models that ended at their greatest length or broke off.
     """
 
     calls: int
@@ -41,6 +43,9 @@ class Summary:
     hedges: int
     wasted: int
     wasted_usage: dict[str, int]
+    money: Money = NO_MONEY
+    wasted_money: Money = NO_MONEY
+    cut: int = 0
 
     @property
     def ratio(self) -> float:
@@ -77,6 +82,9 @@ def summary_of(graph: Graph, lost: Waste) -> Summary:
         hedges=sum(attempt.hedge for attempt in again),
         wasted=lost.microseconds,
         wasted_usage=lost.usage,
+        money=money_of(record.calls),
+        wasted_money=lost.money,
+        cut=sum(row.facts.get("finish") in CUT for row in record.calls),
     )
 
 
@@ -99,13 +107,18 @@ def _lines(found: Summary) -> Iterable[str]:
     if found.usage:
         counts = ", ".join(f"{name} {count:,}" for name, count in found.usage.items())
         yield f"used: {counts}{' (estimated)' if found.estimated else ''}"
+    if str(found.money):
+        yield f"cost: {found.money}"
+    if found.cut:
+        yield f"not complete: {_counted(found.cut, 'answer')} cut off"
     if found.gaps:
         yield "gaps: " + ", ".join(f"{count} {status}" for status, count in found.gaps.items())
     if found.retries or found.hedges:
         retries = "1 retry" if found.retries == 1 else f"{found.retries:,} retries"
         yield f"{retries}, {_counted(found.hedges, 'hedge')}"
     if found.wasted:
-        yield f"wasted: {time_text(found.wasted)}"
+        spent = f", {found.wasted_money}" if str(found.wasted_money) else ""
+        yield f"wasted: {time_text(found.wasted)}{spent}"
 
 
 def _counted(number: int, noun: str) -> str:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from fanwise.analysis._decisions import GOOD
 from fanwise.analysis._graph import Graph
+from fanwise.analysis._money import Money, added, amount
 from fanwise.analysis._parts import named, time_text
 from fanwise.analysis._spans import running
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from decimal import Decimal
 
     from fanwise.core import CallRow, RunRecord
 
@@ -27,7 +28,7 @@ class Loss(NamedTuple):
     `why` is `failed`, `timed_out`, `cancelled`, `lost race`, `not accepted` (its value, by the
     race), `wrong guess` (and what it called), `attempt failed`, `attempt overtaken` (the other one
     answered first). `microseconds` are 0 for a call that only had others inside, which are counted
-    themselves. `cost` is in US dollars.
+    themselves. `facts` are those of the row that says it.
     """
 
     call: int
@@ -36,17 +37,22 @@ class Loss(NamedTuple):
     why: str
     microseconds: int
     usage: Mapping[str, int] = NO_USAGE
-    cost: Decimal | None = None
-    estimated: bool = False
+    facts: Mapping[str, object] = NO_USAGE
+
+    @property
+    def cost(self) -> Decimal | None:
+        """US dollars, or None where the record has none."""
+        return amount(self.facts.get("cost"))
+
+    @property
+    def estimated(self) -> bool:
+        """Whether counts are estimates."""
+        return bool(self.facts.get("estimated"))
 
 
 @dataclass(frozen=True, slots=True)
 class Waste:
-    """All losses of a run, those that took longest first, and their sums.
-
-    The usage of an attempt that failed is not in it where a later one succeeded: the record has
-    the usage of the call as a whole.
-    """
+    """All losses of a run, those that took longest first, and their sums."""
 
     losses: tuple[Loss, ...]
 
@@ -66,8 +72,12 @@ class Waste:
     @property
     def cost(self) -> Decimal | None:
         """US dollars, or None where the record has no cost."""
-        known = [loss.cost for loss in self.losses if loss.cost is not None]
-        return sum(known, Decimal(0)) if known else None
+        return self.money.cost
+
+    @property
+    def money(self) -> Money:
+        """US dollars, and what of them is estimated or not known."""
+        return added(loss.facts for loss in self.losses)
 
     @property
     def reasons(self) -> dict[str, tuple[int, int]]:
@@ -114,17 +124,16 @@ def waste_of(graph: Graph) -> Waste:
 
 def _losses(graph: Graph, row: CallRow, name: str, *, leaf: bool, wrong: bool) -> Iterator[Loss]:
     if row.status in GOOD and row.call in graph.attempts and not wrong:
-        for each in graph.attempts[row.call] if leaf else ():
-            if each.status != "ok":
+        for each in graph.attempts[row.call]:
+            if each.status != "ok" and (leaf or each.usage):
                 why = "attempt overtaken" if each.status == "cancelled" else "attempt failed"
-                yield Loss(row.call, name, each.attempt, why, each.end - each.start)
+                time = each.end - each.start if leaf else 0
+                yield Loss(row.call, name, each.attempt, why, time, each.usage, each.facts)
         return
     time = running(graph, row) if leaf and row.pattern is None else 0
     if time or row.usage or "cost" in row.facts:
-        cost = _cost(row)
-        estimated = bool(row.facts.get("estimated"))
         why = "wrong guess" if wrong else _why(graph, row)
-        yield Loss(row.call, name, None, why, time, row.usage, cost, estimated)
+        yield Loss(row.call, name, None, why, time, row.usage, row.facts)
 
 
 def _why(graph: Graph, row: CallRow) -> str:
@@ -143,10 +152,3 @@ def _rejected(graph: Graph) -> list[CallRow]:
         good = [e for e in graph.awaited.get(race.call, ()) if e.status == "ok"]
         found += [e for e in good if good and e.end < good[-1].end and e.call not in graph.attempts]
     return found
-
-
-def _cost(row: CallRow) -> Decimal | None:
-    try:
-        return Decimal(str(row.facts["cost"])) if "cost" in row.facts else None
-    except InvalidOperation:
-        return None

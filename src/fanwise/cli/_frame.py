@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from fanwise.analysis import Going, Gone, Look, StepCount
+from fanwise.analysis import Going, Gone, Look, StepCount, dollars
 from fanwise.cli._words import count, counts, plain, seconds
 
 MOST_ROWS: Final = 30
@@ -78,6 +78,10 @@ def _title(name: str, look: Look) -> Text:
         about = "about " if look.estimated else ""
         given, made = (look.usage.get(f"tokens_{way}", 0) for way in ("in", "out"))
         title.append(f", tokens {about}{given:,} in, {made:,} out")
+    if look.money.cost is not None:
+        about = "about " if look.money.estimated else ""
+        more = " or more" if look.money.unpriced else ""
+        title.append(f", {about}{dollars(look.money.cost)}{more}")
     return title
 
 

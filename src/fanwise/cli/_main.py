@@ -18,6 +18,7 @@ _COMMANDS: Final = {
     "digest": "Answer a task over documents, with the place of every statement.",
     "run": "Run a step, a function or a call of yours, and watch it.",
     "show": "Show what a run did, from its record: the waterfall, the critical path.",
+    "twin": "Serve OpenAI's and Anthropic's wires without a model, for tests and load.",
 }
 
 

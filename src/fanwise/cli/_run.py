@@ -13,7 +13,7 @@ from fanwise.cli._refusal import refuse
 from fanwise.cli._result import as_data, as_json, as_text, missing_of
 from fanwise.cli._running import Ended, execute
 from fanwise.cli._streams import deliver, say, tell
-from fanwise.cli._summary import first_lines, missing_lines, time_lines, to_data
+from fanwise.cli._summary import cost_lines, first_lines, missing_lines, time_lines, to_data
 from fanwise.cli._target import ImportFailed, find
 from fanwise.cli._trace import trace_of
 from fanwise.cli._view import View
@@ -186,6 +186,7 @@ def _summary(ended: Ended[object]) -> Iterator[str]:
     if sums.usage:
         used = ", ".join(f"{name} {number:,}" for name, number in sums.usage.items())
         yield f"used: {used}{' (estimated)' if sums.estimated else ''}"
+    yield from cost_lines(sums)
     look = ended.look
     if look.failed:
         yield f"{count(look.failures, 'call')} failed:"

@@ -1,6 +1,6 @@
 """What `fanwise show --json` prints: docs/show.md has the fields."""
 
-from fanwise.analysis import UNFINISHED, FanInTimes, Fold, Line, Loss, Report
+from fanwise.analysis import CUT, UNFINISHED, FanInTimes, Fold, Line, Loss, Money, Report
 
 FORMAT = 1
 
@@ -31,6 +31,7 @@ def show_data(report: Report) -> dict[str, object]:
             "time": report.waste.microseconds,
             "usage": report.waste.usage,
             "cost": None if report.waste.cost is None else str(report.waste.cost),
+            "money": money_data(report.waste.money),
             "losses": [_loss(each) for each in report.waste.losses],
         },
         "coordination_tax": {"merge": tax.merge, "dedupe": tax.dedupe, "errors": tax.errors,
@@ -38,9 +39,20 @@ def show_data(report: Report) -> dict[str, object]:
         "work": report.summary.work,
         "waits": report.summary.waits,
         "usage": report.summary.usage,
+        "money": money_data(report.summary.money),
+        "cut": report.summary.cut,
         "slack": {str(call): time for call, time in report.slack.items()},
         "outline": [_line(each) for each in outline.lines],
     }  # fmt: skip
+
+
+def money_data(money: Money) -> dict[str, object]:
+    """Give sums of money as plain data: dollars are decimal strings."""
+    return {
+        "cost": None if money.cost is None else f"{money.cost:f}",
+        "estimated": f"{money.estimated:f}",
+        "unpriced": money.unpriced,
+    }
 
 
 def _fan_in(each: FanInTimes) -> dict[str, object]:
@@ -75,4 +87,7 @@ def _line(each: Line | Fold) -> dict[str, object]:
         "pattern": row.pattern, "status": row.status, "start": row.start, "end": row.end,
         "attempts": row.attempts, "waits": dict(row.waits), "critical": each.critical,
         "slack": each.slack, "inside": each.inside, "error": row.error,
+        "usage": dict(row.usage), "model": row.facts.get("model"), "cost": row.facts.get("cost"),
+        "estimated": bool(row.facts.get("estimated")), "finish": row.facts.get("finish"),
+        "complete": row.status in ("ok", "reused") and row.facts.get("finish") not in CUT,
     }  # fmt: skip

@@ -68,7 +68,7 @@ def _waste(report: Report, width: int, glyphs: Glyphs) -> Iterator[str]:
     if not lost.losses:
         return
     usage = "".join(f", {name} {count:,}" for name, count in lost.usage.items())
-    cost = "" if lost.cost is None else f", {lost.cost} dollars"
+    cost = f", {lost.money}" if str(lost.money) else ""
     text = f"waste: {time_text(lost.microseconds)}{usage}{cost} ({lost})"
     yield from _filled(text, width, glyphs, "", _INDENT)
     for loss in lost.losses[:_MOST_NAMED]:

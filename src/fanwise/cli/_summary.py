@@ -3,10 +3,12 @@
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import islice
 from typing import Final
 
-from fanwise.analysis import Blame, CriticalPath, Summary, report
+from fanwise.analysis import Blame, CriticalPath, Money, Summary, dollars, report
+from fanwise.cli._show_data import money_data
 from fanwise.cli._words import count
 from fanwise.core import RunRecord
 from fanwise.digest import Digest
@@ -57,6 +59,7 @@ def summary(digest: Digest, times: Times) -> Iterator[str]:
     yield from time_lines(times)
     kind = "estimated" if part.usage.estimated else "counted by the provider"
     yield f"tokens: {part.usage.tokens_in:,} in, {part.usage.tokens_out:,} out ({kind})"
+    yield from cost_lines(times.sums)
     if part.dropped:
         yield f"dropped: {part.dropped} lines of answers that stand in no passage"
     yield from missing_lines(list(map(str, digest.part.missing)))
@@ -74,6 +77,16 @@ def time_lines(times: Times) -> Iterator[str]:
     yield from _blame(times)
 
 
+def cost_lines(sums: Summary) -> Iterator[str]:
+    """Say what a run cost, what of it was for nothing, and which answers were cut off."""
+    if str(sums.money) and sums.money != Money(Decimal(0)):
+        wasted = sums.wasted_money.cost
+        lost = f"; {dollars(wasted)} of it for nothing" if wasted else ""
+        yield f"cost: {sums.money}{lost}"
+    if sums.cut:
+        yield f"not complete: {count(sums.cut, 'answer')} cut off"
+
+
 def to_data(times: Times) -> dict[str, object]:
     """Give the times as plain data."""
     return {
@@ -81,6 +94,9 @@ def to_data(times: Times) -> dict[str, object]:
         "seconds": times.wall,
         "seconds_in_a_row": times.in_a_row,
         "seconds_processor": round(times.processor, 6),
+        "usage": times.sums.usage,
+        "money": money_data(times.sums.money),
+        "answers_cut": times.sums.cut,
         "critical_path": [
             {"step": part.name, "calls": part.calls, "seconds": part.seconds}
             for part in times.path.parts

@@ -13,6 +13,7 @@ from fanwise.core._away import (
     reduced,
     refuse_while_importing,
 )
+from fanwise.core._bills import Priced
 from fanwise.core._blocking import watch
 from fanwise.core._breaker import BreakerStatistics
 from fanwise.core._cache_state import CacheStatistics
@@ -89,6 +90,7 @@ from fanwise.core._record import (
 from fanwise.core._run import Run
 from fanwise.core._runtime import Runtime, RuntimeStatistics, current_runtime, run
 from fanwise.core._scope import BODY, CURRENT, DEADLINE, READS_ONLY, Scope, waiting_call
+from fanwise.core._settlement import Reader, Reading, Told
 from fanwise.core._step import (
     BoundStep,
     BoundStreamStep,
@@ -115,14 +117,14 @@ __all__ = [
     "FanwiseError", "GuessStatistics", "Header", "Hedge", "HedgeStatistics", "Hooks",
     "IdentityClash", "Job", "Journal", "Landed", "Limit", "LimitError", "LimitHeld",
     "LimitStatistics", "LimitUnknown", "LoopBlocked", "MemoryJournal", "NotCanonical", "NotDone",
-    "NotEnough", "Outcome", "Plan", "Policy", "Pool", "PoolError", "PoolUnknown", "RaceStatistics",
-    "Record", "RecordDamaged", "RemoteError", "Retry", "Run", "RunRecord", "Runtime",
-    "RuntimeStatistics", "Scope", "Status", "Step", "StepTimedOut", "StrayCancel", "Stream",
-    "StreamCall", "StreamStep", "StreamTaken", "TimedOut", "Timeout", "TimerQueue", "Watcher",
-    "WorkerDied", "WorkerNotStarted", "WriteRefused", "WrongLength", "__version__", "add_watcher",
-    "as_step", "ask", "at_least", "begin", "current", "current_runtime", "deadline", "digest_of",
-    "excuse", "failure_of", "is_transient", "leave", "line_of", "made_by", "microseconds",
-    "module_of", "name_of", "note", "perform", "plain_function", "plainly", "read_records",
-    "reduced", "refuse_while_importing", "request_digest", "run", "step", "waiting_call", "watch",
-    "whole", "woken_by_signals",
+    "NotEnough", "Outcome", "Plan", "Policy", "Pool", "PoolError", "PoolUnknown", "Priced",
+    "RaceStatistics", "Reader", "Reading", "Record", "RecordDamaged", "RemoteError", "Retry",
+    "Run", "RunRecord", "Runtime", "RuntimeStatistics", "Scope", "Status", "Step", "StepTimedOut",
+    "StrayCancel", "Stream", "StreamCall", "StreamStep", "StreamTaken", "TimedOut", "Timeout",
+    "TimerQueue", "Told", "Watcher", "WorkerDied", "WorkerNotStarted", "WriteRefused",
+    "WrongLength", "__version__", "add_watcher", "as_step", "ask", "at_least", "begin", "current",
+    "current_runtime", "deadline", "digest_of", "excuse", "failure_of", "is_transient", "leave",
+    "line_of", "made_by", "microseconds", "module_of", "name_of", "note", "perform",
+    "plain_function", "plainly", "read_records", "reduced", "refuse_while_importing",
+    "request_digest", "run", "step", "waiting_call", "watch", "whole", "woken_by_signals",
 ]  # fmt: skip

@@ -17,6 +17,7 @@ from fanwise.core._errors import NotDone, StepTimedOut, WriteRefused
 from fanwise.core._identity import key_of
 from fanwise.core._items import hand_over
 from fanwise.core._scope import CURRENT, DEADLINE, READS_ONLY, Attempt
+from fanwise.core._settlement import PLAIN, note_lost, settle_value
 from fanwise.core._timed import timed
 from fanwise.core._transient import is_retried, is_transient, leaves_writes_open, retry_after
 
@@ -198,6 +199,8 @@ class Execution:
                 outfit.hedges.arm(attempt, attempt.started)
             if run.plain:
                 value = await timed(call, attempt, outfit.timeouts, self.deadline)
+                if value.__class__ not in PLAIN:
+                    settle_value(call, attempt, value)
             else:
                 value = await self.reserved(attempt)
         except BaseException as error:
@@ -223,13 +226,23 @@ class Execution:
         """Run the body between its reservation and its settlement."""
         admission = self.call.run.runtime.hooks.admission
         if admission is None:
-            return await timed(self.call, attempt, self.outfit.timeouts, self.deadline)
+            return await self.settled(attempt)
         reservation = await admission.reserve(self.call)
         attempt.started = self.call.run.time()  # its time counts from its admission
         try:
-            return await timed(self.call, attempt, self.outfit.timeouts, self.deadline)
+            return await self.settled(attempt)
+        except BaseException as error:
+            note_lost(self.call, attempt, error)
+            raise
         finally:
             admission.settle(reservation, self.call)
+
+    async def settled(self, attempt: Attempt) -> Any:  # noqa: ANN401 - as above
+        """Run the body, and read what it used."""
+        value = await timed(self.call, attempt, self.outfit.timeouts, self.deadline)
+        if value.__class__ not in PLAIN:
+            settle_value(self.call, attempt, value)
+        return value
 
     def note_failure(self, attempt: Attempt, error: BaseException) -> None:
         """Record an attempt that did not succeed, and what it leaves open."""
@@ -246,6 +259,7 @@ class Execution:
         if unsure and policy.effect == "write" and not policy.keyed:
             add_fact(call, "ambiguous", value=True)
             error.add_note(f"{call.name} is a write: it may or may not have happened")
+        note_lost(call, attempt, error)
         if policy.keeps:  # else the call's own row says it all
             call.run.add_attempt(attempt, status, error)
 

@@ -20,6 +20,7 @@ from fanwise.core._current import Current
 from fanwise.core._identity import key_of
 from fanwise.core._run import generator_for
 from fanwise.core._scope import AWAY, DEADLINE, path_of
+from fanwise.core._settlement import enter
 
 if TYPE_CHECKING:
     import asyncio
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from fanwise.core._call import Call
     from fanwise.core._scope import Attempt, Scope
+    from fanwise.core._settlement import Reading
 
     # Run, step, attempt, seconds left, Unix time now, place for randomness, key.
     Facts = tuple[str, str, int, float | None, float, str, str | None]
@@ -102,6 +104,9 @@ class CurrentAway(Current):
     def _facts(self) -> dict[str, Any]:
         return self._told
 
+    def _enter(self, facts: dict[str, Any], reading: Reading) -> None:
+        enter(facts, self.attempt, reading)
+
     def _draw(self, purpose: str, number: int) -> Random:
         return generator_for(f"{self._place}:{purpose}{number}")
 
@@ -138,6 +143,9 @@ def add_used(call: Call[Any], used: Used | None) -> None:
     if call.facts is None:
         call.facts = {}
     for name, value in used.items():
+        if name == "bill":
+            call.facts[name] = [*call.facts.get(name, ()), *value]
+            continue
         if name != "usage":
             call.facts[name] = value
             continue

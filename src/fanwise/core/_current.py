@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fanwise.core._identity import key_of
+from fanwise.core._record import COUNTS
 from fanwise.core._scope import AWAY, CURRENT, DEADLINE, Attempt
+from fanwise.core._settlement import Reading, began, enter, has_told, read_response
 
 if TYPE_CHECKING:
     from random import Random
@@ -50,20 +52,58 @@ class Current:
         """The call's key, as 32 hexadecimal digits: the same for every attempt."""
         return key_of(self._call).hex()
 
-    def usage(self, *, model: str | None = None, estimated: bool = False, **counts: int) -> None:
-        """Add what this call used: `tokens_in`, `tokens_out`, `cached`, `sent`, `shared`."""
-        unknown = counts.keys() - _COUNTS
+    def usage(
+        self,
+        response: object = None,
+        /,
+        *,
+        model: str | None = None,
+        estimated: bool = False,
+        tier: str | None = None,
+        finish: str | None = None,
+        **counts: int,
+    ) -> None:
+        """Add what one answer used: a response of an official client, or its counts, or both.
+
+        `tokens_in` is all that was read, with `cached` and `written` (into the provider's cache;
+        `written_hour` for an hour) in it; `tokens_out` all that was written, `said` the bytes of
+        its text, from which estimates learn; `sent` and `shared` are tokens sent, and those of them
+        that other calls sent too. `tier` is "batch" or
+        another tier that has prices of its own; `finish` says why the answer ends: "stop",
+        "length". What is read from a response, a name given beside it replaces.
+
+        Raises TypeError for a response that no reader knows, and for a count with another name.
+        """
+        unknown = counts.keys() - _NAMES
         if unknown:
-            msg = f"usage({min(unknown)}=) is not known; there are: {', '.join(_COUNTS)}"
+            msg = f"usage({min(unknown)}=) is not known; there are: {', '.join(_NAMES)}"
             raise TypeError(msg)
+        reading = Reading(model) if response is None else read_response(response)
         facts = self._facts()
-        usage = facts.setdefault("usage", {})
+        said = counts.pop("said", reading.said)
+        sums = facts.setdefault("usage", {})
         for name, count in counts.items():
-            usage[name] = usage.get(name, 0) + count
-        if model is not None:
-            facts["model"] = model
-        if estimated:
-            facts["estimated"] = True
+            sums[name] = sums.get(name, 0) + (0 if name in COUNTS else count)
+        reading = reading._replace(
+            model=reading.model if model is None else model,
+            tier=reading.tier if tier is None else tier,
+            finish=reading.finish if finish is None else finish,
+            estimated=estimated or reading.estimated,
+            said=said,
+            **{name: count for name, count in counts.items() if name in COUNTS},
+        )
+        self._enter(facts, reading)
+
+    def _enter(self, facts: dict[str, Any], reading: Reading) -> None:
+        first = not has_told(facts, self.attempt)
+        enter(facts, self.attempt, reading)
+        if reading.model is None:
+            return
+        runtime = self._run.runtime
+        runtime.expect_prices()
+        if first and reading.tokens_in and not reading.estimated:
+            took = self._run.time() - began(self._call, self._here)
+            runtime.known_estimates().learn(self._call, reading, took)
 
     def _facts(self) -> dict[str, Any]:
         if self._call.facts is None:
@@ -72,8 +112,7 @@ class Current:
 
     def time(self) -> float:
         """Unix time in seconds, on the loop's clock: it moves with a virtual one."""
-        run = self._run
-        return run.anchor / 1e9 + (run.time() - run.epoch)
+        return self._run.unix(self._run.time())
 
     def random(self) -> Random:
         """A generator seeded by the run's seed and this call's place: the same in every run."""
@@ -101,7 +140,7 @@ class Current:
         return f"<current {self._call.name}, attempt {self.attempt}>"
 
 
-_COUNTS = {"tokens_in": 0, "tokens_out": 0, "cached": 0, "sent": 0, "shared": 0}
+_NAMES = dict.fromkeys([*COUNTS, "said", "sent", "shared"])
 
 
 def current() -> Current:

@@ -13,6 +13,7 @@ from fanwise.core._attempts import make_attempts
 from fanwise.core._errors import CallDropped, CallSkipped, StepTimedOut, StrayCancel
 from fanwise.core._record import CHUNK, edge_and_wait, text_of
 from fanwise.core._scope import CURRENT, DEADLINE, Scope, scope_of
+from fanwise.core._settlement import PLAIN, note_lost, settle_value
 from fanwise.core._timed import timed
 from fanwise.core._watchers import LIVE, NO_KWARGS, Ending, excuse
 
@@ -26,7 +27,9 @@ HERE = os.path.dirname(os.path.dirname(__file__))
 ENGINE = (os.path.join(HERE, "core"), os.path.join(HERE, "patterns"))
 
 
-async def run_call(call: Call[Any]) -> None:
+async def run_call(  # noqa: C901, PLR0912 - the whole life of a call, on the hot path
+    call: Call[Any],
+) -> None:
     """Run `call` in its own task, and tell its watchers as the last act."""
     if call.status == "leaving":
         not_started(call)
@@ -40,7 +43,9 @@ async def run_call(call: Call[Any]) -> None:
         if call.bare and policy.bare:
             call.attempts = 1
             CURRENT.set(scope)
-            call.result = await call.step.function(*call.args, **call.kwargs)
+            call.result = value = await call.step.function(*call.args, **call.kwargs)
+            if value.__class__ not in PLAIN:
+                settle_value(call, scope, value)
         elif call.bare and policy.only_timed:
             call.attempts = 1
             outfit = call.run.runtime.outfits.get(call.step)
@@ -50,7 +55,9 @@ async def run_call(call: Call[Any]) -> None:
             scope.started = call.run.time()
             scope.task = call.task
             scope.debt = 0
-            call.result = await timed(call, scope, outfit.timeouts, DEADLINE.get())
+            call.result = value = await timed(call, scope, outfit.timeouts, DEADLINE.get())
+            if value.__class__ not in PLAIN:
+                settle_value(call, scope, value)
         else:
             call.result = await make_attempts(call, scope)
         status = "ok"
@@ -61,6 +68,8 @@ async def run_call(call: Call[Any]) -> None:
         raise
     except BaseException as error:  # noqa: BLE001 - every failure becomes the call's outcome
         status = settle(call, error)
+        if call.bare and call.attempts:  # other calls have attempts, which say it
+            note_lost(call, scope, error)
     scope.call = None  # from here on nothing begins under it, also not while the last ones end
     if scope.live:
         await end_children(call, scope)
@@ -244,6 +253,8 @@ def extras(call: Call[Any]) -> tuple[Any, ...] | complex:
     for name, value in facts.items():
         if name == "edges":
             found.append(("edges", "", value))
+        elif name == "bill":
+            found.append(("bill", "", tuple(value)))
         elif name in ("waits", "usage"):
             found += [(name, part, count) for part, count in value.items()]
         else:

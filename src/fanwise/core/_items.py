@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from fanwise.core._errors import StepTimedOut
 from fanwise.core._scope import Attempt
+from fanwise.core._settlement import PLAIN, Metered
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
@@ -63,9 +64,11 @@ async def run_items(
     intake = Intake(call, attempt)
     source = open_source(call) if drawn is None else drawn_items(call, drawn)
     cause: Exception | None = None
+    broken = True
     try:
         try:
             await intake.take(source)
+            broken = False
         finally:
             await close(call, source)
     except CancelledError:
@@ -80,6 +83,8 @@ async def run_items(
     finally:
         if intake.given:
             intake.count()
+        if intake.metered is not None:
+            intake.metered.close(broken=broken)
     try:
         raise intake.slow_error() from cause  # here, where nothing else is its context
     finally:
@@ -98,7 +103,7 @@ async def hand_over(call: Call[Any], items: list[Any]) -> None:
 class Intake:
     """One attempt of a stream: what came of it so far, and for what it waits."""
 
-    __slots__ = ("attempt", "call", "given", "kept", "outfit", "queue", "reader")
+    __slots__ = ("attempt", "call", "given", "kept", "metered", "outfit", "queue", "reader")
 
     attempt: Attempt
     call: Call[Any]
@@ -120,6 +125,7 @@ class Intake:
         self.outfit = runtime.outfits[call.step]
         self.queue = self.outfit.first
         self.given = 0
+        self.metered: Metered | None = None
         attempt.slow = False
         if self.queue is not None and self.queue.length == 0:
             msg = f"{call.name} was not started: its time for the first item is 0"
@@ -144,6 +150,8 @@ class Intake:
                 if self.queue is not None:
                     self.queue.armed.pop(attempt, None)
             self.admit(item)
+            if item.__class__ not in PLAIN:
+                self.measure(item)
             cancelled = False
             if reader is not None and not reader.offer(item):
                 try:
@@ -161,6 +169,12 @@ class Intake:
         self.given += 1
         if self.kept is not None:
             self.kept.append(item)
+
+    def measure(self, item: object) -> None:
+        """Look for usage in an item."""
+        if self.metered is None:
+            self.metered = Metered(self.call, self.attempt)
+        self.metered.take(item)
 
     def refuse_cancelled(self) -> None:
         """Raise where a cancellation was swallowed."""

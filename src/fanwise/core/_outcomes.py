@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
@@ -9,7 +10,8 @@ from fanwise.core._record import ATTEMPTS, ENDED, STARTED
 from fanwise.core._watchers import LIVE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from decimal import Decimal
 
     from fanwise.core._call import Call
 
@@ -29,7 +31,7 @@ class Outcome(Generic[T_co]):
     `started` and `ended` are seconds on the loop's clock; `attempts` counts hedges too.
     """
 
-    __slots__ = ("ambiguous", "attempts", "ended", "error", "index", "item", "late", "name",
+    __slots__ = ("ambiguous", "attempts", "bill", "ended", "error", "index", "item", "late", "name",
                  "result", "started", "status", "usage")  # fmt: skip
 
     name: str
@@ -43,6 +45,7 @@ class Outcome(Generic[T_co]):
     started: float | None
     ended: float | None
     usage: Mapping[str, int]
+    bill: Callable[[], Decimal | None] | None
 
     def __init__(self, call: Call[T_co] | None, status: Status, name: str, index: int) -> None:
         """Freeze what is to be known of `call` now (`None`: an item that never became a call)."""
@@ -54,6 +57,7 @@ class Outcome(Generic[T_co]):
         self.ambiguous = False
         self.result: Any = None
         self.attempts = 0
+        self.bill = None
         if call is None or call.id is None:
             return
         if status == "ok":
@@ -67,6 +71,8 @@ class Outcome(Generic[T_co]):
             self.ambiguous = "ambiguous" in facts
             self.late = facts.get("late")
             self.usage = dict(facts.get("usage", EMPTY))
+            if "bill" in facts:
+                self.bill = bill_of(call, facts)
 
     @property
     def value(self) -> T_co:
@@ -77,11 +83,26 @@ class Outcome(Generic[T_co]):
         assert error is not None  # noqa: S101 - every gap has a cause
         raise error
 
+    @property
+    def cost(self) -> Decimal | None:
+        """US dollars, as far as prices are known; `None` where none is, or nothing was used.
+
+        The first that is asked for loads the known prices: 0.3 s, unless that was done.
+        """
+        return None if self.bill is None else self.bill()
+
     def __repr__(self) -> str:
         """Tell the branch's story in a line."""
         if self.status == "ok":
             return f"<{self.name}: ok {self.result!r}>"
         return f"<{self.name}: {self.status}{_because(self)}>"
+
+
+def bill_of(call: Call[Any], facts: Mapping[str, Any]) -> Callable[[], Decimal | None]:
+    """Give what works out the cost of a call's answers so far."""
+    run = call.run
+    told = tuple(facts["bill"]), facts.get("model"), run.unix(run.time())
+    return partial(run.runtime.bills.total, *told)
 
 
 class Landed:

@@ -16,10 +16,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from fanwise.core._errors import RecordDamaged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+
+    from fanwise.core._settlement import Told
+
+    Cost = Callable[[tuple[Told, ...], str | None, float], dict[str, Any]]
 
 FORMAT = 1
 CHUNK = 1024
+COUNTS = ("tokens_in", "tokens_out", "cached", "written", "written_hour")  # that are paid for
 ATTEMPT = "attempt"
 LONGEST_ERROR = 300  # characters
 
@@ -48,7 +53,8 @@ class CallRow(NamedTuple):
 
     `parent` is the call whose body made it, `fan_in` the pattern that gathered it, `edges` the
     calls whose values it was bound to. `waits` maps limit, pool, buffer and backoff to
-    microseconds. `facts` holds what only some calls have: cause, ambiguous, late, hedges, cost.
+    microseconds. `facts` holds what only some calls have: cause, ambiguous, late, hedges; `cost`
+    in US dollars as a decimal string.
     """
 
     call: int
@@ -71,7 +77,10 @@ class CallRow(NamedTuple):
 
 
 class AttemptRow(NamedTuple):
-    """An attempt under retry or hedge that did not succeed, or was not the first."""
+    """An attempt under retry or hedge that did not succeed, or was not the first.
+
+    `usage` is its part of the usage of its call, `facts` its part of the cost.
+    """
 
     call: int
     attempt: int
@@ -80,6 +89,8 @@ class AttemptRow(NamedTuple):
     end: int
     status: str
     error: str | None = None
+    usage: Mapping[str, int] = NOTHING
+    facts: Mapping[str, str | int | float | bool] = NOTHING
 
 
 Checked = TypeVar("Checked", CallRow, AttemptRow)
@@ -142,19 +153,23 @@ class Rows:
         return sum(map(len, self.sealed)) + len(self.open)
 
 
-def view_of(row: Row, epoch: float) -> CallRow | AttemptRow:
-    """Give the named view of a row; `epoch` is the loop's time at the anchor."""
+def view_of(row: Row, epoch: float, cost: Cost | None = None) -> CallRow | AttemptRow:
+    """Give the named view of a row; `epoch` is the loop's time at the anchor.
+
+    `cost` gives the facts of what answers cost (`None`: nobody knows).
+    """
     if row[0] == ATTEMPT:
-        _, call, attempt, hedge, start, end, status, error = row
+        _, call, attempt, hedge, start, end, status, error, told = row
         times = microseconds(start, epoch), microseconds(end, epoch)
-        return AttemptRow(call, attempt, bool(hedge), *times, status, error)
+        tried = AttemptRow(call, attempt, bool(hedge), *times, status, error)
+        return tried if told is None else _with_share(tried, told, end, cost)
     (call, parent, fan_in, step, pattern, role, key, start, end, status, attempts, load, error,
      extra) = row  # fmt: skip
     view = CallRow(
         call, parent, fan_in, step, pattern, role, key, microseconds(start, epoch),
         microseconds(end, epoch), status, attempts, load, error,
     )  # fmt: skip
-    return view if extra is None else _with_extra(view, extra)
+    return view if extra is None else _with_extra(view, extra, end, cost)
 
 
 def edge_and_wait(fed: complex) -> tuple[int | None, float]:
@@ -166,7 +181,23 @@ def edge_and_wait(fed: complex) -> tuple[int | None, float]:
     return (None if fed.real < 0 else int(fed.real)), fed.imag
 
 
-def _with_extra(view: CallRow, extra: tuple[Any, ...] | complex) -> CallRow:
+def _with_share(
+    view: AttemptRow, told: tuple[Told, ...], end: float, cost: Cost | None
+) -> AttemptRow:
+    sums = [sum(counts) for counts in zip(*(each[4:] for each in told), strict=True)]
+    usage = {name: count for name, count in zip(COUNTS, sums, strict=True) if count}
+    facts: dict[str, Any] = {} if cost is None else cost(told, None, end)
+    models = [each[1] for each in told if each[1] is not None]
+    if models:
+        facts = {"model": models[-1], **facts}
+    if any(each[3] for each in told):
+        facts["estimated"] = True
+    return view._replace(usage=usage, facts=facts)
+
+
+def _with_extra(
+    view: CallRow, extra: tuple[Any, ...] | complex, end: float, cost: Cost | None
+) -> CallRow:
     if isinstance(extra, complex):  # a stage's call, which says no more than that
         edge, seconds = edge_and_wait(extra)
         taken = () if edge is None else (edge,)
@@ -176,13 +207,18 @@ def _with_extra(view: CallRow, extra: tuple[Any, ...] | complex) -> CallRow:
     waits: dict[str, int] = {}
     usage: dict[str, int] = {}
     facts: dict[str, Any] = {}
+    told: tuple[Told, ...] = ()
     for group, name, value in extra:
         if group == "edges":
             edges = value
         elif group == "waits":
             waits[name] = round(value * 1_000_000)
+        elif group == "bill":
+            told = value
         else:
             (usage if group == "usage" else facts)[name] = value
+    if told and cost is not None:
+        facts |= cost(told, facts.get("model"), end)
     return view._replace(edges=edges, waits=waits, usage=usage, facts=facts)
 
 
@@ -209,12 +245,12 @@ def line_of(view: Header | CallRow | AttemptRow, run: str | None = None) -> str:
     return json.dumps(data, separators=(",", ":"))
 
 
-def text_of_row(row: Row, epoch: float, run: str | None = None) -> str:
+def text_of_row(row: Row, epoch: float, run: str | None = None, cost: Cost | None = None) -> str:
     """Give the JSON line of a row, as `line_of` does; a plain success at a third of its cost."""
     (call, parent, fan_in, step, pattern, role, key, start, end, status, attempts, load, error,
      extra) = row if len(row) == CALL_FIELDS else NO_CALL  # fmt: skip
     if call is None or error is not None or type(extra) is tuple:
-        return line_of(view_of(row, epoch), run)
+        return line_of(view_of(row, epoch, cost), run)
     text = f'{{"call":{call}'
     for name, number in (("parent", parent), ("fan_in", fan_in)):
         if number is not None:

@@ -25,6 +25,7 @@ TABLE: Final[dict[str, dict[str, str]]] = {
         "digest": "fanwise.cli._digest:command",
         "run": "fanwise.cli._run:command",
         "show": "fanwise.cli._show:command",
+        "twin": "fanwise.cli._twin:command",
     },
     "document": {
         "pdfium": "fanwise.documents._pdfium:reader",
@@ -40,7 +41,19 @@ TABLE: Final[dict[str, dict[str, str]]] = {
         "openai-compatible": "fanwise.providers:from_address",
         "openai-responses": "fanwise.providers:from_address",
     },
+    "money": {
+        "estimates": "fanwise.models._estimates:estimates",
+        "known": "fanwise.providers._genai_prices:known_prices",
+        "prices": "fanwise.models._prices:prices",
+    },
     "pool": {"process": "fanwise.pools:process_pool"},
+    "usage": {  # by the package of a response's class
+        "anthropic": "fanwise.models._responses:finder",
+        "google": "fanwise.models._responses:finder",
+        "langchain_core": "fanwise.models._responses:finder",
+        "litellm": "fanwise.models._responses:finder",
+        "openai": "fanwise.models._responses:finder",
+    },
 }
 
 

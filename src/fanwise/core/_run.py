@@ -20,14 +20,16 @@ from fanwise.core._record import (
     view_of,
 )
 from fanwise.core._scope import CURRENT, Attempt, Scope, path_of
+from fanwise.core._settlement import share_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fanwise.core._call import Call
     from fanwise.core._protocols import Body
-    from fanwise.core._record import Row, RunRecord
+    from fanwise.core._record import AttemptRow, CallRow, Row, RunRecord
     from fanwise.core._runtime import Runtime
+    from fanwise.core._settlement import Told
 
 
 class Run:
@@ -101,7 +103,7 @@ class Run:
             self.rows.seal()
             self.runtime.sealed(self)
         if self.runtime.listeners:
-            self.runtime.tell_listeners(view_of(row, self.epoch))
+            self.runtime.tell_listeners(self.view(row))
 
     def add_attempt(self, attempt: Attempt, status: str, error: BaseException | None) -> None:
         """Keep a row for an attempt that failed or was not the first."""
@@ -116,8 +118,21 @@ class Run:
                 self.time(),
                 status,
                 text,
+                share_of(attempt.scope.call, attempt.number),
             )
         )
+
+    def view(self, row: Row) -> CallRow | AttemptRow:
+        """Give the named view of a row, with what its answers cost."""
+        return view_of(row, self.epoch, self.cost)
+
+    def cost(self, told: tuple[Told, ...], model: str | None, end: float) -> dict[str, Any]:
+        """Give what answers cost, by the prices of the instant `end` of the loop's clock."""
+        return self.runtime.bills.facts(told, model, self.unix(end))
+
+    def unix(self, time: float) -> float:
+        """Give the Unix time of an instant of the loop's clock."""
+        return self.anchor / 1e9 + (time - self.epoch)
 
     def reuse(self, call: Call[Any]) -> None:
         """Note that this run took the value of a call of another run."""
@@ -159,7 +174,7 @@ class Run:
     def record(self) -> RunRecord:
         """Give the run's record so far; it is complete when the run is over."""
         spilled, held = self.rows.snapshot()
-        rows = [view_of(row, self.epoch) for row in held]
+        rows = [self.view(row) for row in held]
         if spilled:
             with open(self.runtime.writer_of(self).path, encoding="utf-8") as lines:
                 rows = read_rows(lines, self.id)[:spilled] + rows

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from contextvars import Token
     from types import TracebackType
 
+    from fanwise.core._bills import Priced
     from fanwise.core._breaker import BreakerStatistics
     from fanwise.core._cache_state import CacheStatistics
     from fanwise.core._call import Call
@@ -60,7 +61,8 @@ class RuntimeStatistics(NamedTuple):
     """A runtime at one instant: calls running, live runs, limits, breakers, hedges, races, caches.
 
     `abandoned` counts functions in pools that go on though nobody waits for them. `guesses` says
-    for each `speculate` how often its guesses were joined so far.
+    for each `speculate` how often its guesses were joined so far, `estimates` for each step and
+    model how far off the estimates of tokens were.
     """
 
     running: int
@@ -72,7 +74,8 @@ class RuntimeStatistics(NamedTuple):
     hedges: tuple[HedgeStatistics, ...]
     pools: tuple[LimitStatistics, ...]
     races: tuple[RaceStatistics, ...]
-    caches: tuple[CacheStatistics, ...]
+    caches: tuple[CacheStatistics, ...] = ()
+    estimates: tuple[Any, ...] = ()
 
 
 class Runtime(Shared):
@@ -81,7 +84,8 @@ class Runtime(Shared):
     `record` is a path, or a `Record`, to which the rows of every run are written; `limits` maps
     names, or patterns such as "anthropic/*", to `Limit`; `plan` maps names of steps and patterns to
     what it overrides; `pools` maps names to a `concurrent.futures.Executor`, or to a number of
-    worker processes ("thread": of threads); `listeners` are called with each row as it is made, on
+    worker processes ("thread": of threads); `prices` maps models, or patterns such as "openai/*",
+    to `Price`, before the known prices; `listeners` are called with each row as it is made, on
     the loop; `seed` makes the engine's own randomness repeatable (`None`: drawn anew, or a virtual
     loop's). Leaving the block cancels what still runs, waits for it and for functions in threads,
     ends the worker processes, and closes the record.
@@ -103,12 +107,13 @@ class Runtime(Shared):
         record: str | os.PathLike[str] | Record | None = None,
         limits: Mapping[str, Limit] | None = None,
         pools: Mapping[str, Executor | int] | None = None,
+        prices: Mapping[str, Priced] | None = None,
         plan: Plan | None = None,
         listeners: Iterable[Callable[[CallRow | AttemptRow], None]] = (),
         seed: int | None = None,
     ) -> None:
         """Describe a runtime; it starts when its block is entered."""
-        super().__init__({} if limits is None else limits, plan, pools)
+        super().__init__({} if limits is None else limits, plan, pools, prices)
         self.seed = int.from_bytes(os.urandom(4)) if seed is None else seed
         self.seeded = seed is not None
         self.listeners = list(listeners)
@@ -281,6 +286,7 @@ class Runtime(Shared):
             tuple(width.statistics() for width in self.pools.widths if width.granted),
             self.races.statistics(),
             tuple(state.statistics() for state in self.caches.values()),
+            () if self.estimates is None else self.estimates.statistics(),
         )
 
     # What runs tell

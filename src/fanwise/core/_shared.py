@@ -11,8 +11,10 @@ from collections import deque
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from fanwise.core import _registry
+from fanwise.core._bills import Bills
 from fanwise.core._blocking import watch, watch_of
 from fanwise.core._breaker import BreakerState
 from fanwise.core._cache_state import CacheState, Flight, maker_of
@@ -27,6 +29,7 @@ from fanwise.core._policies import Limit, Policy, check_pool
 from fanwise.core._pools import Pools
 from fanwise.core._protocols import Hooks
 from fanwise.core._races import Races
+from fanwise.core._settlement import prepare
 from fanwise.core._timed import interrupt
 from fanwise.core._timers import TimerQueue
 from fanwise.core._watchers import is_below, waiting_for, watchers_of
@@ -36,12 +39,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Executor
 
+    from fanwise.core._bills import Priced
     from fanwise.core._blocking import Block, LoopWatch
     from fanwise.core._call import Call
     from fanwise.core._contents import Record
     from fanwise.core._policies import Breaker, Cache, Hedge
     from fanwise.core._pools import Place
     from fanwise.core._protocols import Plan
+    from fanwise.core._settlement import Estimates
     from fanwise.core._step import Definition
 
 log = logging.getLogger("fanwise")
@@ -109,6 +114,7 @@ class Shared:
         limits: Mapping[str, Limit] | None,
         plan: Plan | None,
         pools: Mapping[str, Executor | int] | None = None,
+        prices: Mapping[str, Priced] | None = None,
     ) -> None:
         """Take definitions; nothing is made before a call asks for it."""
         check_limits(limits)
@@ -145,6 +151,8 @@ class Shared:
         self.guesses: Guesses = Guesses()
         self.pools: Pools = Pools(pools)
         self.pool_waits: dict[str, dict[Call[Any], None]] = {}
+        self.bills: Bills = Bills(prices)
+        self.estimates: Estimates | None = None
 
     def use_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Take the clock of `loop`; on the virtual clock there are no threads."""
@@ -154,6 +162,7 @@ class Shared:
         self.time = time.monotonic if plain else loop.time
         if not getattr(loop, "virtual", False):
             self.threads = self.pools.place(None).width
+            prepare()
         watched = self.threads is not None and not self.untimed
         self.watch = watch(loop) if watched else watch_of(loop)
         if self.watch is not None:
@@ -338,6 +347,17 @@ class Shared:
     def abandoned(self) -> set[concurrent.futures.Future[Any]]:
         """Functions that go on though nobody waits for them."""
         return self.pools.abandoned
+
+    def known_estimates(self) -> Estimates:
+        """Give what was learned of usage, from now on."""
+        if self.estimates is None:
+            self.estimates = cast("Estimates", _registry.load("money", "estimates"))
+        return self.estimates
+
+    def expect_prices(self) -> None:
+        """Let the prices be loaded beside the loop, where anything may happen beside it."""
+        if self.threads is not None:
+            self.bills.expect()
 
     def keep_contents(self, record: Record) -> None:
         """Keep of arguments and results what the record asks for."""

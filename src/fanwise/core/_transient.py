@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 
 # Client libraries that the base install does not have name their connection errors so.
 CONNECTION_NAMES = frozenset(
-    {"TransportError", "APIConnectionError", "ClientConnectionError", "ServerDisconnectedError"}
+    {
+        "APIConnectionError",
+        "ClientConnectionError",
+        "ModelConnectionError",
+        "ServerDisconnectedError",
+        "TransportError",
+    }
 )
 PASSING_STATUS = frozenset({408, 409, 429})
 

@@ -107,7 +107,7 @@ class RecordWriter:
             rows, chunk, offset = run.rows.since(*self._cursors[run])
             self._cursors[run] = (chunk, offset)
             sealed = chunk != before
-            file.writelines(text_of_row(row, run.epoch, name) + "\n" for row in rows)
+            file.writelines(text_of_row(row, run.epoch, name, run.cost) + "\n" for row in rows)
             if self.keep is not None:
                 self._drop(run, file)
 

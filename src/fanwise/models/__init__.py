@@ -23,8 +23,11 @@ from fanwise.models._batch_provider import (
 from fanwise.models._broken import BrokenAnswer
 from fanwise.models._chat import Asked, Chat, Message, Role, ToolCall, ToolResult, as_chat
 from fanwise.models._embedder import Embedded, Embedder, Embeds, Kind, embedder
+from fanwise.models._estimates import Estimates, EstimateStatistics, known_estimates
 from fanwise.models._model import Model, model
 from fanwise.models._output import MalformedAnswer
+from fanwise.models._prices import Price, Prices, known_prices, price_of
+from fanwise.models._prices import Rates as PriceRates
 from fanwise.models._prompt import Passage, Prompt
 from fanwise.models._provider import Provider, Request, Streaming, ToolSpec
 from fanwise.models._quotes import QUOTING, Quote, Quotes, read_quotes, write_quotes
@@ -35,9 +38,11 @@ from fanwise.models._usage import Usage
 __all__ = [
     "QUOTING", "Answer", "Asked", "BatchOutcome", "BatchProvider", "BatchResult", "BatchState",
     "BatchStatus", "BatchTerms", "BrokenAnswer", "Chat", "Counted", "Embedded", "Embedder",
-    "Embeds", "Ended", "Finish", "Kind", "MalformedAnswer", "Message", "Model", "NotAnswered",
-    "Part", "Passage", "Piece", "Prompt", "Provider", "Quote", "Quotes", "Rates", "RatesListener",
-    "RawPiece", "Request", "Role", "Room", "SharedAnswers", "Streaming", "Text", "ToolBegun",
-    "ToolCall", "ToolResult", "ToolSpec", "ToolText", "Usage", "as_chat", "ask_batch",
-    "ask_shared", "embedder", "model", "read_quotes", "read_rates", "write_quotes",
+    "Embeds", "Ended", "EstimateStatistics", "Estimates", "Finish", "Kind", "MalformedAnswer",
+    "Message", "Model", "NotAnswered", "Part", "Passage", "Piece", "Price", "PriceRates", "Prices",
+    "Prompt", "Provider", "Quote", "Quotes", "Rates", "RatesListener", "RawPiece", "Request",
+    "Role", "Room", "SharedAnswers", "Streaming", "Text", "ToolBegun", "ToolCall", "ToolResult",
+    "ToolSpec", "ToolText", "Usage", "as_chat", "ask_batch", "ask_shared", "embedder",
+    "known_estimates", "known_prices", "model", "price_of", "read_quotes", "read_rates",
+    "write_quotes",
 ]  # fmt: skip

@@ -8,26 +8,29 @@ what was let go has a price too.
 from __future__ import annotations
 
 import json
-from asyncio import CancelledError
+from asyncio import CancelledError, get_running_loop
 from contextlib import aclosing
 from dataclasses import replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from fanwise.core import current
+from fanwise.core import current, current_runtime
 from fanwise.models._answer import Ended, Text, ToolBegun, ToolText
 from fanwise.models._arriving import Arriving
 from fanwise.models._chat import Message, as_chat
-from fanwise.models._estimate import used_so_far
+from fanwise.models._estimate import used_so_far, used_until
 from fanwise.models._output import MalformedAnswer, codec_of
+from fanwise.models._prices import known_prices, price_at_hand, price_of
 from fanwise.models._provider import Streaming
 from fanwise.models._usage import Usage
+from fanwise.text import bytes_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from typing_extensions import TypeForm
 
-    from fanwise.models._answer import Answer, Piece, RawPiece
+    from fanwise.models._answer import Answer, Finish, Piece, RawPiece
     from fanwise.models._chat import Asked
     from fanwise.models._output import Codec
     from fanwise.models._provider import Provider, Request
@@ -37,13 +40,14 @@ _DEPTH: Final = 2  # fields of the value, and elements of a list that is such a 
 
 async def ask_text(provider: Provider, request: Request) -> Answer[str]:
     """Ask once, and tell what it used; of a cancelled question, what its input is estimated at."""
+    began = current_runtime().time()
     try:
         answer = await provider.answer(request)
     except CancelledError:
-        tell(used_so_far(request, "", None), provider.name)
+        tell(used_until(began, request), provider.name, "cut")
         raise
-    tell(answer.usage, answer.model)
-    return answer
+    tell(answer.usage, answer.model, answer.finish, answer.text)
+    return await priced(answer)
 
 
 async def ask_typed(
@@ -52,14 +56,17 @@ async def ask_typed(
     """Ask until the answer fits, at most `again` times more, each time saying what was wrong."""
     codec = codec_of(output)
     used = Usage(0, 0)
+    cost: Decimal | None = Decimal(0)
     while True:
         answer = await ask_text(provider, request)
         used += answer.usage
+        cost = None if cost is None or answer.cost is None else cost + answer.cost
+        answer = replace(answer, usage=used, cost=cost)
         if answer.calls:
-            return replace(valued(answer, None), usage=used)
+            return valued(answer, None)
         value, wrong = fitted(codec, answer, request.max_tokens)
         if wrong is None:
-            return replace(valued(answer, value), usage=used)
+            return valued(answer, value)
         if again == 0 or not answer.complete:
             raise wrong
         again -= 1
@@ -104,7 +111,7 @@ async def ask_in_pieces(
                 for piece in arriving.take(raw):
                     yield piece
         used = _settled(arriving, request, provider.name)
-        answer = arriving.answer(used, provider.name)
+        answer = await priced(arriving.answer(used, provider.name))
     finally:
         if used is None:
             _settled(arriving, request, provider.name)
@@ -116,7 +123,7 @@ def _settled(arriving: Arriving, request: Request, name: str) -> Usage:
     used = arriving.usage
     if used is None or not arriving.whole:
         used = used_so_far(request, arriving.written, used)
-    tell(used, arriving.model or name)
+    tell(used, arriving.model or name, arriving.finish, arriving.written)
     return used
 
 
@@ -136,6 +143,23 @@ def valued(answer: Answer[Any], value: Any) -> Answer[Any]:  # noqa: ANN401 - of
     return replace(answer, value=value)
 
 
+async def priced(answer: Answer[str], tier: str | None = None) -> Answer[str]:
+    """Give an answer with its cost, where its price (in a tier such as "batch") is known.
+
+    The known prices take 0.3 s to load, once, in a thread that was begun with the first question.
+    Under the virtual clock nothing is loaded beside the loop: there, your own prices count, and the
+    known ones where they are loaded already.
+    """
+    if answer.cost is not None:
+        return answer
+    runtime = current_runtime()
+    if not price_at_hand(answer.model):
+        if runtime.threads is None:
+            return answer
+        await get_running_loop().run_in_executor(None, known_prices)
+    return replace(answer, cost=price_of(answer.model, answer.usage, tier=tier))
+
+
 def raw_pieces(provider: Provider, request: Request) -> AsyncGenerator[RawPiece]:
     """Give a provider's pieces, or where it knows no pieces, its answer as one."""
     return (
@@ -153,12 +177,20 @@ async def _whole(provider: Provider, request: Request) -> AsyncGenerator[RawPiec
     yield Ended(answer.usage, answer.finish, answer.model)
 
 
-def tell(usage: Usage, model: str) -> None:
-    """Tell the record what an answer used."""
-    current().usage(
-        model=model,
-        estimated=usage.estimated,
-        tokens_in=usage.tokens_in,
-        tokens_out=usage.tokens_out,
-        cached=usage.cached,
-    )
+def tell(
+    usage: Usage,
+    model: str,
+    finish: Finish | None = None,
+    text: str = "",
+    tier: str | None = None,
+) -> None:
+    """Tell the record what an answer used, and how it ended; estimates learn from its text."""
+    counts = {
+        "tokens_in": usage.tokens_in,
+        "tokens_out": usage.tokens_out,
+        "cached": usage.cached,
+        "written": usage.written,
+        "said": bytes_of(text),
+    }
+    told = {name: count for name, count in counts.items() if count}
+    current().usage(model=model, estimated=usage.estimated, tier=tier, finish=finish, **told)

@@ -34,7 +34,7 @@ from fanwise.core import (
     whole,
 )
 from fanwise.models._answer import Answer
-from fanwise.models._asking import fitted, tell, valued
+from fanwise.models._asking import fitted, priced, tell, valued
 from fanwise.models._batch_handle import BatchHandle
 from fanwise.models._batch_provider import BatchOutcome, BatchProvider, BatchResult, BatchStatus
 from fanwise.models._chat import Asked, Chat, as_chat
@@ -267,7 +267,8 @@ class _Order:
 
 async def _settle(asked: Asked, found: object, order: _Order) -> Answer[Any]:  # noqa: ARG001 - what a call is told apart by
     if isinstance(found, Answer):
-        tell(found.usage, found.model)
+        tell(found.usage, found.model, found.finish, found.text, tier="batch")
+        found = await priced(found, tier="batch")
         if order.output is None:
             return found
         value, wrong = fitted(codec_of(order.output), found, order.terms.max_tokens)

@@ -3,27 +3,46 @@
 import json
 from collections.abc import Iterator
 
+from fanwise.core import Reading, current_runtime, waiting_call
 from fanwise.models._chat import Message
+from fanwise.models._estimates import known_estimates
 from fanwise.models._provider import Request
 from fanwise.models._usage import Usage
-from fanwise.text import tokens_estimated
+from fanwise.text import bytes_of, tokens_estimated
 
 
 def used_so_far(request: Request, written: str, counted: Usage | None) -> Usage:
-    """Give what a question used that was let go or broke off, marked as estimated.
+    """Give what a question used that broke off while its answer was read, marked as estimated.
 
-    `written` is what arrived of its answer, `counted` what its provider said so far.
+    `written` is what arrived of its answer, `counted` what its provider said so far; the rest is
+    estimated as this step's tokens were until now.
     """
-    out = tokens_estimated(written)
-    if counted is None:
-        return Usage(tokens_asked(request), out, estimated=True)
+    call = waiting_call()
+    told = counted or Usage(0, 0)
+    reading = Reading(None, told.tokens_in, told.tokens_out, said=bytes_of(written), estimated=True)
+    if call is not None:
+        reading = known_estimates().filled(call, reading)
     return Usage(
-        counted.tokens_in,
-        max(counted.tokens_out, out),
+        reading.tokens_in or tokens_asked(request),
+        reading.tokens_out,
         estimated=True,
-        cached=counted.cached,
-        written=counted.written,
+        cached=told.cached,
+        written=told.written,
     )
+
+
+def used_until(began: float, request: Request) -> Usage:
+    """Give what a question used that was let go before any answer, marked as estimated.
+
+    The input as this step's tokens were until now, and as much output as others wrote in the time
+    since `began`; where there were none, the input by its bytes.
+    """
+    call = waiting_call()
+    seconds = current_runtime().time() - began
+    lost = None if call is None else known_estimates().lost(call, seconds)
+    if lost is None:
+        return Usage(tokens_asked(request), 0, estimated=True)
+    return Usage(lost.tokens_in, lost.tokens_out, estimated=True)
 
 
 def tokens_asked(request: Request) -> int:

@@ -31,7 +31,7 @@ class Typed:
             why = str(error).partition("\n")[0].partition(". ")[0].rstrip(".")
             msg = (
                 f"output={output!r} is no type that JSON can carry ({why}): give a dataclass, "
-                "a TypedDict, a pydantic model, or a type made of str, int, float, bool, None, "
+                "a TypedDict, a pydantic model, or a type of str, int, float, bool, None, "
                 "list, dict, tuple, Literal, Enum"
             )
             raise TypeError(msg) from None

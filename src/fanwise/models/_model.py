@@ -9,12 +9,14 @@ from fanwise.models._asking import ask_in_pieces, ask_text, ask_typed
 from fanwise.models._chat import Chat, as_chat
 from fanwise.models._estimate import tokens_asked
 from fanwise.models._output import schema_of
+from fanwise.models._prices import price_of
 from fanwise.models._prompt import Prompt
 from fanwise.models._provider import Request
 from fanwise.models._usage import Usage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
+    from decimal import Decimal
 
     from typing_extensions import TypeForm
 
@@ -140,6 +142,14 @@ class Model:
         _check(asked, max_tokens, 0)
         request = Request(asked, tuple(tools), schema_of(output), max_tokens)
         return Usage(tokens_asked(request), max_tokens or 0, estimated=True)
+
+    def price(self, usage: Usage, *, batch: bool = False) -> Decimal | None:
+        """Give what so many tokens cost in US dollars, `None` where that is not known.
+
+        By the prices of the running runtime; `batch` for those of the provider's batch API. The
+        first use loads the known prices, which takes 0.3 s.
+        """
+        return price_of(self.name, usage, tier="batch" if batch else None)
 
     async def _answer(
         self,

@@ -15,18 +15,20 @@ import asyncio
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Final, cast
 
 from fanwise.core import current, note, step, waiting_call
 from fanwise.models._answer import Answer
 from fanwise.models._chat import Asked, Chat, as_chat
 from fanwise.models._model import Model
+from fanwise.models._prices import price_of
 from fanwise.models._prompt import Prompt
 from fanwise.patterns import check_quorum, fan_out
 from fanwise.text import tokens_estimated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from fanwise.core import Call, FanIn
 
@@ -52,12 +54,14 @@ class SharedAnswers:
 
     `found` is the fan-in. `predicted` is what was to be read from the provider's cache, an
     estimate (0 where the beginning is too short to be kept), `read` what really was, `written`
-    what was paid for being kept (providers without such a price say 0). Answers that are missing
-    are not in `read` and `written`.
+    what was paid for being kept (providers without such a price say 0). `saved` is US dollars: what
+    the same answers would have cost with nothing read and nothing kept, less what they cost;
+    `None` where a price is not known. Answers that are missing are in none of these.
     """
 
     found: FanIn[Answer[str]]
     predicted: int
+    saved: Decimal | None
 
     @property
     def read(self) -> int:
@@ -170,7 +174,23 @@ async def _ask_shared(
     fan_in = fan_out(
         *branches, need=schedule.need, within=schedule.within, at_once=schedule.at_once
     )
-    return SharedAnswers(await fan_in, shared * (len(asked) - 1) if pays else 0)
+    found = await fan_in
+    predicted = shared * (len(asked) - 1) if pays else 0
+    return SharedAnswers(found, predicted, saved_by(found.values()))
+
+
+def saved_by(answers: Sequence[Answer[str]]) -> Decimal | None:
+    """Give the dollars that the provider's cache saved on these answers."""
+    total = Decimal(0)
+    for answer in answers:
+        used = answer.usage
+        plain = None
+        if answer.cost is not None:  # else its price is not known, or not loaded
+            plain = price_of(answer.model, replace(used, cached=0, written=0))
+        if plain is None or answer.cost is None:
+            return None
+        total += plain - answer.cost
+    return total
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,18 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 from typing import Generic, Protocol, TypeVar
 
 import httpx2
 from pydantic_ai import models
 from pydantic_ai.direct import model_request, model_request_stream
 from pydantic_ai.exceptions import ModelAPIError, UnexpectedModelBehavior
-from pydantic_ai.messages import ModelResponseStreamEvent
 from pydantic_ai.settings import ModelSettings
 
 from fanwise.models import Answer, BrokenAnswer, Rates, RatesListener, RawPiece, Request
 from fanwise.providers._ai._ask import Asking, to_messages, to_parameters
+from fanwise.providers._ai._closing import break_off, generators_closed, let_go
 from fanwise.providers._ai._http import HEARD, open_client
 from fanwise.providers._ai._reply import Reading, to_answer
 from fanwise.providers._ai._wrapping import is_object
@@ -90,24 +90,32 @@ class Adapter(Generic[C]):
     async def pieces(self, request: Request, /) -> AsyncGenerator[RawPiece]:
         """Answer one request piece by piece, an `Ended` last."""
         _, model = await self.connected()
+        try:
+            async with aclosing(self._pieces(request, model)) as pieces:
+                async for piece in pieces:
+                    yield piece
+        except BaseException as error:
+            let_go(error)
+            if tells_of_broken(error):
+                raise BrokenAnswer(str(error)) from error
+            raise
+        finally:
+            await generators_closed()
+
+    async def _pieces(self, request: Request, model: models.Model[C]) -> AsyncGenerator[RawPiece]:
         wrapped = request.schema is not None and not is_object(request.schema)
         reading = Reading(wrapped=wrapped)
-        try:
-            async with self._stream(request, model) as stream:
-                events = aiter(stream)
-                try:
-                    async for event in events:
-                        for piece in reading.read(event):
-                            yield piece
-                except GeneratorExit:
-                    await _end(stream, events)
-                    raise
-                for piece in reading.end(stream.get(), self._name):
-                    yield piece
-        except (ModelAPIError, UnexpectedModelBehavior) as error:
-            if not tells_of_broken(error):
+        async with self._stream(request, model) as stream:
+            events = aiter(stream)
+            try:
+                async for event in events:
+                    for piece in reading.read(event, stream.usage):
+                        yield piece
+            except (GeneratorExit, asyncio.CancelledError):
+                await break_off(stream, events)
                 raise
-            raise BrokenAnswer(str(error)) from error
+            for piece in reading.end(stream.get(), self._name):
+                yield piece
 
     @asynccontextmanager
     async def _stream(
@@ -154,23 +162,7 @@ class Adapter(Generic[C]):
         return f"<{type(self).__name__} {self._name}>"
 
 
-async def _end(
-    stream: models.StreamedResponse, events: AsyncIterator[ModelResponseStreamEvent]
-) -> None:
-    """Close a stream that nobody reads on, from the inside out.
-
-    A dozen async generators of the client stand between the connection and us, each waiting in its
-    `yield`. Closing ours would leave the others to the collector, and to tasks that it starts for
-    them. So the connection is closed first; the next read then fails in the innermost, and the
-    failure ends all the others on its way.
-    """
-    await stream.cancel()
-    with suppress(Exception):
-        async for _ in events:
-            pass
-
-
-def tells_of_broken(error: ModelAPIError | UnexpectedModelBehavior) -> bool:
+def tells_of_broken(error: BaseException) -> bool:
     """Say whether an error of the library below tells of an answer that cannot be read.
 
     Its other errors have kinds of their own, carry status and wait, and are raised as they are.

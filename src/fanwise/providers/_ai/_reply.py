@@ -20,6 +20,7 @@ from pydantic_ai.usage import RequestUsage
 from fanwise.models import (
     Answer,
     BrokenAnswer,
+    Counted,
     Ended,
     Finish,
     RawPiece,
@@ -99,16 +100,20 @@ def _refusal(response: ModelResponse) -> str:
 class Reading:
     """The events of one stream, read as pieces: text, and tool calls by their place among these."""
 
-    __slots__ = ("_answers", "_calls", "_unwrapping")
+    __slots__ = ("_answers", "_calls", "_counted", "_unwrapping")
 
     def __init__(self, *, wrapped: bool) -> None:
         """Begin at the beginning of an answer."""
         self._calls: dict[int, int] = {}  # index among the parts -> among the tool calls
         self._answers: set[int] = set()  # parts by which the model gives its answer in JSON
+        self._counted = False
         self._unwrapping = Unwrapping() if wrapped else None
 
-    def read(self, event: ModelResponseStreamEvent) -> Iterator[RawPiece]:
-        """Give what an event adds."""
+    def read(self, event: ModelResponseStreamEvent, used: RequestUsage) -> Iterator[RawPiece]:
+        """Give what an event adds, and once the counts told at the answer's beginning."""
+        if not self._counted and used.input_tokens:
+            self._counted = True
+            yield Counted(to_usage(used))
         if isinstance(event, PartStartEvent):
             if isinstance(event.part, TextPart):
                 yield from self._text(event.part.content)
