@@ -31,7 +31,11 @@ TABLE: Final[dict[str, dict[str, str]]] = {
         "pdfium": "fanwise.documents._pdfium:reader",
         "pypdf": "fanwise.documents._pypdf:reader",
     },
-    "embedder": {},
+    "embedder": {
+        "google": "fanwise.providers:from_address",
+        "openai": "fanwise.providers:from_address",
+        "openai-compatible": "fanwise.providers:from_address",
+    },
     "model": {
         "anthropic": "fanwise.providers:from_address",
         "google": "fanwise.providers:from_address",

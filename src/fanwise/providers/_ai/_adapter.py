@@ -1,8 +1,8 @@
 """A `Provider` made of a model of pydantic-ai and the provider's own client."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import Generic, Protocol, TypeVar
 
 import httpx2
@@ -59,6 +59,11 @@ class Adapter(Generic[C]):
         """The model's address."""
         return self._name
 
+    @property
+    def model(self) -> str:
+        """The provider's own name of the model."""
+        return self._name.partition(":")[2]
+
     def listen(self, listener: RatesListener) -> None:
         """Tell `listener` from now on what responses say of the provider's limits."""
         self._listeners.append(listener)
@@ -69,21 +74,28 @@ class Adapter(Generic[C]):
         for listener in self._listeners:
             listener(self._name, rates)
 
+    @contextmanager
+    def hearing(self) -> Iterator[None]:
+        """Be told of the headers of what is asked in this block."""
+        heard = HEARD.set(self)
+        try:
+            yield
+        finally:
+            HEARD.reset(heard)
+
     async def answer(self, request: Request, /) -> Answer[str]:
         """Answer one request."""
         _, model = await self.connected()
         asked = self.ask(request, model)
-        heard = HEARD.set(self)
         try:
-            response = await model_request(
-                model, asked[0], model_settings=asked[1], model_request_parameters=asked[2]
-            )
+            with self.hearing():
+                response = await model_request(
+                    model, asked[0], model_settings=asked[1], model_request_parameters=asked[2]
+                )
         except (ModelAPIError, UnexpectedModelBehavior) as error:
             if not tells_of_broken(error):
                 raise
             raise BrokenAnswer(str(error)) from error
-        finally:
-            HEARD.reset(heard)
         wrapped = request.schema is not None and not is_object(request.schema)
         return to_answer(response, self._name, wrapped=wrapped)
 
@@ -125,11 +137,8 @@ class Adapter(Generic[C]):
         opening = model_request_stream(
             model, asked[0], model_settings=asked[1], model_request_parameters=asked[2]
         )
-        heard = HEARD.set(self)
-        try:
+        with self.hearing():
             stream = await opening.__aenter__()
-        finally:
-            HEARD.reset(heard)
         try:
             yield stream
         finally:

@@ -1,19 +1,23 @@
 """Google: the Gemini API."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import httpx2
 from google.genai import Client
-from google.genai.types import HttpOptions, HttpRetryOptions
+from google.genai.types import EmbedContentConfig, HttpOptions, HttpRetryOptions
 from pydantic_ai.models import Model
 from pydantic_ai.models.google import GoogleModel
 from pydantic_ai.providers.google import GoogleProvider
 
+from fanwise.models import Embedded, Usage
+from fanwise.models._embedder import Kind
 from fanwise.providers._ai._adapter import Adapter
 from fanwise.providers._ai._given import Given
 from fanwise.providers._ai._http import listen_on
+from fanwise.text import tokens_estimated
 
 _MILLISECONDS: Final = 600_000  # as of the other clients; steps have `timeout=`
 
@@ -41,9 +45,27 @@ class _Maker:
 
 
 class Google(Adapter[Client]):
-    """A model of Google."""
+    """A model of Google, an embedding model among them."""
 
     __slots__ = ()
+
+    most = 100
+    """Texts in one request of embeddings (ai.google.dev/api/embeddings)."""
+
+    async def embed(self, texts: Sequence[str], kind: Kind, /) -> Embedded:
+        """Give a vector for each text; Google tells no tokens, so they are estimated."""
+        client, _ = await self.connected()
+        found = await client.aio.models.embed_content(
+            model=self.model,
+            contents=list(texts),
+            config=EmbedContentConfig(task_type=_TASKS[kind]),
+        )
+        vectors = tuple(each.values or [] for each in found.embeddings or ())
+        usage = Usage(sum(map(tokens_estimated, texts)), 0, estimated=True)
+        return Embedded(vectors, usage, self.name)
+
+
+_TASKS: Final[dict[Kind, str]] = {"document": "RETRIEVAL_DOCUMENT", "query": "RETRIEVAL_QUERY"}
 
 
 def google(

@@ -1,9 +1,10 @@
 """OpenAI, and every address that speaks its protocol: chat completions, or responses."""
 
 import os
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import attrgetter
 from typing import Final, Literal
 
 import httpx2
@@ -15,7 +16,8 @@ from pydantic_ai.profiles.openai import OpenAIModelProfile
 from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 
-from fanwise.models import BatchResult, BatchState, BatchStatus, Request
+from fanwise.models import BatchResult, BatchState, BatchStatus, Embedded, Request, Usage
+from fanwise.models._embedder import Kind
 from fanwise.providers._ai import _batches
 from fanwise.providers._ai._adapter import Adapter
 from fanwise.providers._ai._given import Given, nowhere
@@ -58,12 +60,24 @@ class _Maker:
 
 
 class Compatible(Adapter[AsyncOpenAI]):
-    """A model behind any address that speaks OpenAI's protocol."""
+    """A model behind any address that speaks OpenAI's protocol, an embedding model among them."""
 
     __slots__ = ()
 
+    most = 2048
+    """Texts in one request of embeddings (platform.openai.com/docs/api-reference/embeddings)."""
 
-class OpenAI(Adapter[AsyncOpenAI]):
+    async def embed(self, texts: Sequence[str], kind: Kind, /) -> Embedded:  # noqa: ARG002 - one for both
+        """Give a vector for each text."""
+        client, _ = await self.connected()
+        with self.hearing():
+            found = await client.embeddings.create(input=list(texts), model=self.model)
+        vectors = sorted(found.data, key=attrgetter("index"))
+        usage = Usage(found.usage.prompt_tokens, 0)
+        return Embedded(tuple(each.embedding for each in vectors), usage, self.name)
+
+
+class OpenAI(Compatible):
     """A model of OpenAI, with its batch API, which is asked for responses."""
 
     __slots__ = ()
@@ -88,7 +102,7 @@ class OpenAI(Adapter[AsyncOpenAI]):
 
     async def _batch_model(self) -> OpenAIResponsesModel:
         provider = OpenAIProvider(openai_client=(await self.connected())[0])
-        return OpenAIResponsesModel(self.name.partition(":")[2], provider=provider)
+        return OpenAIResponsesModel(self.model, provider=provider)
 
 
 def _status(batch: Batch) -> BatchStatus:
