@@ -3,8 +3,9 @@
 import asyncio
 
 import pytest
+from openai.types.chat import ChatCompletion
 
-from fanwise import Cache, Runtime, fan_out
+from fanwise import Cache, Runtime, fan_out, step
 from fanwise.models import Answer, Ended, Model, Passage, Prompt, Text, ToolSpec, Usage
 
 
@@ -111,3 +112,23 @@ async def test_a_stream_is_kept_for_itself_and_given_at_once(provider, cached):
         async with cached.stream("is it?", max_tokens=1) as pieces:
             assert len([piece async for piece in pieces]) == 2
     assert provider.asked == 4
+
+
+@pytest.mark.parametrize(("reason", "kept"), [("stop", 1), ("length", 0)])
+async def test_an_official_clients_response_that_was_cut_is_not_kept(reason, kept):
+    response = ChatCompletion.model_validate(
+        {
+            "id": "1", "object": "chat.completion", "created": 1, "model": "gpt-1",
+            "choices": [{"index": 0, "finish_reason": reason,
+                         "message": {"role": "assistant", "content": "yes"}}],
+            "usage": {"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 10},
+        }
+    )  # fmt: skip
+
+    @step(cache=Cache())
+    async def ask(question):
+        return response
+
+    async with Runtime() as runtime:
+        await runtime.run(ask("is it?"))
+        assert runtime.statistics().caches[0].kept == kept

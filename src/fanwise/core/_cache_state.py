@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from fanwise.core._step import Definition
 
 
+WHOLE = frozenset({"stop", "tools"})  # how an answer ends that is not cut, told with its usage
+
+
 class CacheStatistics(NamedTuple):
     """A step's cache at one instant: results kept, and what became of the calls so far.
 
@@ -228,7 +231,8 @@ class Sharing:
     def keep(self, value: Any) -> None:  # noqa: ANN401 - the step's value
         """Keep what the call made, and give it to those who wait, where it may be shared."""
         state = self.state
-        if not state.admits(value, streams=self.call.step.streams):
+        whole = (self.call.facts or {}).get("finish", "stop") in WHOLE
+        if not whole or not state.admits(value, streams=self.call.step.streams):
             state.refused += 1
             return
         if self.call.step.streams:

@@ -155,8 +155,9 @@ class Cache:
     wherever they are made. At most `size` results are kept, the longest unused forgotten first,
     each for `ttl` seconds (`None`: until it is forgotten); with 0 of either nothing is kept and
     running calls are shared all the same. Never kept: failures, a value whose `complete` is False
-    (an answer that was cut, a fan-in with gaps), and one of which `valid`, a function of the value,
-    is not true. Every call gets the same object: do not change it. For reads only.
+    (a fan-in with gaps, an answer that was cut, an official client's too), and one of which
+    `valid`, a function of the value, is not true. Every call gets the same object: do not change
+    it. For reads only.
     """
 
     size: int = 1000
