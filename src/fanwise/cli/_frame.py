@@ -135,6 +135,8 @@ def _waiting(call: Going) -> str:
             return "waits for a thread"
         case "backoff":
             return f"backs off, {call.detail} s"
+        case "cache":
+            return f"waits for {call.detail}, which asks the same"
         case "inputs":
             return f"waits for {count(int(call.detail), 'input')}"
         case "reader":
