@@ -40,7 +40,8 @@ class Going(NamedTuple):
     `under` names the calls in whose bodies it was made, innermost first, the main call left out.
     `waits` is "" while it runs, else what it waits for: limit, pool, backoff, cache (an equal call
     that runs), inputs, reader (of a stream), or "loop" before its first step. `detail` names the
-    limit or the equal call, or counts the seconds or inputs that are left. `error` is what its last attempt ended with.
+    limit or the equal call, or counts the seconds or inputs that are left. `error` is what its
+    last attempt ended with.
     """
 
     call: int

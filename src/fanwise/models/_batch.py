@@ -265,27 +265,42 @@ class _Order:
     terms: BatchTerms
 
 
-async def _settle(asked: Asked, found: object, order: _Order) -> Answer[Any]:  # noqa: ARG001 - what a call is told apart by
+class _Ended:
+    """What became of one request. No data: estimates learn from what a call is asked only."""
+
+    __slots__ = ("order", "outcome")
+
+    def __init__(self, outcome: BatchOutcome | Literal["timed out"], order: _Order) -> None:
+        self.outcome = outcome
+        self.order = order
+
+    def __repr__(self) -> str:
+        return f"<ended: {self.outcome!r}>"
+
+
+def _asked_only(asked: Asked, *_: object) -> object:
+    return as_chat(asked)
+
+
+@step(name="ask_batch/answer", key=_asked_only)
+async def _answer(asked: Asked, ended: _Ended) -> Answer[Any]:  # noqa: ARG001 - its identity
+    found, order = ended.outcome, ended.order
     if isinstance(found, Answer):
         tell(found.usage, found.model, found.finish, found.text, tier="batch")
-        found = await priced(found, tier="batch")
+        answer = await priced(found, tier="batch")
         if order.output is None:
-            return found
-        value, wrong = fitted(codec_of(order.output), found, order.terms.max_tokens)
+            return answer
+        value, wrong = fitted(codec_of(order.output), answer, order.terms.max_tokens)
         if wrong is not None:
             raise wrong
-        return valued(found, value)
+        return valued(answer, value)
     if isinstance(found, Exception):
         raise found
     if found == "timed out":
         call = waiting_call()
         msg = "the batch had not ended within its time"
         raise StepTimedOut(msg, -1 if call is None or call.id is None else call.id)
-    raise NotAnswered("cancelled" if found == "cancelled" else "expired")
-
-
-def _asked_only(asked: Asked, *_: object) -> object:
-    return as_chat(asked)
+    raise NotAnswered(found)
 
 
 def _order_counts(model: Model, asked: tuple[Asked, ...], order: _Order) -> object:
@@ -305,8 +320,8 @@ async def _ask_batch(model: Model, asked: tuple[Asked, ...], order: _Order) -> F
         handle.check(requests)
     job = _Job(provider, requests, order.terms, handle)
     await _work(job, order.within)
-    settling = step(name=model.name, key=_asked_only)(_settle)
-    calls = [settling(each, job.outcome(place), order) for place, each in enumerate(asked)]
+    ended = [_Ended(job.outcome(place), order) for place in range(len(asked))]
+    calls = [_answer(each, known) for each, known in zip(asked, ended, strict=True)]
     found: FanIn[Answer[Any]] = await fan_out(*calls, need=0, at_once=SETTLED_AT_ONCE)
     for outcome, each in zip(found.outcomes, asked, strict=True):
         outcome.item = each
