@@ -11,7 +11,18 @@ import pytest
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
-from fanwise import Retry, Runtime, deadline, fan_map, fan_out, first, step, tree_reduce, vote
+from fanwise import (
+    Retry,
+    Runtime,
+    Timeout,
+    deadline,
+    fan_map,
+    fan_out,
+    first,
+    step,
+    tree_reduce,
+    vote,
+)
 from fanwise.errors import DeadlinePassed, NotEnough
 from fanwise.models import (
     Answer,
@@ -120,6 +131,8 @@ def test_a_prompt_and_a_chat_reach_the_provider_as_they_are():
         ({"max_tokens": 0}, "max_tokens=0 is too small"),
         ({"output": int, "again": -1}, "again=-1 is too small"),
         ({"output": asyncio.Task}, "is no type that JSON can carry"),
+        ({"output": {}}, "is no type that JSON can carry"),
+        ({"output": 3}, "is no type that JSON can carry"),
         ({"output": int | asyncio.Task}, "is no type that JSON can carry"),
     ],
 )
@@ -234,7 +247,7 @@ def test_losers_of_a_race_are_let_go():
 
 
 def test_a_policy_holds_for_every_question():
-    provider = Scripted(ConnectionError("no route"), "yes")
+    provider = Scripted(ConnectionRefusedError("no route"), "yes")
     asked = Model(provider).using(retry=Retry(attempts=2, shortest=1, longest=1))
     answer, rows, _ = recorded(asked.ask("?"))
     assert (answer.text, provider.begun) == ("yes", 2)
@@ -250,6 +263,16 @@ def test_what_is_not_named_stays_and_the_model_it_was_made_of_too():
     assert isinstance(error, TimeoutError)
     assert rows[-1].role == "judge"
     assert recorded(plain.ask("?"))[0].text == "yes"
+
+
+def test_the_waits_of_a_timeout_are_for_streams():
+    provider = Scripted("yes", seconds=5)
+    asked = Model(provider, timeout=Timeout(9.0, first=2.0))
+    assert recorded(asked.ask("?"))[0].text == "yes"
+    error, _, time = recorded(asked.stream("?"))
+    assert isinstance(error, TimeoutError)
+    assert "gave no first item within 2 s" in str(error)
+    assert time == 2.0
 
 
 def test_a_malformed_answer_is_not_what_retries_are_for():
@@ -282,6 +305,21 @@ def test_a_retried_parent_takes_over_what_was_answered():
     found, _, _ = recorded(parent())
     assert provider.begun == 4, "the second attempt asked nothing again"
     assert tries[0] == tries[1] == found == ["1", "2", "3", "4"]
+
+
+def test_a_retried_parent_tells_prompts_of_one_text_apart():
+    provider = Scripted("1", "2")
+    tries = []
+
+    @step(retry=Retry(attempts=2, shortest=1, longest=1))
+    async def parent():
+        most = (3, 5) if not tries else (5, 3)  # another order, the same two questions
+        tries.append([(await Model(provider).ask(Prompt("Why?", most=n))).text for n in most])
+        if len(tries) == 1:
+            raise ConnectionError("no route")
+
+    recorded(parent())
+    assert tries == [["1", "2"], ["2", "1"]]
 
 
 def test_a_retried_parent_tells_streams_from_questions():

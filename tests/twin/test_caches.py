@@ -70,7 +70,9 @@ async def test_requests_at_once_all_write_and_one_that_waits_for_the_first_token
         create = by.anthropic.messages.create
         three = await asyncio.gather(*(create(**asking(f"nr {at}")) for at in range(3)))
         assert [told(each.usage)[1:] for each in three] == [(TOKENS, 0)] * 3
-        other = asking(system=marked("text" * TOKENS), messages=asking("long answer " * 4)["messages"])
+        other = asking(
+            system=marked("text" * TOKENS), messages=asking("long answer " * 4)["messages"]
+        )
         stream = await create(**other, stream=True)
         early = asyncio.create_task(create(**other))
         await asyncio.sleep(0.5)  # its first token is made at 1 s

@@ -140,7 +140,9 @@ async def test_system_blocks_documents_and_thinking_are_taken():
         await by.anthropic.messages.create(
             **asking(
                 messages=turns,
-                system=[{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}],
+                system=[
+                    {"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}
+                ],
                 thinking={"type": "enabled", "budget_tokens": 1024},
                 metadata={"user_id": "u"},
                 extra_body={"temperature": 1.0, "top_k": 5},

@@ -139,9 +139,7 @@ async def test_instructions_are_not_carried_over():
     async with clients(Twin(answers=answer)) as by:
         create = by.openai.responses.create
         first = await create(model="m", instructions="Be brief.", input="one")
-        await create(
-            model="m", instructions="Be long.", input="two", previous_response_id=first.id
-        )
+        await create(model="m", instructions="Be long.", input="two", previous_response_id=first.id)
     assert seen[1] == [
         ("system", "Be long."),
         ("user", "one"),
@@ -159,9 +157,7 @@ async def test_a_response_is_kept_until_it_is_deleted_and_only_for_its_key():
             await others.openai.responses.retrieve(found.id)
         await by.openai.responses.delete(found.id)
         with pytest.raises(openai.NotFoundError):
-            await by.openai.responses.create(
-                model="m", input="two", previous_response_id=found.id
-            )
+            await by.openai.responses.create(model="m", input="two", previous_response_id=found.id)
         unkept = await by.openai.responses.create(model="m", input="one", store=False)
         with pytest.raises(openai.NotFoundError):
             await by.openai.responses.retrieve(unkept.id)

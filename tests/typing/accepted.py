@@ -5,6 +5,7 @@ Mypy gives `assert_type(f(x), ...)` to a generic `f` as a context, so results ha
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
 from typing import assert_type
 
 from fanwise import (
@@ -30,8 +31,14 @@ from fanwise import (
     vote,
 )
 from fanwise.core import Stream, StreamCall, StreamStep
+from fanwise.models import Answer, Model, Part, Text, ToolCall, ToolSpec
 from fanwise.patterns import MapCall, Reduced, Vote
 from fanwise.pools import ProcessPool
+
+
+@dataclass
+class Hit:
+    name: str
 
 
 @step
@@ -173,6 +180,43 @@ async def fan_outs() -> None:
     inner = fan_out(web("a"), need=1)
     nested = await fan_out(inner, b)
     _ = assert_type(nested, FanIn[FanIn[list[int]] | float])
+
+
+LOOK = ToolSpec("look", "Look something up.", {"type": "object"})
+
+
+def yes(answer: Answer[bool]) -> bool:
+    return answer.value
+
+
+async def questions(mine: Model) -> None:
+    text, hit = mine.ask("q"), mine.ask("q", output=Hit)
+    _ = assert_type(text, Call[Answer[str]])
+    _ = assert_type(hit, Call[Answer[Hit]])
+    hits = mine.ask("q", output=list[Hit], again=2)
+    _ = assert_type(hits, Call[Answer[list[Hit]]])
+    either = mine.ask("q", output=int | None)
+    _ = assert_type(either, Call[Answer[int | None]])
+    tooled, both = mine.ask("q", tools=[LOOK]), mine.ask("q", output=Hit, tools=[LOOK])
+    _ = assert_type(tooled, Call[Answer[str]])
+    _ = assert_type(both, Call[Answer[Hit | None]])
+    mapped = fan_map(mine.ask, ["q"], at_once=2)
+    _ = assert_type(mapped, MapCall[Answer[str]])
+
+    def typed(q: str) -> Call[Answer[Hit]]:
+        return mine.ask(q, output=Hit)
+
+    typed_answers = fan_map(typed, ["q"], at_once=1)
+    _ = assert_type(typed_answers, MapCall[Answer[Hit]])
+    raced = first(mine.ask("q", output=int), mine.ask("r", output=int))
+    _ = assert_type(raced, Call[Answer[int]])
+    voted = vote([mine.ask("q", output=bool)], key=yes)
+    _ = assert_type(voted, Call[Vote[Answer[bool]]])
+    found = await fan_out(hit, text)
+    _ = assert_type(found[hit].value.value, Hit)
+    async with mine.using(timeout=2.0).stream("q", output=Hit) as pieces:
+        async for piece in pieces:
+            _ = assert_type(piece, Text | Part | ToolCall | Answer[object])
 
 
 async def maps(client: Client) -> None:

@@ -16,6 +16,7 @@ from fanwise import (
     tree_reduce,
     vote,
 )
+from fanwise.models import Answer, Model
 
 
 @step
@@ -45,6 +46,14 @@ async def calls(client: Client, runtime: Runtime) -> None:
     Runtime(pools={"process": "4"})  # mypy: dict-item  # pyright: reportArgumentType
     await runtime.run("q")  # mypy: arg-type  # pyright: reportArgumentType
     run(web)  # mypy: arg-type  # pyright: reportArgumentType
+
+
+async def questions(mine: Model) -> None:
+    mine.ask("q", output=int)  # mypy: unused-awaitable
+    await mine.ask(1)  # mypy: call-overload  # pyright: reportArgumentType
+    await mine.ask("q", again=1)  # mypy: call-overload  # pyright: reportCallIssue
+    wrong: Answer[str] = await mine.ask("q", output=int)  # mypy: arg-type  # pyright: reportAssignmentType
+    _ = wrong
 
 
 async def a_call_that_nobody_awaits() -> None:

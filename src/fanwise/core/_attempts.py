@@ -17,7 +17,7 @@ from fanwise.core._errors import NotDone, StepTimedOut, WriteRefused
 from fanwise.core._identity import key_of
 from fanwise.core._items import hand_over
 from fanwise.core._scope import CURRENT, DEADLINE, READS_ONLY, Attempt
-from fanwise.core._settlement import PLAIN, note_lost, settle_value
+from fanwise.core._settlement import PLAIN, estimate_lost, note_lost, settle_value
 from fanwise.core._timed import timed
 from fanwise.core._transient import is_retried, is_transient, leaves_writes_open, retry_after
 
@@ -111,7 +111,7 @@ def add_wait(call: Call[Any], kind: str, seconds: float) -> None:
 class Execution:
     """One call under its policy: what its attempts share."""
 
-    __slots__ = ("call", "deadline", "outfit", "own", "policy", "scope")
+    __slots__ = ("call", "deadline", "outfit", "own", "policy", "scope", "unheard")
 
     call: Call[Any]
     deadline: float | None
@@ -119,6 +119,9 @@ class Execution:
     own: bool
     policy: Policy
     scope: Scope
+    unheard: tuple[
+        tuple[int, float], ...
+    ]  # attempts that told nothing, and the seconds that they had
 
     def __init__(self, call: Call[Any], scope: Scope) -> None:
         """Take what the runtime keeps for the step."""
@@ -129,6 +132,7 @@ class Execution:
         if self.own:
             scope.kept = {}
         self.deadline = DEADLINE.get()
+        self.unheard = ()
         runtime = call.run.runtime
         self.outfit = runtime.outfits.get(call.step) or runtime.outfit(call.step, policy)
 
@@ -210,6 +214,8 @@ class Execution:
             raise
         else:
             if attempt.number > 1:
+                for number, seconds in self.unheard:  # now it may be known what its step uses
+                    estimate_lost(call, number, seconds)
                 run.add_attempt(attempt, "ok", None)
             return value
         finally:
@@ -259,7 +265,8 @@ class Execution:
         if unsure and policy.effect == "write" and not policy.keyed:
             add_fact(call, "ambiguous", value=True)
             error.add_note(f"{call.name} is a write: it may or may not have happened")
-        note_lost(call, attempt, error)
+        if note_lost(call, attempt, error) and policy.keeps:
+            self.unheard += ((attempt.number, call.run.time() - attempt.started),)
         if policy.keeps:  # else the call's own row says it all
             call.run.add_attempt(attempt, status, error)
 

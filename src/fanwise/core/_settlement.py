@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 from weakref import WeakValueDictionary
 
 from fanwise.core import _registry
-from fanwise.core._errors import StepTimedOut
+from fanwise.core._errors import FanwiseError, StepTimedOut
 from fanwise.core._record import COUNTS
 from fanwise.core._scope import Attempt
+from fanwise.core._transient import http_status, is_transient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,6 +34,11 @@ log = logging.getLogger("fanwise")
 
 MOST = 64  # answers of one call that are priced one by one; the rest is added to the last alike
 MOST_CLASSES = 4096
+DEEPEST = 10  # causes of an error that are looked at
+UNSENT = frozenset(  # of errors that come before anything was sent, in several client libraries
+    {"ClientConnectorError", "ConnectError", "ConnectTimeout", "ConnectionRefusedError",
+     "PoolTimeout", "gaierror"}
+)  # fmt: skip
 CLIENTS = ("anthropic", "langchain_core", "litellm", "openai")
 
 # Attempt, model, tier, estimated, and the counts: atoms, as everything in a row.
@@ -232,19 +238,45 @@ def add_to_bill(facts: dict[str, Any], told: Told) -> None:
     bill.append(told)
 
 
-def note_lost(call: Call[Any], here: Scope | Attempt, error: BaseException) -> None:
-    """Estimate what an attempt used that was let go, where its step is known to use anything."""
-    estimates = call.run.runtime.estimates
-    if estimates is None or not isinstance(error, (CancelledError, StepTimedOut)):
-        return
+def note_lost(call: Call[Any], here: Scope | Attempt, error: BaseException) -> bool:
+    """Estimate what an attempt used that ended in silence, where its step is known to use anything.
+
+    Say whether it may have used what nobody can estimate yet.
+    """
+    if not may_be_charged(error):
+        return False
     policy = call.policy
     if not isinstance(here, Attempt) and not (policy.bare or policy.only_timed):
-        return  # its attempts have said it
-    number = number_of(here)
-    if not has_told(call.facts, number):
-        reading = estimates.lost(call, call.run.time() - began(call, here))
-        if reading is not None:
-            enter(facts_of(call), number, reading)
+        return False  # its attempts have said it
+    return estimate_lost(call, number_of(here), call.run.time() - began(call, here))
+
+
+def estimate_lost(call: Call[Any], number: int, seconds: float) -> bool:
+    """Estimate an attempt that told nothing in so many seconds; say whether nobody can."""
+    if has_told(call.facts, number):
+        return False
+    estimates = call.run.runtime.estimates
+    reading = None if estimates is None else estimates.lost(call, seconds)
+    if reading is not None:
+        finish = None if call.facts is None else call.facts.get("finish")
+        enter(facts_of(call), number, reading._replace(finish=finish or reading.finish))
+    return reading is None
+
+
+def may_be_charged(error: BaseException) -> bool:
+    """Say whether a provider may have worked for an attempt that ended so: it never said no."""
+    if isinstance(error, (CancelledError, StepTimedOut)):
+        return True
+    if not is_transient(error) or isinstance(error, FanwiseError) or http_status(error) is not None:
+        return False
+    cause: BaseException | None = error
+    for _ in range(DEEPEST):
+        if cause is None:
+            break
+        if any(kind.__name__ in UNSENT for kind in type(cause).__mro__):
+            return False
+        cause = cause.__cause__ or cause.__context__
+    return True
 
 
 def share_of(call: Call[Any] | None, number: int) -> tuple[Told, ...] | None:

@@ -34,7 +34,7 @@ from fanwise.core import (
     whole,
 )
 from fanwise.models._answer import Answer
-from fanwise.models._asking import fitted, priced, tell, valued
+from fanwise.models._asking import expect_prices, fitted, priced, tell, valued
 from fanwise.models._batch_handle import BatchHandle
 from fanwise.models._batch_provider import BatchOutcome, BatchProvider, BatchResult, BatchStatus
 from fanwise.models._chat import Asked, Chat, as_chat
@@ -287,7 +287,7 @@ async def _answer(asked: Asked, ended: _Ended) -> Answer[Any]:  # noqa: ARG001 -
     found, order = ended.outcome, ended.order
     if isinstance(found, Answer):
         tell(found.usage, found.model, found.finish, found.text, tier="batch")
-        answer = await priced(found, tier="batch")
+        answer = priced(found, tier="batch")
         if order.output is None:
             return answer
         value, wrong = fitted(codec_of(order.output), answer, order.terms.max_tokens)
@@ -311,6 +311,7 @@ def _order_counts(model: Model, asked: tuple[Asked, ...], order: _Order) -> obje
 async def _ask_batch(model: Model, asked: tuple[Asked, ...], order: _Order) -> FanIn[Answer[Any]]:
     provider = model.provider
     assert isinstance(provider, BatchProvider)  # noqa: S101 - checked when the call was made
+    expect_prices(model.name)
     schema = schema_of(order.output)
     requests = [Request(each, (), schema, order.terms.max_tokens) for each in asked]
     if order.handle is None:

@@ -1,6 +1,6 @@
 """The type that an answer must have, by pydantic: its JSON schema, and the check of a text.
 
-Loaded when a type is first asked for: pydantic takes 30 ms of processor time.
+Loaded apart from the rest, since pydantic takes 30 ms of processor time and some never need it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Typed:
         try:
             self._adapter: TypeAdapter[Any] = TypeAdapter(output)
             self.schema = self._adapter.json_schema()
-        except PydanticUserError as error:
+        except (PydanticUserError, LookupError) as error:
             why = str(error).partition("\n")[0].partition(". ")[0].rstrip(".")
             msg = (
                 f"output={output!r} is no type that JSON can carry ({why}): give a dataclass, "

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
-from fanwise.core import _registry, made_by, step
+from fanwise.core import Timeout, _registry, made_by, step
 from fanwise.models._asking import ask_in_pieces, ask_text, ask_typed
 from fanwise.models._chat import Chat, as_chat
 from fanwise.models._estimate import tokens_asked
-from fanwise.models._output import schema_of
+from fanwise.models._output import load_codec, schema_of
 from fanwise.models._prices import price_of
 from fanwise.models._prompt import Prompt
 from fanwise.models._provider import Request
@@ -38,10 +38,17 @@ class Model:
     __slots__ = ("_ask", "_policy", "_stream", "provider")
 
     def __init__(self, provider: Provider, **policy: Any) -> None:  # noqa: ANN401 - as @step
-        """Take an adapter, and the arguments of `@step` as the policy of every question."""
+        """Take an adapter, and the arguments of `@step` as the policy of every question.
+
+        Of a `Timeout`, `first` and `idle` bound streams only.
+        """
         self.provider = provider
         self._policy = policy
         ours: dict[str, Any] = {"name": provider.name, "key": _asked_key} | policy
+        if isinstance(ours.get("timeout"), Timeout):
+            ours["timeout"] = ours["timeout"].attempt
+        if not provider.name.startswith("local:"):
+            load_codec()  # now rather than in the loop; what is local needs none, or is in no hurry
         streamed: dict[str, Any] = {"name": provider.name, "key": _streamed_key} | policy
         self._ask = cast("Step[..., Answer[Any]]", step(**ours)(self._answer))
         self._stream = cast("StreamStep[..., Piece]", step(**streamed)(self._pieces))

@@ -43,9 +43,14 @@ def codec_of(output: TypeForm[object]) -> Codec:
     return _made(output)
 
 
+@lru_cache(1)
+def load_codec() -> Callable[[object], Codec]:
+    """Load what makes the codec of a type; it takes some 50 ms, once."""
+    return cast("Callable[[object], Codec]", _registry.load("codec", "json"))
+
+
 def _made(output: object) -> Codec:
-    make = cast("Callable[[object], Codec]", _registry.load("codec", "json"))
-    return make(output)
+    return load_codec()(output)
 
 
 _kept = lru_cache(256)(_made)
