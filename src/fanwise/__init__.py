@@ -10,6 +10,7 @@ from fanwise._version import __version__
 if TYPE_CHECKING:
     from fanwise.core import (
         Breaker,
+        Cache,
         Call,
         FanIn,
         Hedge,
@@ -39,9 +40,9 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "Breaker", "Call", "FanIn", "Hedge", "Limit", "NotEnough", "Outcome", "Retry", "Runtime",
-    "Step", "Timeout", "__version__", "batch", "bind", "current", "deadline", "fan_map", "fan_out",
-    "first", "pipeline", "run", "speculate", "stage", "step", "tree_reduce", "vote",
+    "Breaker", "Cache", "Call", "FanIn", "Hedge", "Limit", "NotEnough", "Outcome", "Retry",
+    "Runtime", "Step", "Timeout", "__version__", "batch", "bind", "current", "deadline", "fan_map",
+    "fan_out", "first", "pipeline", "run", "speculate", "stage", "step", "tree_reduce", "vote",
 ]  # fmt: skip
 
 

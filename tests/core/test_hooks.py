@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from fanwise import Hedge, Retry, Runtime, fan_out, step
-from fanwise.core import digest_of
 
 made = []
 
@@ -16,20 +15,6 @@ async def double(number):
     if number < 0:
         raise ValueError(number)
     return 2 * number
-
-
-class Remembers:
-    """A cache by name and arguments."""
-
-    def __init__(self):
-        self.results = {}
-
-    def get(self, call):
-        key = digest_of(call.step.name, *call.args)
-        return (self.results[key],) if key in self.results else None
-
-    def put(self, call, result):
-        self.results[digest_of(call.step.name, *call.args)] = result
 
 
 class Counts:
@@ -54,23 +39,6 @@ class Counts:
 @pytest.fixture(autouse=True)
 def forget():
     made.clear()
-
-
-async def test_a_cache_answers_in_place_of_the_body():
-    async with Runtime() as runtime:
-        runtime.hooks.cache = Remembers()
-        assert [await runtime.run(double(2)), await runtime.run(double(2))] == [4, 4]
-        assert made == [2]
-        assert runtime.runs[-1].record().calls[0].facts["reused"] is True
-
-
-async def test_a_cache_never_holds_a_failure():
-    async with Runtime() as runtime:
-        runtime.hooks.cache = Remembers()
-        for _ in range(2):
-            with pytest.raises(ValueError, match="-1"):
-                await runtime.run(double(-1))
-    assert made == [-1, -1]
 
 
 async def test_every_attempt_is_admitted_and_settled():

@@ -38,9 +38,10 @@ class Going(NamedTuple):
     """A live call under which no other one lives. Times are seconds.
 
     `under` names the calls in whose bodies it was made, innermost first, the main call left out.
-    `waits` is "" while it runs, else what it waits for: limit, pool, backoff, inputs, reader (of a
-    stream), or "loop" before its first step. `detail` names the limit, or counts the seconds or
-    inputs that are left. `error` is what its last attempt ended with.
+    `waits` is "" while it runs, else what it waits for: limit, pool, backoff, cache (an equal call
+    that runs), inputs, reader (of a stream), or "loop" before its first step. `detail` names the
+    limit or the equal call, or counts the seconds or inputs that are left. `error` is what its
+    last attempt ended with.
     """
 
     call: int
@@ -306,6 +307,8 @@ def _waits(run: Run) -> dict[Call[Any], tuple[str, str]]:
             found.update(dict.fromkeys(_copied(calls), (kind, name)))
     for call, until in _copied(runtime.backing_off).items():
         found[call] = ("backoff", str(until))
+    for leader, flight in _copied(runtime.leading).items():
+        found.update(dict.fromkeys(_copied(flight.followers), ("cache", _live_name(leader))))
     return found
 
 

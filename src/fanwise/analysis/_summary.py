@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from fanwise.core import RunRecord
 
-WAITS: Final = ("limit", "pool", "buffer", "backoff")
+WAITS: Final = ("limit", "pool", "buffer", "backoff", "cache", "prefix", "batch")
 
 
 @dataclass(frozen=True, slots=True)

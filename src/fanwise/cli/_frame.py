@@ -127,20 +127,19 @@ def _state(call: Going) -> Text:
     return text
 
 
+_WAITING: Final = {
+    "limit": "waits for limit {}",
+    "pool": "waits for a thread",
+    "backoff": "backs off, {} s",
+    "cache": "waits for {}, which asks the same",
+    "reader": "waits for its reader",
+}
+
+
 def _waiting(call: Going) -> str:
-    match call.waits:
-        case "limit":
-            return f"waits for limit {call.detail}"
-        case "pool":
-            return "waits for a thread"
-        case "backoff":
-            return f"backs off, {call.detail} s"
-        case "inputs":
-            return f"waits for {count(int(call.detail), 'input')}"
-        case "reader":
-            return "waits for its reader"
-        case _:
-            return "is about to start"
+    if call.waits == "inputs":
+        return f"waits for {count(int(call.detail), 'input')}"
+    return _WAITING.get(call.waits, "is about to start").format(call.detail)
 
 
 def _failed(look: Look) -> Section:

@@ -12,10 +12,11 @@ from fanwise.core._away import (
     plainly,
     reduced,
     refuse_while_importing,
-)
+)  # fmt: skip
 from fanwise.core._bills import Priced
 from fanwise.core._blocking import watch
 from fanwise.core._breaker import BreakerStatistics
+from fanwise.core._cache_state import CacheStatistics
 from fanwise.core._call import Call
 from fanwise.core._canonical import digest_of
 from fanwise.core._contents import Record
@@ -49,13 +50,15 @@ from fanwise.core._errors import (
     WorkerNotStarted,
     WriteRefused,
     WrongLength,
-)
+)  # fmt: skip
 from fanwise.core._guesses import GuessStatistics
+from fanwise.core._hedge_state import HedgeStatistics
 from fanwise.core._identity import request_digest
 from fanwise.core._limits import LimitStatistics
 from fanwise.core._outcomes import FanIn, Landed, Outcome, Status
 from fanwise.core._policies import (
     Breaker,
+    Cache,
     Effect,
     Hedge,
     Limit,
@@ -66,17 +69,8 @@ from fanwise.core._policies import (
     at_least,
     plain_function,
     whole,
-)
-from fanwise.core._protocols import (
-    Admission,
-    Body,
-    Cache,
-    Drawn,
-    Hooks,
-    Journal,
-    MemoryJournal,
-    Plan,
-)
+)  # fmt: skip
+from fanwise.core._protocols import Admission, Body, Drawn, Hooks, Journal, MemoryJournal, Plan
 from fanwise.core._races import RaceStatistics
 from fanwise.core._record import (
     AttemptRow,
@@ -86,7 +80,7 @@ from fanwise.core._record import (
     line_of,
     microseconds,
     read_records,
-)
+)  # fmt: skip
 from fanwise.core._run import Run
 from fanwise.core._runtime import Runtime, RuntimeStatistics, current_runtime, run
 from fanwise.core._scope import BODY, CURRENT, DEADLINE, READS_ONLY, Scope, waiting_call
@@ -101,9 +95,10 @@ from fanwise.core._step import (
     made_by,
     name_of,
     step,
-)
+)  # fmt: skip
 from fanwise.core._streams import Stream, StreamCall
 from fanwise.core._timers import TimerQueue
+from fanwise.core._transient import is_transient
 from fanwise.core._wakeup import woken_by_signals
 from fanwise.core._watch import ask, begin, failure_of, leave
 from fanwise.core._watchers import LIVE, NO_KWARGS, Ending, Watcher, add_watcher, excuse
@@ -111,19 +106,19 @@ from fanwise.core._watchers import LIVE, NO_KWARGS, Ending, Watcher, add_watcher
 __all__ = [
     "BODY", "CURRENT", "DEADLINE", "LIVE", "NO_KWARGS", "READS_ONLY", "Admission", "AttemptRow",
     "Body", "BoundStep", "BoundStreamStep", "Breaker", "BreakerOpen", "BreakerStatistics", "Cache",
-    "Call", "CallDropped", "CallRow", "CallSkipped", "CircularWait", "Current", "CurrentAway",
-    "DeadlinePassed", "Decorator", "Drawn", "Effect", "Ending", "FanIn", "FanwiseError",
-    "GuessStatistics", "Header", "Hedge", "HedgeStatistics", "Hooks", "IdentityClash", "Job",
-    "Journal", "Landed", "Limit", "LimitError", "LimitHeld", "LimitStatistics", "LimitUnknown",
-    "LoopBlocked", "MemoryJournal", "NotCanonical", "NotDone", "NotEnough", "Outcome", "OwnLimit",
-    "Plan", "Policy", "Pool", "PoolError", "PoolUnknown", "Priced", "RaceStatistics", "Reader",
-    "Reading", "Record", "RecordDamaged",
-    "RemoteError", "Retry", "Run", "RunRecord", "Runtime", "RuntimeStatistics", "Scope", "Status",
-    "Step", "StepTimedOut", "StrayCancel", "Stream", "StreamCall", "StreamStep", "StreamTaken",
-    "TimedOut", "Timeout", "TimerQueue", "Told", "Watcher", "WorkerDied", "WorkerNotStarted",
-    "WriteRefused", "WrongLength", "__version__", "add_watcher", "as_step", "ask", "at_least",
-    "begin", "current", "current_runtime", "deadline", "digest_of", "excuse", "failure_of",
-    "leave", "line_of", "made_by", "microseconds", "module_of", "name_of", "note", "perform",
+    "CacheStatistics", "Call", "CallDropped", "CallRow", "CallSkipped", "CircularWait", "Current",
+    "CurrentAway", "DeadlinePassed", "Decorator", "Drawn", "Effect", "Ending", "FanIn",
+    "FanwiseError", "GuessStatistics", "Header", "Hedge", "HedgeStatistics", "Hooks",
+    "IdentityClash", "Job", "Journal", "Landed", "Limit", "LimitError", "LimitHeld",
+    "LimitStatistics", "LimitUnknown", "LoopBlocked", "MemoryJournal", "NotCanonical", "NotDone",
+    "NotEnough", "Outcome", "OwnLimit", "Plan", "Policy", "PoolError", "PoolUnknown", "Priced",
+    "RaceStatistics", "Reader", "Reading", "Record", "RecordDamaged", "RemoteError", "Retry",
+    "Run", "RunRecord", "Runtime", "RuntimeStatistics", "Scope", "Status", "Step", "StepTimedOut",
+    "StrayCancel", "Stream", "StreamCall", "StreamStep", "StreamTaken", "TimedOut", "Timeout",
+    "TimerQueue", "Told", "Watcher", "WorkerDied", "WorkerNotStarted", "WriteRefused",
+    "WrongLength", "__version__", "add_watcher", "as_step", "ask", "at_least", "begin", "current",
+    "current_runtime", "deadline", "digest_of", "excuse", "failure_of", "is_transient", "leave",
+    "line_of", "made_by", "microseconds", "module_of", "name_of", "note", "perform",
     "plain_function", "plainly", "read_records", "reduced", "refuse_while_importing",
     "request_digest", "run", "step", "waiting_call", "watch", "whole", "woken_by_signals",
 ]  # fmt: skip

@@ -12,6 +12,7 @@ from contextlib import suppress
 from math import isinf
 from typing import TYPE_CHECKING, Any
 
+from fanwise.core._cache_state import Sharing
 from fanwise.core._errors import NotDone, StepTimedOut, WriteRefused
 from fanwise.core._identity import key_of
 from fanwise.core._items import hand_over
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from fanwise.core._limits import Width
     from fanwise.core._policies import Policy
     from fanwise.core._pools import Place
+    from fanwise.core._protocols import Journal
     from fanwise.core._scope import Scope
     from fanwise.core._shared import Outfit
     from fanwise.core._workers import Worker, Workers
@@ -40,30 +42,46 @@ RETRIES_ALWAYS = 10
 
 def make_attempts(call: Call[Any], scope: Scope) -> Coroutine[Any, Any, Any]:
     """Run a call's body under its whole policy, and give its value."""
-    if call.policy.effect == "write":
+    policy = call.policy
+    if policy.effect == "write":
         refuse_write(call)
-    if call.run.plain or call.step.owns_arguments or not call.run.runtime.hooks:
+    cached = policy.cache is not None
+    if (call.run.plain and not cached) or call.step.owns_arguments:
         return Execution(call, scope).value()
-    return _remembered(call, scope)
+    journal = call.run.runtime.hooks.journal
+    if journal is not None:
+        return _remembered(call, scope, journal)
+    return _shared(call, scope) if cached else Execution(call, scope).value()
 
 
-async def _remembered(call: Call[Any], scope: Scope) -> Any:  # noqa: ANN401 - the step's value
-    """Give the value that journal or cache have, or make it and let them keep it."""
+async def _remembered(call: Call[Any], scope: Scope, journal: Journal) -> Any:  # noqa: ANN401
+    """Give the value that the journal has, or make it and let the journal keep it."""
     CURRENT.set(scope)
-    hooks = call.run.runtime.hooks
-    found = hooks.cache.get(call) if hooks.cache is not None else None
-    if hooks.journal is not None:
-        found = await hooks.journal.find(key_of(call)) or found
+    found = await journal.find(key_of(call))
     if found is not None:
         add_fact(call, "reused", value=True)
-        if call.reader is not None:
-            await hand_over(call, found[0])
+        await hand_over(call, found[0])
         return found[0]
-    value = await Execution(call, scope).value()
-    if hooks.journal is not None:
-        await hooks.journal.commit(key_of(call), call.step.name, value)
-    if hooks.cache is not None:
-        hooks.cache.put(call, value)
+    cached = call.policy.cache is not None
+    value = await (_shared(call, scope) if cached else Execution(call, scope).value())
+    await journal.commit(key_of(call), call.step.name, value)
+    return value
+
+
+async def _shared(call: Call[Any], scope: Scope) -> Any:  # noqa: ANN401 - the step's value
+    """Give the value that the cache has or an equal call makes, or make it for both."""
+    CURRENT.set(scope)
+    sharing = Sharing(call)
+    found = await sharing.find()
+    if found is not None:
+        value = list(found[0]) if call.step.streams else found[0]
+        await hand_over(call, value)
+        return value
+    try:
+        value = await Execution(call, scope).value()
+        sharing.keep(value)
+    finally:
+        sharing.end()
     return value
 
 

@@ -57,6 +57,9 @@ def _line(call: Call[Any], now: float, waits: dict[Call[Any], list[str]]) -> str
         for name, waiting in waits_by_name.items():
             if call in waiting:
                 return f"{call.name}: waits for the {kind} {name!r}, {since}{dropped}"
+    for leader, flight in runtime.leading.items():
+        if call in flight.followers:
+            return f"{call.name}: waits for an equal call, #{leader.id}, {since}{dropped}"
     if call in runtime.backing_off:
         left = runtime.backing_off[call] - now
         failed = f"after attempt {call.attempts} failed"

@@ -115,12 +115,12 @@ class Intake:
     def __init__(self, call: Call[Any], attempt: Attempt) -> None:
         """Prepare for the first item; raise where there is no time for it."""
         runtime = call.run.runtime
-        hooks = runtime.hooks
         self.call = call
         self.attempt = attempt
         self.reader = call.reader
         # What is read is not kept, but for a journal or a cache.
-        keeps = self.reader is None or hooks.journal is not None or hooks.cache is not None
+        wanted = runtime.hooks.journal is not None or call.policy.cache is not None
+        keeps = self.reader is None or wanted
         self.kept: list[Any] | None = [] if keeps else None
         self.outfit = runtime.outfits[call.step]
         self.queue = self.outfit.first

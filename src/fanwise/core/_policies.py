@@ -144,6 +144,34 @@ class Breaker(Frozen):
         at_least("Breaker(pause=)", self.pause, 0)
 
 
+class Cache(Frozen):
+    """Keep a step's results, and let equal calls share one that runs.
+
+    Equal are calls of one step with the same version and arguments (or what `key=` gives of them),
+    wherever they are made. At most `size` results are kept, the longest unused forgotten first,
+    each for `ttl` seconds (`None`: until it is forgotten); with 0 of either nothing is kept and
+    running calls are shared all the same. Never kept: failures, a value whose `complete` is False
+    (a fan-in with gaps, an answer that was cut, an official client's too), and one of which
+    `valid`, a function of the value, is not true. Every call gets the same object: do not change
+    it. For reads only.
+    """
+
+    size: int = 1000
+    ttl: float | None = None
+    valid: Callable[[Any], bool] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        whole("Cache(size=)", self.size, 0)
+        if self.ttl is not None:
+            at_least("Cache(ttl=)", self.ttl, 0)
+        if self.valid is not None:
+            plain_function("Cache(valid=)", self.valid)
+            if not callable(self.valid):
+                msg = f"Cache(valid=) is a function of the value, got {self.valid!r}"
+                raise TypeError(msg)
+
+
 class Limit(Frozen):
     """What is shared under a name: `at_once` calls may hold it at the same time (`None`: any)."""
 
@@ -178,6 +206,7 @@ class Policy:
     __slots__ = (
         "bare",
         "breaker",
+        "cache",
         "effect",
         "first",
         "hedge",
@@ -195,7 +224,7 @@ class Policy:
         "version",
     )
     FIELDS = (
-        "timeout", "retry", "hedge", "limit", "breaker", "effect", "keyed", "pool", "key",
+        "timeout", "retry", "hedge", "limit", "breaker", "cache", "effect", "keyed", "pool", "key",
         "version", "role",
     )  # fmt: skip
 
@@ -214,6 +243,7 @@ class Policy:
         self.hedge: Hedge | None = given.get("hedge")
         self.limit: str | None = given.get("limit")
         self.breaker: Breaker | None = given.get("breaker")
+        self.cache: Cache | None = given.get("cache")
         self.effect: Effect = given.get("effect", "read")
         self.keyed: bool = given.get("keyed", False)
         self.pool: str | None = given.get("pool")
@@ -222,7 +252,8 @@ class Policy:
         self.role: str = given.get("role", "work")
         self._check()
         self.keeps = self.retry is not None or self.hedge is not None
-        alone = not self.keeps and self.limit is self.breaker is None and self.effect == "read"
+        plain = self.limit is self.breaker is self.cache is None
+        alone = plain and not self.keeps and self.effect == "read"
         timeout = self.timeout if isinstance(self.timeout, Timeout) else None
         self.first: float | None = None if timeout is None else timeout.first
         self.idle: float | None = None if timeout is None else timeout.idle
@@ -236,6 +267,7 @@ class Policy:
         _one_of("retry", self.retry, Retry)
         _one_of("hedge", self.hedge, Hedge)
         _one_of("breaker", self.breaker, Breaker)
+        _one_of("cache", self.cache, Cache)
         _one_of("limit", self.limit, str)
         _one_of("role", self.role, str)
         _one_of("pool", self.pool, str)
@@ -250,6 +282,9 @@ class Policy:
             raise ValueError(msg)
         if self.hedge is not None and self.effect == "write":
             msg = "a write takes no hedge, since a duplicate would act twice: drop hedge="
+            raise ValueError(msg)
+        if self.cache is not None and self.effect == "write":
+            msg = "a write takes no cache, since a call that is answered from it does not act"
             raise ValueError(msg)
         if self.keyed and self.effect != "write":
             msg = 'keyed=True says that the target honours a write\'s key: add effect="write"'
@@ -325,6 +360,7 @@ def _one_of(name: str, value: object, kind: type) -> None:
             "str": '"process"' if name == "pool" else '"search"',
             "Retry": "Retry(attempts=3)",
             "Hedge": "Hedge(after=0.2)",
+            "Cache": "Cache(size=1000, ttl=60.0)",
         }
         shown = example.get(kind.__name__, f"{kind.__name__}()")
         msg = f"{name} is a {kind.__name__}, such as {name}={shown}, got {value!r}"

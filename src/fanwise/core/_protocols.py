@@ -27,16 +27,6 @@ class Journal(Protocol):
         """Keep a result; it counts as committed when this returns."""
 
 
-class Cache(Protocol):
-    """Results that may stand in for a call, asked before anything is reserved."""
-
-    def get(self, call: Call[Any]) -> tuple[Any] | None:
-        """Give a result in a tuple of one, or `None`."""
-
-    def put(self, call: Call[Any], result: Any) -> None:  # noqa: ANN401
-        """Keep the result of a call that succeeded."""
-
-
 class Admission(Protocol):
     """Rates and budgets: what an attempt reserves before it starts, and settles afterwards."""
 
@@ -77,30 +67,27 @@ class Body(Protocol):
 class Hooks:
     """The engine's hooks for what other layers provide; none of them costs anything unset."""
 
-    __slots__ = ("admission", "cache", "journal")
+    __slots__ = ("admission", "journal")
 
     admission: Admission | None
-    cache: Cache | None
     journal: Journal | None
 
     def __init__(
         self,
         journal: Journal | None = None,
-        cache: Cache | None = None,
         admission: Admission | None = None,
     ) -> None:
         """Take what there is."""
         self.journal = journal
-        self.cache = cache
         self.admission = admission
 
     def __bool__(self) -> bool:
         """Say whether any is set that stands between a call and its body."""
-        return any(hook is not None for hook in (self.journal, self.cache, self.admission))
+        return self.journal is not None or self.admission is not None
 
     def __repr__(self) -> str:
         """Show what is set."""
-        return f"Hooks({self.journal!r}, {self.cache!r}, {self.admission!r})"
+        return f"Hooks({self.journal!r}, {self.admission!r})"
 
 
 class MemoryJournal:
@@ -124,5 +111,5 @@ class MemoryJournal:
 
 
 __all__ = [
-    "Admission", "Body", "Cache", "Drawn", "Hooks", "Journal", "Listener", "MemoryJournal", "Plan",
+    "Admission", "Body", "Drawn", "Hooks", "Journal", "Listener", "MemoryJournal", "Plan",
 ]  # fmt: skip

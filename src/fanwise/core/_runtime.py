@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from fanwise.core._bills import Priced
     from fanwise.core._breaker import BreakerStatistics
+    from fanwise.core._cache_state import CacheStatistics
     from fanwise.core._call import Call
     from fanwise.core._guesses import GuessStatistics
     from fanwise.core._hedge_state import HedgeStatistics
@@ -58,7 +59,7 @@ OPEN: weakref.WeakSet[Runtime] = weakref.WeakSet()
 
 
 class RuntimeStatistics(Frozen):
-    """A runtime at one instant: calls running, live runs, limits, breakers, hedges, races.
+    """A runtime at one instant: calls running, live runs, limits, breakers, hedges, races, caches.
 
     `abandoned` counts functions in pools that go on though nobody waits for them. `guesses` says
     for each `speculate` how often its guesses were joined so far, `estimates` for each step and
@@ -74,6 +75,7 @@ class RuntimeStatistics(Frozen):
     hedges: tuple[HedgeStatistics, ...]
     pools: tuple[LimitStatistics, ...]
     races: tuple[RaceStatistics, ...]
+    caches: tuple[CacheStatistics, ...] = ()
     estimates: tuple[Any, ...] = ()
 
 
@@ -284,6 +286,7 @@ class Runtime(Shared):
             tuple(state.statistics() for state in self.hedges.values()),
             tuple(width.statistics() for width in self.pools.widths if width.granted),
             self.races.statistics(),
+            tuple(state.statistics() for state in self.caches.values()),
             () if self.estimates is None else self.estimates.statistics(),
         )
 

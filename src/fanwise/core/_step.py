@@ -30,7 +30,7 @@ from fanwise.core._watchers import excuse
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
 
-    from fanwise.core._policies import Breaker, Effect, Hedge, Retry, Timeout
+    from fanwise.core._policies import Breaker, Cache, Effect, Hedge, Retry, Timeout
     from fanwise.core._scope import Attempt, Scope
 
 P = ParamSpec("P")
@@ -117,11 +117,12 @@ class Step(Definition[R_co], Generic[P, R_co]):
         hedge: Hedge | None = UNSET,
         limit: str | None = UNSET,
         breaker: Breaker | None = UNSET,
+        cache: Cache | None = UNSET,
         pool: str | None = UNSET,
     ) -> Self:
         """Give the same step under another policy; what is not named stays."""
         given: dict[str, Any] = {"timeout": timeout, "retry": retry, "hedge": hedge}
-        given |= {"limit": limit, "breaker": breaker, "pool": pool}
+        given |= {"limit": limit, "breaker": breaker, "cache": cache, "pool": pool}
         changes = {name: value for name, value in given.items() if value is not UNSET}
         return type(self)(self.function, self.name, self.policy.changed(changes), self.pattern)
 
@@ -232,6 +233,7 @@ def step(
     hedge: Hedge | None = None,
     limit: str | None = None,
     breaker: Breaker | None = None,
+    cache: Cache | None = None,
     effect: Effect = "read",
     keyed: bool = False,
     pool: str | None = None,
@@ -247,10 +249,10 @@ def step(
     An `async def` runs on the loop, a plain `def` in a thread, or in the pool that `pool` names:
     "process" is for processor work. An async generator makes a stream. `timeout` bounds one
     attempt, in seconds from its admission; `Timeout(30.0, first=2.0, idle=1.0)` bounds a stream's
-    waits for items too. `retry`, `hedge`, `breaker` are policies; `limit` names what is shared with
-    other steps. `effect="write"` says that it acts on the world; `keyed=True` that its target
-    honours `current().idempotency_key`. `key` gives what counts of the arguments for the call's
-    identity; `version` belongs to it. `role` says what the call is for in reports.
+    waits for items too. `retry`, `hedge`, `breaker`, `cache` are policies; `limit` names what is
+    shared with other steps. `effect="write"` says that it acts on the world; `keyed=True` that its
+    target honours `current().idempotency_key`. `key` gives what counts of the arguments for the
+    call's identity; `version` belongs to it. `role` says what the call is for in reports.
     """
 
     def wrap(function: Callable[..., Any]) -> Step[..., Any]:

@@ -71,7 +71,12 @@ def http_status(error: BaseException) -> int | None:
 
 
 def retry_after(error: BaseException) -> float:
-    """Give the seconds that the sender asks to wait (`Retry-After`, both forms), or 0."""
+    """Give the seconds that the sender asks to wait (`Retry-After`, both forms), or 0.
+
+    For a `NotDone`, the sender of its cause.
+    """
+    if isinstance(error, NotDone) and error.__cause__ is not None:
+        error = error.__cause__
     given = getattr(error, "retry_after", None)
     headers = getattr(getattr(error, "response", error), "headers", None)
     value = given if isinstance(given, (int, float)) else _header(headers, "retry-after")

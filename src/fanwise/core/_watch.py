@@ -10,10 +10,8 @@ from fanwise.core._engine import drop, finish, note, run_call
 from fanwise.core._errors import (
     CallDropped,
     CallSkipped,
-    CircularWait,
     DeadlinePassed,
     FanwiseError,
-    LimitHeld,
     StreamTaken,
 )
 from fanwise.core._run import note_reuse
@@ -24,8 +22,7 @@ from fanwise.core._watchers import (
     LIVE,
     add_watcher,
     excuse,
-    is_below,
-    waiting_for,
+    refuse_circles,
     watchers_of,
 )
 
@@ -95,7 +92,7 @@ def ask(call: Call[Any], watcher: Watcher, asker: Scope | Attempt | None = None)
         msg = f"{call.name} was cancelled when its last watcher left; a call runs once"
         raise CallDropped(msg)
     if watcher.owner is not None and status != "starting":  # which waits for nobody yet
-        _refuse_circles(watcher.owner, call)
+        refuse_circles(watcher.owner, call)
     add_watcher(call, watcher)
     return False
 
@@ -299,19 +296,3 @@ def failure_of(call: Call[Any]) -> tuple[BaseException, Any]:
     if call.error is not None and call.status != "cancelled":
         return call.error, call.trace
     return CallDropped(f"{call.name} was cancelled, so it has no value; a call runs once"), None
-
-
-def _refuse_circles(owner: Call[Any], call: Call[Any]) -> None:
-    above = waiting_for(owner)
-    if call in above or is_below(owner, call):
-        msg = f"{owner.name} awaits {call.name}, which waits for {owner.name}: neither would end"
-        raise CircularWait(msg)
-    runtime = owner.run.runtime
-    for holder, limit in runtime.keepers(above):
-        for waiting in runtime.waiting_for_limit(limit):
-            if call in waiting_for(waiting):
-                msg = (
-                    f"{owner.name} awaits {waiting.name}, which waits for the limit "
-                    f"{limit!r} that {holder.name} holds: neither would end"
-                )
-                raise LimitHeld(msg)

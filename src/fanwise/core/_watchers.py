@@ -5,6 +5,7 @@ from __future__ import annotations
 from asyncio import CancelledError, get_running_loop, iscoroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
+from fanwise.core._errors import CircularWait, LimitHeld
 from fanwise.core._scope import scope_of
 
 if TYPE_CHECKING:
@@ -104,11 +105,31 @@ def watchers_of(call: Call[Any]) -> Iterable[Watcher]:
 def waiting_for(call: Call[Any]) -> list[Call[Any]]:
     """Give `call` and every call that waits for it, directly or through others."""
     found = [call]
+    leading = call.run.runtime.leading
     for each in found:
+        if leading and each in leading:
+            found += [other for other in leading[each].followers if other not in found]
         for watcher in watchers_of(each):
             if watcher.owner is not None and watcher.owner not in found:
                 found.append(watcher.owner)
     return found
+
+
+def refuse_circles(owner: Call[Any], call: Call[Any]) -> None:
+    """Raise where `owner` cannot wait for `call`, since neither would ever end."""
+    above = waiting_for(owner)
+    if call in above or is_below(owner, call):
+        msg = f"{owner.name} awaits {call.name}, which waits for {owner.name}: neither would end"
+        raise CircularWait(msg)
+    runtime = owner.run.runtime
+    for holder, limit in runtime.keepers(above):
+        for waiting in runtime.waiting_for_limit(limit):
+            if call in waiting_for(waiting):
+                msg = (
+                    f"{owner.name} awaits {waiting.name}, which waits for the limit "
+                    f"{limit!r} that {holder.name} holds: neither would end"
+                )
+                raise LimitHeld(msg)
 
 
 def is_below(call: Call[Any], ancestor: Call[Any]) -> bool:

@@ -12,6 +12,7 @@ from fanwise.models._answer import (
     ToolBegun,
     ToolText,
 )  # fmt: skip
+from fanwise.models._batch import BatchTerms, NotAnswered, ask_batch
 from fanwise.models._batch_provider import (
     BatchOutcome,
     BatchProvider,
@@ -38,17 +39,19 @@ from fanwise.models._provider import Provider, Request, Streaming, ToolSpec
 from fanwise.models._quotes import CONTRASTING, QUOTING, Quote, Quotes, read_quotes, write_quotes
 from fanwise.models._rates import Rates, RatesListener, Room, read_rates
 from fanwise.models._route import Choice, Route
+from fanwise.models._shared_prefix import SharedAnswers, ask_shared
 from fanwise.models._usage import Usage
 
 __all__ = [
     "CONTRASTING", "QUOTING", "Answer", "Asked", "BatchOutcome", "BatchProvider", "BatchResult",
-    "BatchState", "BatchStatus", "BrokenAnswer", "Cascade", "Case", "Chat", "Choice",
+    "BatchState", "BatchStatus", "BatchTerms", "BrokenAnswer", "Cascade", "Case", "Chat", "Choice",
     "Correlation", "Counted", "Embedded", "Embedder", "Embeds", "Ended", "Ensemble",
     "EstimateStatistics", "Estimates", "Finish", "Judgement", "Kind", "Level", "MalformedAnswer",
-    "Measured", "Message", "Model", "Part", "Passage", "Piece", "Price", "PriceRates", "Prices",
-    "Prompt", "Provider", "Quote", "Quotes", "Rates", "RatesListener", "RawPiece", "Request",
-    "Role", "Room", "Route", "Streaming", "Text", "ToolBegun", "ToolCall", "ToolResult",
-    "ToolSpec", "ToolText", "Usage", "Verdict", "as_chat", "ask_all", "ballot", "cascade",
-    "correlation", "embedder", "ensemble", "known_estimates", "known_prices", "model", "price_of",
-    "read_quotes", "read_rates", "write_quotes",
+    "Measured", "Message", "Model", "NotAnswered", "Part", "Passage", "Piece", "Price",
+    "PriceRates", "Prices", "Prompt", "Provider", "Quote", "Quotes", "Rates", "RatesListener",
+    "RawPiece", "Request", "Role", "Room", "Route", "SharedAnswers", "Streaming", "Text",
+    "ToolBegun", "ToolCall", "ToolResult", "ToolSpec", "ToolText", "Usage", "Verdict", "as_chat",
+    "ask_all", "ask_batch", "ask_shared", "ballot", "cascade", "correlation", "embedder",
+    "ensemble", "known_estimates", "known_prices", "model", "price_of", "read_quotes",
+    "read_rates", "write_quotes",
 ]  # fmt: skip

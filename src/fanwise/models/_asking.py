@@ -151,11 +151,14 @@ def expect_prices(name: str) -> None:
         current_runtime().expect_prices()
 
 
-def priced(answer: Answer[str]) -> Answer[str]:
-    """Give an answer with its cost, where its price is at hand: nothing that is paid for waits."""
+def priced(answer: Answer[str], tier: str | None = None) -> Answer[str]:
+    """Give an answer with its cost, where its price is at hand: nothing that is paid for waits.
+
+    `tier` is "batch" or another that has prices of its own.
+    """
     if answer.cost is not None or not price_at_hand(answer.model):
         return answer
-    return replace(answer, cost=price_of(answer.model, answer.usage))
+    return replace(answer, cost=price_of(answer.model, answer.usage, tier=tier))
 
 
 def raw_pieces(provider: Provider, request: Request) -> AsyncGenerator[RawPiece]:
@@ -175,7 +178,13 @@ async def _whole(provider: Provider, request: Request) -> AsyncGenerator[RawPiec
     yield Ended(answer.usage, answer.finish, answer.model)
 
 
-def tell(usage: Usage, model: str, finish: Finish | None = None, text: str = "") -> None:
+def tell(
+    usage: Usage,
+    model: str,
+    finish: Finish | None = None,
+    text: str = "",
+    tier: str | None = None,
+) -> None:
     """Tell the record what an answer used, and how it ended; estimates learn from its text."""
     counts = {
         "tokens_in": usage.tokens_in,
@@ -185,4 +194,4 @@ def tell(usage: Usage, model: str, finish: Finish | None = None, text: str = "")
         "said": bytes_of(text),
     }
     told = {name: count for name, count in counts.items() if count}
-    current().usage(model=model, estimated=usage.estimated, tier=None, finish=finish, **told)
+    current().usage(model=model, estimated=usage.estimated, tier=tier, finish=finish, **told)
