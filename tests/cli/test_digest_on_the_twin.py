@@ -1,0 +1,126 @@
+"""`fanwise digest` as a process, asking the provider twin over both wires."""
+
+import asyncio
+import json
+import os
+import re
+import sys
+from decimal import Decimal
+
+import pytest
+
+from fanwise.testing.twin import Fault, Price, Quota, Twin
+
+pytestmark = [pytest.mark.real_clock, pytest.mark.timeout(120)]
+COMMAND = [sys.executable, "-c", "from fanwise.cli import main; main()", "digest"]
+SMALL, LARGE = "gpt-4o-mini", "claude-sonnet-4-5"
+DOCUMENTS = {
+    "rates.md": "# Rates\n\nThe limit is ten requests a second for each key.\n",
+    "service.md": "# Service\n\nThe limit is twenty requests a second for each key.\n",
+    "keys.md": "# Keys\n\nKeys are made on the page of the account.\n",
+}
+PRICES = {SMALL: Price("0.15", "0.6"), LARGE: Price("3", "15", cached="0.3", written="3.75")}
+BOTH_WAYS = [
+    (f"openai:{SMALL}", f"anthropic:{LARGE}"),
+    (f"anthropic:{LARGE}", f"openai:{SMALL}"),
+    (f"openai-responses:{SMALL}", f"anthropic:{LARGE}"),
+]
+
+
+def contrast(ask):
+    """Choose what speaks of the limit, and say which statements deny each other."""
+    numbered = re.findall(r"^\[(\d+)\][^\n]*\n(The limit is [^\n]+)$", ask.question, re.MULTILINE)
+    lines = [f"[{number}] {sentence}" for number, sentence in numbered]
+    if len(numbered) == 2:
+        lines.append(f"[{numbered[0][0]}] contradicts [{numbered[1][0]}]")
+    return "\n".join(lines)
+
+
+@pytest.fixture
+def documents(tmp_path):
+    folder = tmp_path / "documents"
+    folder.mkdir()
+    for name, text in DOCUMENTS.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+async def digested(twin, folder, *options):
+    """Run the command while the twin serves; give exit code, both outputs."""
+    async with twin.serve() as address:
+        reached = {
+            "OPENAI_BASE_URL": f"{address}/v1",
+            "OPENAI_API_KEY": "any",
+            "ANTHROPIC_BASE_URL": address,
+            "ANTHROPIC_API_KEY": "any",
+        }
+        process = await asyncio.create_subprocess_exec(
+            *COMMAND,
+            str(folder),
+            "--task",
+            "How many requests a second are allowed?",
+            *options,
+            cwd=folder,
+            env=os.environ | reached,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await process.communicate()
+    return process.returncode, out.decode(), err.decode()
+
+
+def spent(twin):
+    """The tokens and dollars of the twin's own account."""
+    tokens_in = sum(entry.counts.tokens_in for entry in twin.ledger)
+    tokens_out = sum(entry.counts.tokens_out for entry in twin.ledger)
+    return tokens_in, tokens_out, sum((entry.cost for entry in twin.ledger), Decimal(0))
+
+
+@pytest.mark.parametrize(("reader", "merger"), BOTH_WAYS)
+async def test_two_models_keep_both_sides_of_a_conflict(documents, reader, merger):
+    chosen = merger.partition(":")[2]
+    twin = Twin(prices=PRICES, answers={chosen: contrast, "*": "quote"})
+    options = ("--map-model", reader, "--reduce-model", merger)
+    code, out, err = await digested(twin, documents, *options)
+    assert code == 0, err
+    _, _, disagreement = out.partition("## In conflict\n")
+    for name in ("rates.md", "service.md"):
+        text = DOCUMENTS[name]
+        start = text.index("The limit")
+        assert " ".join(disagreement.split()).count(text[start:].strip()) == 1
+        assert f"{name}:{start}-{len(text) - 1}`" in disagreement
+    assert [(e.model, e.status) for e in twin.ledger if e.model == chosen] == [(chosen, 200)]
+    tokens_in, tokens_out, dollars = spent(twin)
+    assert f"tokens: {tokens_in:,} in, {tokens_out:,} out (counted by the provider)" in err
+    assert f"cost: ${dollars:.4f}" in err
+
+
+async def test_as_json_with_the_record_of_every_question(documents, tmp_path):
+    twin = Twin(prices=PRICES, answers="quote")
+    written = tmp_path / "run.jsonl"
+    options = ("--model", f"openai:{SMALL}", "--json", "--record", str(written))
+    code, out, err = await digested(twin, documents, *options)
+    assert code == 0, err
+    tokens_in, tokens_out, dollars = spent(twin)
+    tokens = json.loads(out)["tokens"]
+    assert tokens == {"in": tokens_in, "out": tokens_out, "estimated": False}
+    rows = [json.loads(line) for line in written.read_text("utf-8").splitlines()]
+    asked = [row for row in rows if row.get("step") == f"openai:{SMALL}"]
+    assert len(asked) == len(twin.ledger)
+    assert sum(Decimal(row["facts"]["cost"]) for row in asked) == dollars
+
+
+async def test_what_fails_in_passing_is_asked_again(documents):
+    fault = Fault("status", status=429, retry_after=0.0, times=2)
+    twin = Twin(prices=PRICES, answers="quote", faults=[fault])
+    code, _, err = await digested(twin, documents, "--model", f"openai:{SMALL}")
+    assert code == 0, err
+    assert sorted(entry.status for entry in twin.ledger)[-2:] == [429, 429]
+
+
+async def test_a_provider_that_refuses_is_named_and_the_digest_is_partial(documents):
+    twin = Twin(quota=Quota(tokens_per_minute=50, charge="use"), answers="quote")
+    code, out, err = await digested(twin, documents, "--model", f"openai:{SMALL}")
+    assert code == 1, err
+    assert out.count("429") == len(DOCUMENTS)
+    assert "incomplete" in err
