@@ -376,7 +376,23 @@ def test_too_few_answers_hand_over_what_is_there():
 # ---------------------------------------------------------------------------------- estimates
 
 
-def test_what_a_question_will_use_is_estimated_at_most():
+def test_estimates_learn_from_the_answers():
+    async def main():
+        async with Runtime():
+            asked = Model(Scripted("x" * 40, usage=Usage(60, 20)))
+            assert asked.estimate("x" * 100) == Usage(25, 0, estimated=True)
+            for _ in range(3):
+                await asked.ask("x" * 100)
+            assert asked.estimate("x" * 100) == Usage(60, 20, estimated=True)
+            assert asked.estimate("x" * 100, max_tokens=5) == Usage(60, 5, estimated=True)
+            assert asked.estimate("x" * 200).tokens_in > 60
+            other = Model(Scripted("?", name="fake:other"))
+            assert other.estimate("x" * 100).tokens_in == 25, "another model's answers say nothing"
+
+    run_virtual(main())
+
+
+def test_what_a_question_will_use_is_estimated():
     asked = Model(Scripted("yes"))
     plain = asked.estimate("x" * 400, max_tokens=50)
     assert plain == Usage(100, 50, estimated=True)

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 from fanwise.core import Timeout, _registry, made_by, step
 from fanwise.models._asking import ask_in_pieces, ask_text, ask_typed
 from fanwise.models._chat import Chat, as_chat
-from fanwise.models._estimate import tokens_asked
+from fanwise.models._estimate import expected
 from fanwise.models._output import load_codec, schema_of
 from fanwise.models._prices import price_of
 from fanwise.models._prompt import Prompt
 from fanwise.models._provider import Request
-from fanwise.models._usage import Usage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from fanwise.models._answer import Answer, Piece
     from fanwise.models._chat import Asked
     from fanwise.models._provider import Provider, ToolSpec
+    from fanwise.models._usage import Usage
 
 T = TypeVar("T")
 
@@ -142,13 +142,14 @@ class Model:
         tools: Sequence[ToolSpec] = (),
         max_tokens: int | None = None,
     ) -> Usage:
-        """Estimate what asking will use at most: the input by its bytes, `max_tokens` of output.
+        """Estimate what asking is expected to use, as this model's questions did until now.
 
-        Without `max_tokens` nothing is known of the output, and it counts 0.
+        Before the runtime has seen any, by the bytes of the question, and `max_tokens` of output
+        (`None`: 0, as nothing is known of it).
         """
         _check(asked, max_tokens, 0)
         request = Request(asked, tuple(tools), schema_of(output), max_tokens)
-        return Usage(tokens_asked(request), max_tokens or 0, estimated=True)
+        return expected(self._ask.name, request)
 
     def price(self, usage: Usage, *, batch: bool = False) -> Decimal | None:
         """Give what so many tokens cost in US dollars, `None` where that is not known.
