@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from typing_extensions import TypedDict
 
 from fanwise import (
+    Hedge,
     Retry,
     Runtime,
     Timeout,
@@ -129,6 +130,7 @@ def test_a_prompt_and_a_chat_reach_the_provider_as_they_are():
     [
         ({"asked": 3}, "asked a str, a Prompt or a Chat, got 3"),
         ({"max_tokens": 0}, "max_tokens=0 is too small"),
+        ({"tools": [len]}, "tools are each a ToolSpec"),
         ({"output": int, "again": -1}, "again=-1 is too small"),
         ({"output": asyncio.Task}, "is no type that JSON can carry"),
         ({"output": {}}, "is no type that JSON can carry"),
@@ -141,6 +143,13 @@ def test_wrong_questions_are_refused_when_they_are_made(wrong, message):
     given = {"asked": "Why?"} | wrong
     with pytest.raises((TypeError, ValueError), match=message):
         asked.ask(given.pop("asked"), **given)
+
+
+def test_an_address_is_no_adapter():
+    with pytest.raises(
+        TypeError, match=r"got 'openai:x'; the model of an address is model\(address"
+    ):
+        Model("openai:x")
 
 
 # ---------------------------------------------------------------------------------------- types
@@ -273,6 +282,16 @@ def test_the_waits_of_a_timeout_are_for_streams():
     assert isinstance(error, TimeoutError)
     assert "gave no first item within 2 s" in str(error)
     assert time == 2.0
+
+
+def test_a_hedge_that_loses_is_priced():
+    provider = Scripted("yes", seconds=5)
+    asked = Model(provider, hedge=Hedge(after=2.0))
+    answer, rows, time = recorded(asked.ask("x" * 400))
+    assert (answer.text, time) == ("yes", 5.0)
+    assert (provider.begun, provider.cancelled) == (2, 1)
+    assert rows[-1].usage["tokens_in"] > 10
+    assert rows[-1].facts["estimated"] is True
 
 
 def test_a_malformed_answer_is_not_what_retries_are_for():
