@@ -34,7 +34,7 @@ POLICIES = {
 }
 
 
-def nothing_is_lost(program, within):
+def nothing_is_lost(program, within):  # noqa: C901 - a program, and what must hold of it
     told = []  # call, attempt, tokens: what the steps really said
 
     def tell(index, tokens):
