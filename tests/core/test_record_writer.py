@@ -35,7 +35,6 @@ def records(path):
         return read_records(lines)
 
 
-@pytest.mark.blocking_ok  # `record()` waits for the prices of a model, once
 async def test_after_the_block_the_file_has_the_whole_run(tmp_path):
     path = tmp_path / "record.jsonl"
     async with Runtime(record=path, seed=7) as runtime:

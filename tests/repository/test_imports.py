@@ -53,6 +53,17 @@ def test_every_public_name_resolves_without_anything_heavy():
     assert not loaded_by(statement) & HEAVY
 
 
+def test_a_digest_by_a_local_model_loads_neither_prices_nor_clients():
+    digest = "digest(['README.md'], 'What is it?', library=Memory({'README.md': b'A tool.'}))"
+    statement = (
+        "from fanwise import run; from fanwise.digest import digest; "
+        f"from fanwise.documents import Memory; run({digest})"
+    )
+    loaded = loaded_by(statement)
+    assert "fanwise.models" in loaded
+    assert not loaded & {"genai_prices", "openai", "anthropic", "pydantic", "pydantic_ai"}
+
+
 def test_bare_layers_import_the_standard_library_only():
     assert list(strangers(read_tree(PACKAGE))) == []
 

@@ -15,7 +15,7 @@ from heapq import heappush, heappushpop, nlargest, nsmallest
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
-from fanwise.analysis._money import Money, added
+from fanwise.analysis._money import NO_MONEY, Money, added
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -92,12 +92,12 @@ class Look(NamedTuple):
     hedges: int
     usage: Mapping[str, int]
     estimated: bool
-    money: Money
     failures: int
     steps: tuple[StepCount, ...]
     going: tuple[Going, ...]
     failed: tuple[Gone, ...]
     slowest: tuple[Gone, ...]
+    money: Money = NO_MONEY
 
 
 class Lookout:
@@ -136,11 +136,12 @@ class Lookout:
         going = nsmallest(self._most, leaves, key=lambda call: _turn(call, waits))
         return Look(
             now - run.epoch, run.calls, len(live), self._retries, self._hedges,
-            dict(self._usage), self._estimated, self._money, self._failures,
+            dict(self._usage), self._estimated, self._failures,
             self._steps(live, waits),
             tuple([self._going(call, waits, now) for call in going]),
             tuple(reversed(self._failed)),
             tuple([gone for _, _, gone in nlargest(self._most, self._slowest)]),
+            self._money,
         )  # fmt: skip
 
     def _read_on(self) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 CUT: Final = ("length", "cut")
 _NOTHING: Final = Decimal(0)
 _DOLLAR: Final = Decimal(1)
+_FEWEST: Final = 4  # digits of less than a dollar
 
 
 class Money(NamedTuple):
@@ -75,6 +76,7 @@ def dollars(value: Decimal) -> str:
     """Write an amount for people: cents, and below a dollar two digits that say something."""
     if not value:
         return "$0"
-    digits = 2 if abs(value) >= _DOLLAR else max(4, 1 - value.adjusted())
+    digits = 2 if abs(value) >= _DOLLAR else max(_FEWEST, 1 - value.adjusted())
     text = f"{value:,.{digits}f}"
+    text = text.rstrip("0") if digits > _FEWEST else text
     return f"${text}" if value >= 0 else f"-${text[1:]}"

@@ -80,9 +80,9 @@ def time_lines(times: Times) -> Iterator[str]:
 def cost_lines(sums: Summary) -> Iterator[str]:
     """Say what a run cost, what of it was for nothing, and which answers were cut off."""
     if str(sums.money) and sums.money != Money(Decimal(0)):
-        wasted = sums.wasted_money.cost
-        lost = f"; {dollars(wasted)} of it for nothing" if wasted else ""
-        yield f"cost: {sums.money}{lost}"
+        yield f"cost: {sums.money}"
+    if sums.wasted_money.cost:
+        yield f"wasted: {dollars(sums.wasted_money.cost)} of it"
     if sums.cut:
         yield f"not complete: {count(sums.cut, 'answer')} cut off"
 

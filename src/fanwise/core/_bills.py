@@ -2,7 +2,8 @@
 
 Problem: a table of prices takes 0.3 s to load, and the loop must not stand still for it. Method: a
 row holds what each answer used, and the cost is worked out where a view of the row is made: by the
-thread that writes the record, by whoever asks for it. A thread begins to load the table when the
+thread that writes the record, by whoever asks for it (a listener's rows, made on the loop, go
+without it until the table is there). A thread begins to load the table when the
 first usage of a model is told, so that it is there when somebody looks. Rejected: to hold back the
 end of a call until the table is there, and to load it with every runtime.
 """
@@ -41,7 +42,7 @@ class PriceTable(Protocol):
 class Bills:
     """Gives costs; what a user's own table does not price, the known one is asked for."""
 
-    __slots__ = ("_expected", "_own", "_table")
+    __slots__ = ("_expected", "_own", "_table", "ready")
 
     def __init__(self, own: Mapping[str, Priced] | None = None) -> None:
         """Take the user's own prices; raise `TypeError` where they are none."""
@@ -49,6 +50,7 @@ class Bills:
         self._own = {} if own is None else dict(own)
         self._table: PriceTable | None = None
         self._expected = False
+        self.ready = True  # unless a thread loads
 
     @property
     def table(self) -> PriceTable:
@@ -64,10 +66,14 @@ class Bills:
         """Begin to load the known prices in a thread, once: they will be asked for."""
         if not self._expected:
             self._expected = True
+            self.ready = False
             start_new_thread(self._load, ())  # `Thread.start` would wait for it
 
     def _load(self) -> None:
-        self.table.load()
+        try:
+            self.table.load()
+        finally:
+            self.ready = True
 
     def facts(self, told: Iterable[Told], model: str | None, at: float) -> dict[str, Any]:
         """Give what answers cost together, as facts of a row; `model` is of those without one."""

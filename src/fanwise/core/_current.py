@@ -100,7 +100,8 @@ class Current:
         if reading.model is None:
             return
         runtime = self._run.runtime
-        runtime.expect_prices()
+        if not reading.model.startswith("local:"):  # which cost nothing
+            runtime.expect_prices()
         if first and reading.tokens_in and not reading.estimated:
             took = self._run.time() - began(self._call, self._here)
             runtime.known_estimates().learn(self._call, reading, took)

@@ -103,7 +103,8 @@ class Run:
             self.rows.seal()
             self.runtime.sealed(self)
         if self.runtime.listeners:
-            self.runtime.tell_listeners(self.view(row))
+            cost = self.cost if self.runtime.bills.ready else None  # the loop does not wait for it
+            self.runtime.tell_listeners(view_of(row, self.epoch, cost))
 
     def add_attempt(self, attempt: Attempt, status: str, error: BaseException | None) -> None:
         """Keep a row for an attempt that failed or was not the first."""

@@ -18,7 +18,8 @@ class Answer(Generic[T_co]):
     """What a model answered, with the tokens used and the model's full name.
 
     `value` is the text, or the validated object where `output=` was asked for. `cost` is in US
-    dollars, `None` where the model's price is not known.
+    dollars, `None` where the model's price is not known, or not yet loaded (a thread begins with
+    the first question; the record has the cost in any case).
     """
 
     text: str

@@ -8,7 +8,7 @@ what was let go has a price too.
 from __future__ import annotations
 
 import json
-from asyncio import CancelledError, get_running_loop
+from asyncio import CancelledError
 from contextlib import aclosing
 from dataclasses import replace
 from decimal import Decimal
@@ -20,7 +20,7 @@ from fanwise.models._arriving import Arriving
 from fanwise.models._chat import Message, as_chat
 from fanwise.models._estimate import used_so_far, used_until
 from fanwise.models._output import MalformedAnswer, codec_of
-from fanwise.models._prices import known_prices, price_at_hand, price_of
+from fanwise.models._prices import price_at_hand, price_of
 from fanwise.models._provider import Streaming
 from fanwise.models._usage import Usage
 from fanwise.text import bytes_of
@@ -40,6 +40,7 @@ _DEPTH: Final = 2  # fields of the value, and elements of a list that is such a 
 
 async def ask_text(provider: Provider, request: Request) -> Answer[str]:
     """Ask once, and tell what it used; of a cancelled question, what its input is estimated at."""
+    expect_prices(provider.name)
     began = current_runtime().time()
     try:
         answer = await provider.answer(request)
@@ -47,7 +48,7 @@ async def ask_text(provider: Provider, request: Request) -> Answer[str]:
         tell(used_until(began, request), provider.name, "cut")
         raise
     tell(answer.usage, answer.model, answer.finish, answer.text)
-    return await priced(answer)
+    return priced(answer)
 
 
 async def ask_typed(
@@ -103,6 +104,7 @@ async def ask_in_pieces(
     provider: Provider, request: Request, output: TypeForm[object] | None
 ) -> AsyncGenerator[Piece]:
     """Ask, and give the answer as it arrives; tell what it used, also when it is cut short."""
+    expect_prices(provider.name)
     arriving = Arriving(None if output is None else _DEPTH)
     used: Usage | None = None
     try:
@@ -111,7 +113,7 @@ async def ask_in_pieces(
                 for piece in arriving.take(raw):
                     yield piece
         used = _settled(arriving, request, provider.name)
-        answer = await priced(arriving.answer(used, provider.name))
+        answer = priced(arriving.answer(used, provider.name))
     finally:
         if used is None:
             _settled(arriving, request, provider.name)
@@ -143,20 +145,16 @@ def valued(answer: Answer[Any], value: Any) -> Answer[Any]:  # noqa: ANN401 - of
     return replace(answer, value=value)
 
 
-async def priced(answer: Answer[str]) -> Answer[str]:
-    """Give an answer with its cost, where its price is known.
+def expect_prices(name: str) -> None:
+    """Begin to load the known prices beside the loop, unless the model of that name is free."""
+    if not name.startswith("local:"):
+        current_runtime().expect_prices()
 
-    The known prices take 0.3 s to load, once, in a thread that was begun with the first question.
-    Under the virtual clock nothing is loaded beside the loop: there, your own prices count, and the
-    known ones where they are loaded already.
-    """
-    if answer.cost is not None:
+
+def priced(answer: Answer[str]) -> Answer[str]:
+    """Give an answer with its cost, where its price is at hand: nothing that is paid for waits."""
+    if answer.cost is not None or not price_at_hand(answer.model):
         return answer
-    runtime = current_runtime()
-    if not price_at_hand(answer.model):
-        if runtime.threads is None:
-            return answer
-        await get_running_loop().run_in_executor(None, known_prices)
     return replace(answer, cost=price_of(answer.model, answer.usage))
 
 

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 KEEP: Final = 0.95  # of what is known, with each observation: a memory of some forty
 SPREAD: Final = 200.0**2  # bytes squared, for which the prior speaks
+SURE: Final = 8  # observations, after which one that is far off counts as less far
+FARTHEST: Final = 4.0  # times or parts of what was expected
+LONGEST_NAME: Final = 200  # characters of a model's name
 MOST: Final = 1000  # steps and models
 MOST_PARTS: Final = 10_000  # of arguments that are looked into
 
@@ -61,8 +64,11 @@ class Line:
     def learn(self, size: int, tokens: int) -> None:
         """Take an observation; first its error."""
         if self.number:
-            off = abs(self.tokens(size) - tokens) / max(1, tokens)
+            expected = self.tokens(size)
+            off = abs(expected - tokens) / max(1, tokens)
             self.error = off if self.error is None else KEEP * self.error + (1 - KEEP) * off
+            if self.number >= SURE:
+                tokens = max(round(expected / FARTHEST), min(tokens, round(expected * FARTHEST)))
         self.number += 1
         self.w = self.w * KEEP + 1
         self.wx = self.wx * KEEP + size
@@ -171,13 +177,35 @@ class Estimates:
     def lost(self, call: Call[Any], seconds: float) -> Reading | None:
         """Estimate an attempt that was let go after so many seconds, without a word."""
         step = call.step.name
-        model = self._latest.get(step)
+        model = self._asked_of(call)
         if model is None:
             return None
         known = self._of(step, model)
         asked = round(known.asked.tokens(size_of(call.args, call.kwargs)))
         written = round(known.pace.tokens_after(round(seconds * 1000)))
         return Reading(model, asked, written, estimated=True, finish="cut")
+
+    def expected(self, step: str, size: int) -> tuple[int, int | None] | None:
+        """Give what a call of a step will read, from the bytes of its arguments, and write.
+
+        It writes as much as the others did on average; `None` before there are any.
+        """
+        model = self._latest.get(step)
+        if model is None:
+            return None
+        known = self._of(step, model)
+        mean = round(known.said.wy / known.said.w) if known.said.number else None
+        return round(known.asked.tokens(size)), mean
+
+    def _asked_of(self, call: Call[Any]) -> str | None:
+        """Guess the model: one that an argument names, else the one that the step used last."""
+        step = call.step.name
+        for value in (*call.args, *call.kwargs.values()):
+            if isinstance(value, str) and 0 < len(value) < LONGEST_NAME:
+                for known, model in self._known:
+                    if known == step and model.startswith(value):
+                        return model
+        return self._latest.get(step)
 
     def statistics(self) -> tuple[EstimateStatistics, ...]:
         """Give how good the estimates are."""

@@ -185,7 +185,9 @@ def known_prices() -> KnownPrices | None:
     """Give the known prices, loaded at the first call; `None` where they are not installed."""
     try:
         return cast("KnownPrices", _registry.load("money", "known"))
-    except ModuleNotFoundError:
+    except ModuleNotFoundError as error:
+        if error.name != "genai_prices":
+            raise
         return None
 
 
