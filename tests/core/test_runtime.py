@@ -18,7 +18,7 @@ from fanwise import (
     step,
     tree_reduce,
 )
-from fanwise.core import BODY, AttemptRow, CallRow
+from fanwise.core import BODY, AttemptRow, CallRow, OwnLimit
 from fanwise.errors import CallSkipped, LimitUnknown
 from fanwise.testing import no_orphans
 
@@ -95,6 +95,24 @@ async def test_a_name_without_a_definition_is_refused_with_the_line_to_write():
         with pytest.raises(LimitUnknown, match=r"limit 'search' is not defined: "
                            r"Runtime\(limits=\{'search': Limit\(at_once=8\)\}\) .*: 'other'"):  # fmt: skip
             await search()
+
+
+async def test_a_limit_may_bring_its_definition_and_the_runtime_goes_first():
+    @step(limit=OwnLimit("server/one", Limit(at_once=2)))
+    async def asks(n):
+        await asyncio.sleep(1.0)
+
+    async def seconds(runtime):
+        began = asyncio.get_running_loop().time()
+        await runtime.run(fan_out(*(asks(n) for n in range(4))))
+        return asyncio.get_running_loop().time() - began
+
+    for limits, took in (({}, 2.0), ({"server/*": Limit(at_once=1)}, 4.0)):
+        async with Runtime(limits=limits) as runtime:
+            assert await seconds(runtime) == took
+    began = asyncio.get_running_loop().time()
+    await fan_out(*(asks.using(timeout=9.0)(n) for n in range(4)))  # the loop's own runtime
+    assert asyncio.get_running_loop().time() - began == 2.0
 
 
 async def test_the_default_runtime_lets_unknown_names_pass():

@@ -169,9 +169,23 @@ async def test_over_http(in_memory):
             turn = await run_tools([asks("wait", seconds=60)], shop.tools, within=0.3)
             assert turn.results[0].failed
             await until(lambda: mcp_shop.cancelled == ["begun", "cancelled"])
+            server.should_exit = True
+            await serving
+            (lost,) = await turn_of(shop, asks("price", article="tea"))
+            (gone,) = await turn_of(shop, asks("order", article="tea"))
+            assert "the MCP server mcp closed its connection" in lost
+            assert "NotDone: the MCP server mcp cannot be connected to: All connection" in gone
+            assert "may or may not have happened" not in gone
     finally:
         server.should_exit = True
         await serving
+
+
+@pytest.mark.real_clock
+async def test_an_address_where_nobody_listens_is_refused_at_the_block():
+    with pytest.raises(Exception, match="All connection attempts failed"):
+        async with mcp_server("http://127.0.0.1:9/mcp"):
+            pass
 
 
 @pytest.mark.parametrize("server", ["", [], None, 3])

@@ -53,7 +53,7 @@ class Link:
             if self.client.done():
                 log.warning("an MCP connection ended with %r", error)
             else:
-                self.client.set_exception(error)
+                self.client.set_exception(_alone(error))
 
     def lose(self) -> None:
         """Use it no more."""
@@ -180,6 +180,13 @@ class McpServer:
 def adapter(_: str) -> type[McpServer]:
     """Give the class, for the table of adapters."""
     return McpServer
+
+
+def _alone(error: Exception) -> Exception:
+    """Give what really happened, out of the groups of the transport's tasks."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
 
 
 def _target(server: Any) -> Any:  # noqa: ANN401 - whatever the client takes

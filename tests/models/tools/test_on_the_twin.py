@@ -83,4 +83,7 @@ async def test_a_stream_that_is_reset_cancels_its_tools_and_that_is_waste(wire):
             await run_tools(model.stream("?", tools=tool_specs(TOOLS)), TOOLS)
         assert all_rows(runtime)["search"] == ["cancelled"]
         (run,) = runtime.runs
-        assert {loss.name for loss in waste(run.record()).losses} >= {"search", f"{wire}:m"}
+        lost = {loss.name: loss for loss in waste(run.record()).losses}
+        assert lost["search"].microseconds == 500_000
+        assert lost[f"{wire}:m"].usage["tokens_out"] > 0  # priced like any other answer
+        assert lost[f"{wire}:m"].estimated
