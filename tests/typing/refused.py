@@ -134,3 +134,7 @@ async def streams() -> None:
         pass
     Timeout(1.0, last=1.0)  # mypy: call-arg  # pyright: reportCallIssue
     _ = number, text
+
+
+@step(cache=60)  # mypy: call-overload untyped-decorator  # pyright: reportArgumentType
+async def a_length_of_time() -> None: ...
