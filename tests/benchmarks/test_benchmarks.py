@@ -8,14 +8,15 @@ import re
 import pytest
 
 from benchmarks import _programs as programs
-from benchmarks import votes
+from benchmarks import prefix, votes
 from benchmarks.__main__ import FIGURES, QUICK, main
 from benchmarks._figure import Figure, line, markdown
 from benchmarks._measure import Rounds, Scale, Span, Spread, alternate
 from benchmarks._record import RecordIncomplete, check_record
 from fanwise import Runtime, fan_out, step
+from fanwise.models._shared_prefix import _Door
 from fanwise.patterns._agreement import agreed
-from tests.laws.proving import replaced
+from tests.laws.proving import changed, replaced
 from tests.repository.sources import ROOT
 
 # They run event loops of their own on the real clock, and read records where they measure.
@@ -215,3 +216,12 @@ def test_what_nothing_of_its_kind_can_reach_is_no_miss_and_no_pass():
     assert Figure("it", missed, 2.0, "by hand", bound=2.7).verdict == "BOUND"
     assert Figure("it", missed, 2.0, "by hand", bound=1.9).verdict == "MISS"
     assert Figure("it", Spread(1.9, 1.9, 1.9), 2.0, "by hand", bound=2.7).verdict == "PASS"
+
+
+def test_a_beginning_that_everybody_pays_for_is_a_miss():
+    async def at_once(_):
+        return False
+
+    with changed((_Door, "leads", at_once)):
+        (figure,) = prefix.shared(Scale(rounds=1))
+    assert (figure.measured.median, figure.verdict) == (20.0, "MISS")

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import pytest
 
 from fanwise import Breaker, Cache, Limit, Retry, Runtime, deadline, fan_map, fan_out, run, step
+from fanwise.analysis import Lookout
 from fanwise.core import Hooks, MemoryJournal, NotCanonical
+from fanwise.core._dump import dump
 
 made = []
 
@@ -310,6 +312,16 @@ async def test_a_drain_lets_the_leader_finish_and_starts_no_other():
         assert found[:2] == [[2], [2]]
         assert [type(each).__name__ for each in found[2:]] == ["ValueError", "CallSkipped"]
     assert sorted(made) == [-1, 1]
+
+
+async def test_who_waits_for_an_equal_call_is_shown():
+    async with Runtime() as runtime:
+        run_of = runtime.start(fan_out(double(1), double(1)))
+        await asyncio.sleep(0.5)
+        assert "double: waits for an equal call, #1, 0.5 s" in dump(runtime)
+        going = {each.waits: each for each in Lookout(run_of).look().going}
+        assert going["cache"].detail == "double #1"
+        assert (await run_of.wait()).values() == [[2], [2]]
 
 
 async def test_plain_functions_and_plans():

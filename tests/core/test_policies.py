@@ -172,6 +172,14 @@ async def test_retry_after_in_seconds_is_waited_for_at_least(value):
     assert 7.0 <= flaky.tries[1] <= 8.0
 
 
+async def test_what_was_not_done_waits_as_the_sender_of_its_cause_asks():
+    refused = NotDone("not taken")
+    refused.__cause__ = HttpError(429, Retry_After="7")
+    flaky = Flaky(refused, retry=Retry(attempts=2, shortest=1.0))
+    await flaky.step()
+    assert 7.0 <= flaky.tries[1] <= 8.0
+
+
 async def test_retry_after_as_a_date_is_waited_for():
     date = email.utils.formatdate(time.time() + 100, usegmt=True)
     flaky = Flaky(HttpError(503, retry_after=date), retry=Retry(attempts=2, shortest=0, longest=0))

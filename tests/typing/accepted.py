@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import assert_type
 
 from fanwise import (
+    Cache,
     Call,
     FanIn,
     Hedge,
@@ -33,17 +34,21 @@ from fanwise import (
 from fanwise.core import Stream, StreamCall, StreamStep
 from fanwise.models import (
     Answer,
+    BatchTerms,
     Cascade,
     Choice,
     Ensemble,
     Message,
     Model,
     Part,
+    Prompt,
     Route,
     Text,
     ToolCall,
     ToolSpec,
     ask_all,
+    ask_batch,
+    ask_shared,
     ballot,
     cascade,
     ensemble,
@@ -385,6 +390,20 @@ async def pipelines() -> None:
             assert_type(outcome, Outcome[dict[str, int]])
     batched = await pipeline([1], stage(awaited), batch(8, linger=0.05), stage(doubled))
     batched.values()
+
+
+@step(cache=Cache(size=10, ttl=60.0, valid=bool))
+async def kept(number: int) -> str:
+    return str(number)
+
+
+async def caches_and_batches(model: Model) -> None:
+    _ = assert_type(kept(1), Call[str]), kept.using(cache=None)
+    shared = await ask_shared(model, "a text", ["a", Prompt("b")], need="80%", at_once=4)
+    assert_type(shared.found, FanIn[Answer[str]])
+    _ = assert_type(ask_batch(model, ["a"]), Call[FanIn[Answer[str]]])
+    typed = ask_batch(model, ["a"], output=list[int], terms=BatchTerms(on_handle=print))
+    assert_type(await typed, FanIn[Answer[list[int]]])
 
 
 async def awaited_float(number: float) -> bytes:

@@ -146,3 +146,7 @@ async def models(small: Model) -> None:
     await route(1)  # mypy: arg-type  # pyright: reportArgumentType
     text: str = await route("q")  # mypy: assignment  # pyright: reportAssignmentType
     _ = text
+
+
+@step(cache=60)  # mypy: call-overload untyped-decorator  # pyright: reportArgumentType
+async def a_length_of_time() -> None: ...
