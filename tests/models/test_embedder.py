@@ -96,6 +96,8 @@ def test_too_few_vectors_are_a_failure():
 def test_wrong_arguments_are_named():
     with pytest.raises(TypeError, match=r"embed takes several texts, such as embed\(\[text\]\)"):
         Embedder(Lengths()).embed("text")
+    with pytest.raises(TypeError, match=r"takes an adapter.*got 'openai:x'; that of an address"):
+        Embedder("openai:x")
     with pytest.raises(ValueError, match="at_once=0 is too small"):
         Embedder(Lengths(), at_once=0)
     with pytest.raises(ValueError, match="embedder='nobody:x' is not known"):

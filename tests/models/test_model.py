@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from typing_extensions import TypedDict
 
 from fanwise import (
+    Hedge,
     Retry,
     Runtime,
     Timeout,
@@ -129,6 +130,7 @@ def test_a_prompt_and_a_chat_reach_the_provider_as_they_are():
     [
         ({"asked": 3}, "asked a str, a Prompt or a Chat, got 3"),
         ({"max_tokens": 0}, "max_tokens=0 is too small"),
+        ({"tools": [len]}, "tools are each a ToolSpec"),
         ({"output": int, "again": -1}, "again=-1 is too small"),
         ({"output": asyncio.Task}, "is no type that JSON can carry"),
         ({"output": {}}, "is no type that JSON can carry"),
@@ -141,6 +143,13 @@ def test_wrong_questions_are_refused_when_they_are_made(wrong, message):
     given = {"asked": "Why?"} | wrong
     with pytest.raises((TypeError, ValueError), match=message):
         asked.ask(given.pop("asked"), **given)
+
+
+def test_an_address_is_no_adapter():
+    with pytest.raises(
+        TypeError, match=r"got 'openai:x'; the model of an address is model\(address"
+    ):
+        Model("openai:x")
 
 
 # ---------------------------------------------------------------------------------------- types
@@ -275,6 +284,16 @@ def test_the_waits_of_a_timeout_are_for_streams():
     assert time == 2.0
 
 
+def test_a_hedge_that_loses_is_priced():
+    provider = Scripted("yes", seconds=5)
+    asked = Model(provider, hedge=Hedge(after=2.0))
+    answer, rows, time = recorded(asked.ask("x" * 400))
+    assert (answer.text, time) == ("yes", 5.0)
+    assert (provider.begun, provider.cancelled) == (2, 1)
+    assert rows[-1].usage["tokens_in"] > 10
+    assert rows[-1].facts["estimated"] is True
+
+
 def test_a_malformed_answer_is_not_what_retries_are_for():
     provider = Scripted("nonsense")
     asked = Model(provider, retry=Retry(attempts=5))
@@ -376,7 +395,23 @@ def test_too_few_answers_hand_over_what_is_there():
 # ---------------------------------------------------------------------------------- estimates
 
 
-def test_what_a_question_will_use_is_estimated_at_most():
+def test_estimates_learn_from_the_answers():
+    async def main():
+        async with Runtime():
+            asked = Model(Scripted("x" * 40, usage=Usage(60, 20)))
+            assert asked.estimate("x" * 100) == Usage(25, 0, estimated=True)
+            for _ in range(3):
+                await asked.ask("x" * 100)
+            assert asked.estimate("x" * 100) == Usage(60, 20, estimated=True)
+            assert asked.estimate("x" * 100, max_tokens=5) == Usage(60, 5, estimated=True)
+            assert asked.estimate("x" * 200).tokens_in > 60
+            other = Model(Scripted("?", name="fake:other"))
+            assert other.estimate("x" * 100).tokens_in == 25, "another model's answers say nothing"
+
+    run_virtual(main())
+
+
+def test_what_a_question_will_use_is_estimated():
     asked = Model(Scripted("yes"))
     plain = asked.estimate("x" * 400, max_tokens=50)
     assert plain == Usage(100, 50, estimated=True)

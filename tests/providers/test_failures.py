@@ -208,6 +208,7 @@ async def test_nobody_there_is_a_failure_that_may_pass():
                 await made.answer(Request("hi"))
             tries.append(is_transient(raised.value))
             assert isinstance(raised.value.__cause__.__cause__, httpx2.ConnectError)
+            assert str(raised.value) == "Connection error: refused"
     assert tries == [True, True]
 
 

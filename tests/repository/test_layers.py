@@ -41,6 +41,11 @@ HEALTHY = {
     "documents/_given.py": "",
     "documents/_memory.py": "import fanwise.documents._plain",
     "providers/_one.py": "import fanwise.models",
+    "providers/_ai/__init__.py": "",
+    "providers/_ai/_anthropic.py": "import fanwise.providers._ai._shared",
+    "providers/_ai/_google.py": "",
+    "providers/_ai/_openai.py": "import fanwise.providers._ai._shared",
+    "providers/_ai/_shared.py": "import pydantic_ai",
     "digest/_job.py": "from fanwise.patterns import __name__ as name\nimport fanwise",
     "testing/pytest_plugin.py": "import pytest",
 }
@@ -55,6 +60,9 @@ BROKEN = {
     "readers know each other": {"documents/_pypdf.py": "import fanwise.documents._pdfium"},
     "places know each other": {"documents/_files.py": "import fanwise.documents._memory"},
     "providers know each other": {"providers/_two.py": "import fanwise.providers._one"},
+    "adapters know each other": {
+        "providers/_ai/_google.py": "import fanwise.providers._ai._openai"
+    },
     "a cycle": {
         "core/_a.py": "import fanwise.core._b",
         "core/_b.py": "def f():\n    import fanwise.core._a",

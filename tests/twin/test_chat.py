@@ -8,6 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from fanwise.testing.twin import Calls, Fault, Law, Saying, Script, ToolUse, Twin
+from tests.twin.clients import Chat, clients, listen
 from tests.twin.talk import now, openai_on, said
 
 LOOK = {
@@ -92,9 +93,8 @@ async def test_a_tool_is_called_and_its_result_answered_in_words():
 async def test_streamed_calls_are_put_together_by_the_client():
     blocks = [ToolUse("look", {"what": "a" * 40}), ToolUse("look", {"what": "ß…"})]
     async with openai_on(Twin(answers=lambda ask: [Saying("So."), *blocks])) as client:
-        async with client.chat.completions.stream(
-            model="m", messages=said("go"), tools=[LOOK]
-        ) as stream:
+        streaming = client.chat.completions.stream(model="m", messages=said("go"), tools=[LOOK])
+        async with streaming as stream:
             kinds = [event.type async for event in stream]
             found = await stream.get_final_completion()
     assert kinds.count("tool_calls.function.arguments.done") == 2
@@ -154,18 +154,10 @@ async def test_a_cancelled_call_is_seen_and_charged_for_what_was_made():
 
 async def test_a_closed_stream_is_seen_at_once_and_charged_for_what_was_sent():
     twin = Twin({"m": Law(first=1.0, per_second=10)})
-    async with openai_on(twin) as client:
-        stream = await client.chat.completions.create(
-            model="m", messages=said("x" * 400), stream=True
-        )
-        read = 0
-        async for chunk in stream:
-            read += bool(chunk.choices[0].delta.content)
-            if read == 5:
-                await stream.close()
-                break
+    async with clients(twin) as by:
+        seen = await listen(Chat(by), "x" * 400, until=20)
         closed = now()
-        del stream, chunk
+    assert len(seen) == 5
     assert twin.ledger[0].counts.tokens_out == twin.ledger[0].sent == 5
     assert twin.ledger[0].closed_at == closed == pytest.approx(1.4)
 

@@ -117,7 +117,7 @@ async def test_a_stream_that_is_dropped_gave_what_came_before(speaker):
     twin = Twin(faults=[Fault("reset", after=3)], prices=PRICES)
     seen = []
     async with clients(twin) as by:
-        with pytest.raises(Exception, match="dropped|Connection") as caught:
+        with pytest.raises(Exception, match=r"dropped|Connection") as caught:
             await listen(speaker(by), TEXT, seen=seen)
     assert joined(seen) == TEXT[:12]
     assert not isinstance(caught.value, AssertionError)
@@ -129,7 +129,7 @@ async def test_a_stream_that_stalls_runs_into_the_clients_timeout(speaker):
     twin = Twin({"m": Law(per_second=10)}, faults=[Fault("stall", after=3)])
     seen = []
     async with clients(twin) as by:
-        with pytest.raises(Exception, match="silent|timed out") as caught:
+        with pytest.raises(Exception, match=r"silent|timed out") as caught:
             await listen(speaker(by), TEXT, seen=seen, timeout=5)
     assert joined(seen) == TEXT[:12]
     assert "Timeout" in type(caught.value).__name__
@@ -149,7 +149,7 @@ async def test_a_malformed_chunk_breaks_the_clients_reading(speaker):
     twin = Twin(faults=[Fault("malformed", after=2)])
     seen = []
     async with clients(twin) as by:
-        with pytest.raises(ValueError, match="Expecting|Unterminated"):
+        with pytest.raises(ValueError, match=r"Expecting|Unterminated"):
             await listen(speaker(by), TEXT, seen=seen)
     assert joined(seen) == TEXT[:8]
 
@@ -157,7 +157,7 @@ async def test_a_malformed_chunk_breaks_the_clients_reading(speaker):
 @PARAMETERS
 async def test_a_malformed_body_breaks_the_clients_reading(speaker):
     async with clients(Twin(faults=[Fault("malformed")])) as by:
-        with pytest.raises(Exception, match="Expecting|Unterminated|JSON"):
+        with pytest.raises(Exception, match=r"Expecting|Unterminated|JSON"):
             await speaker(by).ask(TEXT)
 
 

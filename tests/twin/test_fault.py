@@ -1,6 +1,7 @@
 """Faults by script: each is what the official client would meet, and stands in the ledger."""
 
 import asyncio
+import contextlib
 import json
 
 import httpx2
@@ -93,7 +94,7 @@ async def test_a_malformed_body_is_no_json():
 async def test_an_outage_holds_for_its_time_and_is_over_then():
     outage = Fault("outage", between=(10, 20), status=500, retry_after=3)
     twin = Twin(faults=[outage])
-    statuses = []
+    statuses, again = [], []
     async with openai_on(twin) as client:
         for _ in range(6):
             try:
@@ -101,9 +102,10 @@ async def test_an_outage_holds_for_its_time_and_is_over_then():
                 statuses.append(200)
             except openai.InternalServerError as error:
                 statuses.append(error.status_code)
-                assert error.response.headers["retry-after"] == "3"
+                again.append(error.response.headers["retry-after"])
             await asyncio.sleep(5)
     assert statuses == [200, 200, 500, 500, 200, 200]
+    assert again == ["3", "3"]
 
 
 async def test_faults_hit_by_model_by_number_and_no_more_often_than_said():
@@ -127,10 +129,8 @@ async def test_a_share_is_drawn_from_the_seed():
         twin = Twin(faults=[Fault("status", share=0.3)], seed=seed)
         async with openai_on(twin) as client:
             for _ in range(200):
-                try:
+                with contextlib.suppress(openai.InternalServerError):
                     await client.chat.completions.create(model="m", messages=said("x"))
-                except openai.InternalServerError:
-                    pass
         return [entry.number for entry in twin.ledger if entry.fault]
 
     first = await struck(1)

@@ -69,6 +69,7 @@ async def test_calls_are_streamed_as_pieces_of_json():
     assert max(map(len, pieces)) <= 4  # a token each
     assert [block.input for block in message.content[1:]] == [{"town": "Oslo"}, {"town": "Rome"}]
     assert message.usage.output_tokens == 2 + 4 + 4
+    assert message.stop_reason == "tool_use"
 
 
 async def test_the_start_of_a_stream_tells_the_input_and_its_end_the_output():

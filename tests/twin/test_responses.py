@@ -125,6 +125,7 @@ async def test_a_cut_answer_is_incomplete():
     assert found.status == "incomplete"
     assert found.incomplete_details.reason == "max_output_tokens"
     assert found.output_text == QUESTION[:12]
+    assert found.output[0].status == "incomplete"
     assert last.type == "response.incomplete"
     assert last.response.output_text == QUESTION[:12]
 
@@ -146,6 +147,25 @@ async def test_instructions_are_not_carried_over():
         ("assistant", "ok"),
         ("user", "two"),
     ]
+
+
+async def test_tokens_are_counted_as_they_are_charged():
+    twin = Twin()
+    asked = {"model": "m", "input": QUESTION, "instructions": "Be brief.", "tools": [WEATHER]}
+    async with clients(twin) as by:
+        counted = await by.openai.responses.input_tokens.count(**asked)
+        used = (await by.openai.responses.create(**asked)).usage
+    assert counted.input_tokens == used.input_tokens > 20
+    assert twin.ledger[0].counts.tokens_in == 0  # costs nothing
+
+
+async def test_a_streamed_response_is_kept_too():
+    async with clients(Twin()) as by:
+        stream = await by.openai.responses.create(model="m", input="one", stream=True)
+        name = [event async for event in stream][-1].response.id
+        del stream
+        found = await by.openai.responses.create(model="m", input="two", previous_response_id=name)
+    assert found.usage.input_tokens == 3
 
 
 async def test_a_response_is_kept_until_it_is_deleted_and_only_for_its_key():

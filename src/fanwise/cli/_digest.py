@@ -120,7 +120,7 @@ def digest_command(
         bounds = Bounds(sentences, chunk_tokens, arity, within, _count(need))
         places, library = with_input(paths, form)
         call = digest(places, task or "", by=model, bounds=bounds, library=library, watch=progress)
-    except ValueError as error:
+    except (ValueError, ImportError) as error:  # wrong use, or a model whose extra is missing
         refuse(_in_options(str(error)))
     except OSError as error:
         refuse(f"standard input cannot be read: {error.strerror or error}")

@@ -64,7 +64,14 @@ class Embedder:
     __slots__ = ("_embed", "_policy", "_request", "at_once", "provider")
 
     def __init__(self, provider: Embeds, *, at_once: int = 4, **policy: Any) -> None:  # noqa: ANN401 - as @step
-        """Take an adapter; raise ValueError for `at_once` below 1."""
+        """Take an adapter; raise ValueError for `at_once` below 1, TypeError for no adapter."""
+        if not callable(getattr(provider, "embed", None)):
+            msg = (
+                "Embedder(provider) takes an adapter, with a name, its `most` texts at a time and "
+                f"`async def embed(texts, kind)`, got {provider!r}; that of an address is "
+                "embedder(address)"
+            )
+            raise TypeError(msg)
         if at_once < 1:
             raise ValueError(f"at_once={at_once!r} is too small; it must be at least 1")
         self.provider = provider

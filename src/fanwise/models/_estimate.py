@@ -1,11 +1,12 @@
 """Tokens that nobody has counted: estimated from what was sent and what arrived."""
 
 import json
+from asyncio import get_running_loop
 from collections.abc import Iterator
 
 from fanwise.core import Reading, current_runtime, waiting_call
 from fanwise.models._chat import Message
-from fanwise.models._estimates import known_estimates
+from fanwise.models._estimates import known_estimates, size_of
 from fanwise.models._provider import Request
 from fanwise.models._usage import Usage
 from fanwise.text import bytes_of, tokens_estimated
@@ -43,6 +44,30 @@ def used_until(began: float, request: Request) -> Usage:
     if lost is None:
         return Usage(tokens_asked(request), 0, estimated=True)
     return Usage(lost.tokens_in, lost.tokens_out, estimated=True)
+
+
+def expected(step: str, request: Request) -> Usage:
+    """Give what a question of a step is expected to use, by those that the runtime has seen.
+
+    Where it has seen none, or no loop runs, by the question's bytes, and `max_tokens` written.
+    """
+    most = request.max_tokens
+    size = size_of(request.asked, request.tools)
+    found = known_estimates().expected(step, size) if looped() else None
+    if found is None:
+        return Usage(tokens_asked(request), most or 0, estimated=True)
+    asked, said = found
+    written = most or 0 if said is None else said if most is None else min(said, most)
+    return Usage(asked, written, estimated=True)
+
+
+def looped() -> bool:
+    """Say whether a loop runs, and so a runtime that may have seen something."""
+    try:
+        get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def tokens_asked(request: Request) -> int:

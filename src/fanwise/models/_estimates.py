@@ -185,6 +185,18 @@ class Estimates:
         written = round(known.pace.tokens_after(round(seconds * 1000)))
         return Reading(model, asked, written, estimated=True, finish="cut")
 
+    def expected(self, step: str, size: int) -> tuple[int, int | None] | None:
+        """Give what a call of a step will read, from the bytes of its arguments, and write.
+
+        It writes as much as the others did on average; `None` before there are any.
+        """
+        model = self._latest.get(step)
+        if model is None:
+            return None
+        known = self._of(step, model)
+        mean = round(known.said.wy / known.said.w) if known.said.number else None
+        return round(known.asked.tokens(size)), mean
+
     def _asked_of(self, call: Call[Any]) -> str | None:
         """Guess the model: one that an argument names, else the one that the step used last."""
         step = call.step.name

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 from fanwise.core import Timeout, _registry, made_by, step
 from fanwise.models._asking import ask_in_pieces, ask_text, ask_typed
 from fanwise.models._chat import Chat, as_chat
-from fanwise.models._estimate import tokens_asked
+from fanwise.models._estimate import expected
 from fanwise.models._output import load_codec, schema_of
 from fanwise.models._prices import price_of
 from fanwise.models._prompt import Prompt
-from fanwise.models._provider import Request
-from fanwise.models._usage import Usage
+from fanwise.models._provider import Request, ToolSpec
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Iterable, Sequence
     from decimal import Decimal
 
     from typing_extensions import TypeForm
@@ -23,7 +22,8 @@ if TYPE_CHECKING:
     from fanwise.core import Call, Step, StreamCall, StreamStep
     from fanwise.models._answer import Answer, Piece
     from fanwise.models._chat import Asked
-    from fanwise.models._provider import Provider, ToolSpec
+    from fanwise.models._provider import Provider
+    from fanwise.models._usage import Usage
 
 T = TypeVar("T")
 
@@ -40,8 +40,15 @@ class Model:
     def __init__(self, provider: Provider, **policy: Any) -> None:  # noqa: ANN401 - as @step
         """Take an adapter, and the arguments of `@step` as the policy of every question.
 
-        Of a `Timeout`, `first` and `idle` bound streams only.
+        Of a `Timeout`, `first` and `idle` bound streams only. Raises TypeError for what is no
+        adapter.
         """
+        if not callable(getattr(provider, "answer", None)):
+            msg = (
+                "Model(provider) takes an adapter, with a name and `async def answer(request)`, "
+                f"got {provider!r}; the model of an address is model(address)"
+            )
+            raise TypeError(msg)
         self.provider = provider
         self._policy = policy
         ours: dict[str, Any] = {"name": provider.name, "key": _asked_key} | policy
@@ -106,7 +113,9 @@ class Model:
 
         Raises TypeError for a type that JSON cannot carry, and for a question that is none.
         """
-        _check(asked, max_tokens, again)
+        _check(asked, tools, max_tokens)
+        if again < 0:
+            raise ValueError(f"again={again!r} is too small; it must be at least 0")
         schema_of(output)
         return self._ask(asked, output, tuple(tools), max_tokens, again)
 
@@ -126,7 +135,7 @@ class Model:
         block closes the connection; what was used until then is told, estimated where the provider
         has not counted. With `output`, an answer that does not fit raises `MalformedAnswer`.
         """
-        _check(asked, max_tokens, 0)
+        _check(asked, tools, max_tokens)
         schema_of(output)
         return self._stream(asked, output, tuple(tools), max_tokens)
 
@@ -142,13 +151,14 @@ class Model:
         tools: Sequence[ToolSpec] = (),
         max_tokens: int | None = None,
     ) -> Usage:
-        """Estimate what asking will use at most: the input by its bytes, `max_tokens` of output.
+        """Estimate what asking is expected to use, as this model's questions did until now.
 
-        Without `max_tokens` nothing is known of the output, and it counts 0.
+        Before the runtime has seen any, by the bytes of the question, and `max_tokens` of output
+        (`None`: 0, as nothing is known of it).
         """
-        _check(asked, max_tokens, 0)
+        _check(asked, tools, max_tokens)
         request = Request(asked, tuple(tools), schema_of(output), max_tokens)
-        return Usage(tokens_asked(request), max_tokens or 0, estimated=True)
+        return expected(self._ask.name, request)
 
     def price(self, usage: Usage, *, batch: bool = False) -> Decimal | None:
         """Give what so many tokens cost in US dollars, `None` where that is not known.
@@ -186,14 +196,16 @@ class Model:
         return f"<Model {self.name}>"
 
 
-def _check(asked: object, max_tokens: int | None, again: int) -> None:
+def _check(asked: object, tools: Iterable[object], max_tokens: int | None) -> None:
     if not isinstance(asked, (str, Prompt, Chat)):
         msg = f"a model is asked a str, a Prompt or a Chat, got {asked!r}"
         raise TypeError(msg)
     if max_tokens is not None and max_tokens < 1:
         raise ValueError(f"max_tokens={max_tokens!r} is too small; it must be at least 1, or None")
-    if again < 0:
-        raise ValueError(f"again={again!r} is too small; it must be at least 0")
+    for tool in tools:
+        if not isinstance(tool, ToolSpec):
+            msg = f"tools are each a ToolSpec, what a model is told of a tool, got {tool!r}"
+            raise TypeError(msg)
 
 
 def _asked_key(

@@ -8,12 +8,12 @@ from typing import Generic, Protocol, TypeVar
 import httpx2
 from pydantic_ai import models
 from pydantic_ai.direct import model_request, model_request_stream
-from pydantic_ai.exceptions import ModelAPIError, UnexpectedModelBehavior
 from pydantic_ai.settings import ModelSettings
 
-from fanwise.models import Answer, BrokenAnswer, Rates, RatesListener, RawPiece, Request
+from fanwise.models import Answer, Rates, RatesListener, RawPiece, Request
 from fanwise.providers._ai._ask import Asking, to_messages, to_parameters
 from fanwise.providers._ai._closing import break_off, generators_closed, let_go
+from fanwise.providers._ai._failing import FAILURES, put_right
 from fanwise.providers._ai._http import HEARD, open_client
 from fanwise.providers._ai._reply import Reading, to_answer
 from fanwise.providers._ai._wrapping import is_object
@@ -92,10 +92,9 @@ class Adapter(Generic[C]):
                 response = await model_request(
                     model, asked[0], model_settings=asked[1], model_request_parameters=asked[2]
                 )
-        except (ModelAPIError, UnexpectedModelBehavior) as error:
-            if not tells_of_broken(error):
-                raise
-            raise BrokenAnswer(str(error)) from error
+        except FAILURES as error:
+            put_right(error)
+            raise
         wrapped = request.schema is not None and not is_object(request.schema)
         return to_answer(response, self._name, wrapped=wrapped)
 
@@ -108,8 +107,7 @@ class Adapter(Generic[C]):
                     yield piece
         except BaseException as error:
             let_go(error)
-            if tells_of_broken(error):
-                raise BrokenAnswer(str(error)) from error
+            put_right(error)
             raise
         finally:
             await generators_closed()
@@ -169,11 +167,3 @@ class Adapter(Generic[C]):
     def __repr__(self) -> str:
         """Show the address."""
         return f"<{type(self).__name__} {self._name}>"
-
-
-def tells_of_broken(error: BaseException) -> bool:
-    """Say whether an error of the library below tells of an answer that cannot be read.
-
-    Its other errors have kinds of their own, carry status and wait, and are raised as they are.
-    """
-    return type(error) in (ModelAPIError, UnexpectedModelBehavior)

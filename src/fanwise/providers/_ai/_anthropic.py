@@ -3,9 +3,10 @@
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import httpx2
+from anthropic import Anthropic as AnthropicSync
 from anthropic import AsyncAnthropic
 from anthropic.types.messages import MessageBatch
 from pydantic_ai.models import Model
@@ -17,6 +18,10 @@ from fanwise.providers._ai import _batches
 from fanwise.providers._ai._adapter import Adapter
 from fanwise.providers._ai._given import Given, nowhere
 from fanwise.providers._ai._http import listen_on
+from fanwise.providers._ai._rehearsal import rehearsed
+
+if TYPE_CHECKING:
+    from anthropic.types.beta import BetaMessageParam
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,3 +108,30 @@ def _client(given: Given[AsyncAnthropic]) -> AsyncAnthropic:
 def anthropic_maker(_address: str) -> object:
     """Give the constructor, for the registry."""
     return anthropic
+
+
+def _rehearse() -> None:
+    """Have the types of answers built; see `_rehearsal`."""
+    said: list[BetaMessageParam] = [{"role": "user", "content": "."}]
+    counts = {"input_tokens": 1, "output_tokens": 1}
+    texts = {"type": "text", "text": "."}
+    tool = {"type": "tool_use", "id": "t", "name": "f", "input": {}}
+    head = {"id": "1", "type": "message", "role": "assistant", "model": "m", "usage": counts}
+    whole = head | {"content": [texts, tool], "stop_reason": "end_turn", "stop_sequence": None}
+    events: list[dict[str, object]] = [
+        {"type": "message_start", "message": whole | {"content": []}},
+        {"type": "content_block_start", "index": 0, "content_block": texts},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "."}},
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": counts},
+        {"type": "message_stop"},
+    ]
+    http = rehearsed(whole, events)
+    with AnthropicSync(api_key="-", base_url="http://rehearsal", http_client=http) as client:
+        ask = client.beta.messages.create
+        ask(model="m", max_tokens=1, messages=said)
+        for _ in ask(model="m", max_tokens=1, messages=said, stream=True):
+            pass
+
+
+_rehearse()

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
 import httpx2
 from google.genai import Client
@@ -20,6 +20,10 @@ from fanwise.providers._ai._http import listen_on
 from fanwise.text import tokens_estimated
 
 _MILLISECONDS: Final = 600_000  # as of the other clients; steps have `timeout=`
+
+
+if TYPE_CHECKING:
+    from google.genai.types import ContentListUnion
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +59,10 @@ class Google(Adapter[Client]):
     async def embed(self, texts: Sequence[str], kind: Kind, /) -> Embedded:
         """Give a vector for each text; Google tells no tokens, so they are estimated."""
         client, _ = await self.connected()
+        contents = cast("ContentListUnion", [*texts])  # a list, which mypy takes for exact
         found = await client.aio.models.embed_content(
             model=self.model,
-            contents=list(texts),
+            contents=contents,
             config=EmbedContentConfig(task_type=_TASKS[kind]),
         )
         vectors = tuple(each.values or [] for each in found.embeddings or ())

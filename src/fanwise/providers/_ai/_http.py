@@ -21,6 +21,7 @@ CONNECTIONS: Final = 1000
 is decided by limits and `at_once`, never here."""
 
 _KEPT_SECONDS: Final = 60.0
+_TLS: Final = httpx2.create_ssl_context()  # reading the certificates would stop a loop for 50 ms
 _TIMES: Final = httpx2.Timeout(600.0, connect=10.0)  # the official clients'; steps have `timeout=`
 
 _Kept = tuple[httpx2.AsyncClient, AsyncGenerator[None]]
@@ -47,6 +48,7 @@ async def open_client() -> httpx2.AsyncClient:
     for other in [other for other in _KEPT if other.is_closed()]:
         del _KEPT[other]
     client = httpx2.AsyncClient(
+        verify=_TLS,
         limits=httpx2.Limits(
             max_connections=CONNECTIONS,
             max_keepalive_connections=CONNECTIONS,

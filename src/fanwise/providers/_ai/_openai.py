@@ -5,10 +5,11 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import httpx2
 from openai import AsyncOpenAI, OpenAIError
+from openai import OpenAI as OpenAISync
 from openai.types import Batch
 from pydantic_ai.models import Model
 from pydantic_ai.models.openai import OpenAIResponsesModel
@@ -23,6 +24,10 @@ from fanwise.providers._ai._adapter import Adapter
 from fanwise.providers._ai._given import Given, nowhere
 from fanwise.providers._ai._http import listen_on
 from fanwise.providers._ai._openai_chat import DirectChat, make_direct
+from fanwise.providers._ai._rehearsal import rehearsed
+
+if TYPE_CHECKING:
+    from openai.types.chat import ChatCompletionMessageParam
 
 Api = Literal["chat", "responses"]
 
@@ -185,3 +190,29 @@ def openai_maker(_address: str) -> object:
 def compatible_maker(_address: str) -> object:
     """Give the constructor, for the registry."""
     return compatible
+
+
+def _rehearse() -> None:
+    """Have the types of answers built; see `_rehearsal`."""
+    said: list[ChatCompletionMessageParam] = [{"role": "user", "content": "."}]
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    counts = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+    head = {"id": "1", "created": 1, "model": "m", "usage": counts}
+    message = {"role": "assistant", "content": ".", "tool_calls": [call]}
+    whole = head | {
+        "object": "chat.completion",
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+    }
+    chunk = head | {
+        "object": "chat.completion.chunk",
+        "choices": [{"index": 0, "delta": message | {"tool_calls": [call | {"index": 0}]}}],
+    }
+    with OpenAISync(
+        api_key="-", base_url="http://rehearsal", http_client=rehearsed(whole, [chunk])
+    ) as client:
+        client.chat.completions.create(model="m", messages=said)
+        for _ in client.chat.completions.create(model="m", messages=said, stream=True):
+            pass
+
+
+_rehearse()

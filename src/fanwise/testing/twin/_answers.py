@@ -19,7 +19,8 @@ _PASSAGE: Final = re.compile(
     r"^\[(\d{1,9})\][^\n]*\n(.*?)(?=^\[\d{1,9}\]|\Z)", re.MULTILINE | re.DOTALL
 )
 _CANDIDATE: Final = re.compile(r"^\s*(?:\[(\d{1,9})\]|(\d{1,9})[.):])", re.MULTILINE)
-_SENTENCE: Final = re.compile(r"[^\s.!?][^.!?\n]*[.!?]")
+_HEADING: Final = re.compile(r"^#.*$", re.MULTILINE)
+_SENTENCE: Final = re.compile(r"\S(?:(?!\n\s*\n).)*?[.!?](?=\s|\Z)", re.DOTALL)
 _ANY: Final = "*"
 
 
@@ -75,7 +76,7 @@ class Choose:
 class Quoting:
     """Answer sentences of the numbered passages, one a line, each written `[n] sentence`.
 
-    The first `each` sentences of every passage; a heading or a line without an end is none.
+    The first `each` sentences of every passage; a heading, and a text without an end, is none.
     """
 
     each: int = 2
@@ -85,7 +86,7 @@ class Quoting:
         lines = [
             f"[{passage[1]}] {' '.join(sentence.split())}"
             for passage in _PASSAGE.finditer(ask.question)
-            for sentence in _SENTENCE.findall(passage[2])[: self.each]
+            for sentence in _SENTENCE.findall(_HEADING.sub("\n", passage[2]))[: self.each]
         ]
         return "\n".join(lines)
 

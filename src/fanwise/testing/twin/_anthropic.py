@@ -30,7 +30,9 @@ class Messages:
 
     def read(self, request: Request) -> Ask:
         """Read a question."""
-        return replace(read_message(Fields(request.json())), key=request.key)
+        return replace(
+            read_message(Fields(request.json())), key=request.key, headers=request.headers
+        )
 
     def write(self, turn: Turn, reply: Reply) -> Json:
         """Write an answer whole."""

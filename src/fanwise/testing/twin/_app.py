@@ -12,9 +12,9 @@ from urllib.parse import parse_qsl
 
 from fanwise.testing.twin import (
     _anthropic,
+    _models,
     _openai_chat,
     _openai_embeddings,
-    _openai_models,
     _openai_more,
 )
 from fanwise.testing.twin._errors import error_response
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 ROUTES: Final = [
     *_openai_chat.ROUTES,
     *_openai_embeddings.ROUTES,
-    *_openai_models.ROUTES,
+    *_models.ROUTES,
     *_openai_more.ROUTES,
     *_anthropic.ROUTES,
 ]
@@ -84,7 +84,8 @@ class App:
     async def _answer(self, request: Request, send: Send) -> None:
         self._requests += 1
         route, params = self._find(request)
-        protocol = _protocol(request) if route is None else route.protocol
+        protocol = None if route is None else route.protocol
+        protocol = _protocol(request) if protocol is None else protocol
         request_id = self._twin.name("req_", self._requests)
         try:
             found = await self._found(route, request, params)
@@ -130,15 +131,24 @@ class App:
 
 
 class _Leaving:
-    """Watches for the caller to leave, and cancels the task that answers it."""
+    """Watches for the caller to leave, and cancels the task that answers it.
 
-    __slots__ = ("_answering", "_over", "_watch", "seen")
+    The watch is a task of its own, begun at the loop's next turn: an answer that waits for nothing
+    is complete by then, and does without.
+    """
+
+    __slots__ = ("_answering", "_begin", "_over", "_receive", "_watch", "seen")
 
     def __init__(self, receive: Receive) -> None:
         self.seen = False
         self._over = False
+        self._receive = receive
         self._answering = asyncio.current_task()
-        self._watch = asyncio.get_running_loop().create_task(_left(receive))
+        self._watch: asyncio.Task[None] | None = None
+        self._begin = asyncio.get_running_loop().call_soon(self._watch_it)
+
+    def _watch_it(self) -> None:
+        self._watch = asyncio.get_running_loop().create_task(_left(self._receive))
         self._watch.add_done_callback(self._leave)
 
     def _leave(self, watch: asyncio.Task[None]) -> None:
@@ -154,7 +164,8 @@ class _Leaving:
     async def end(self) -> None:
         """Stop watching."""
         self._over = True
-        if not self._watch.done():
+        self._begin.cancel()
+        if self._watch is not None and not self._watch.done():
             self._watch.cancel()
             await asyncio.wait({self._watch})
 
@@ -179,7 +190,7 @@ async def _read(scope: Message, receive: Receive) -> Request | None:
 
 
 def _protocol(request: Request) -> Protocol:
-    """Guess whose error a request without a route understands."""
+    """Guess whose answer a request understands that could be either's."""
     return "anthropic" if "anthropic-version" in request.headers else "openai"
 
 

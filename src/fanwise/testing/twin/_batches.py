@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 Fate: TypeAlias = Literal["processing", "done", "cancelled", "expired"]
 DAY: Final = 86_400.0
+_TURN: Final = 64
+"""Requests of a batch after which others run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,8 @@ class Job:
                     break
                 if index not in self.results:
                     self.results[index] = await answer(self.requests[index], done)
+                    if rank % _TURN == 0:
+                        await asyncio.sleep(0)
 
 
 async def ask_in_batch(twin: Twin, ask: Ask, done: float) -> tuple[Turn, Reply]:

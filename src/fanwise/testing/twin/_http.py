@@ -70,7 +70,7 @@ class Request:
         """Give the body as a JSON object; raises Refused (400) where it is none."""
         try:
             found: Any = json.loads(self.body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             msg = f"We could not parse the JSON body of your request: {error}"
             raise Refused(400, "invalid", msg) from error
         if not isinstance(found, dict):
@@ -103,12 +103,15 @@ Answer: TypeAlias = "Callable[[Twin, Request], Awaitable[Response | Streamed]]"
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where a request goes: a method and a path such as `/v1/files/{id}/content`."""
+    """Where a request goes: a method and a path such as `/v1/files/{id}/content`.
+
+    `protocol` is the one whose errors it gives (`None`: that of whoever asks).
+    """
 
     method: str
     path: str
     answer: Answer
-    protocol: Protocol
+    protocol: Protocol | None
     pattern: re.Pattern[str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -11,9 +11,12 @@ upgrade, no trailers (RFC 9112, sections 2 to 9).
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import struct
+import time
 from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
@@ -27,6 +30,9 @@ _HEAD: Final = 65_536
 """Bytes that a head may have."""
 _BODY: Final = 256 * 1024 * 1024
 """Bytes that a body may have."""
+_LINE: Final = 4096
+"""Bytes that the line of a chunk's size may have."""
+_HEX: Final = re.compile(rb"([0-9A-Fa-f]{1,16})\s*(?:;|$)")
 _AHEAD: Final = 1_048_576
 """Bytes of requests sent ahead at which the caller is held back."""
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -99,8 +105,10 @@ class Chunks:
 
     def take(self, buffer: bytearray) -> bool:
         """Take whole chunks from the front of the buffer; true at the last one."""
-        while (end := buffer.find(b"\r\n")) >= 0:
+        while (end := buffer.find(b"\r\n", 0, _LINE)) >= 0:
             size = _size(bytes(buffer[:end]))
+            if len(self.body) + size > _BODY:
+                raise BadRequest(413, f"the body has more than {_BODY} bytes")
             needed = end + 2 + size + 2
             if len(buffer) < needed:
                 return False
@@ -110,16 +118,16 @@ class Chunks:
             del buffer[:needed]
             if size == 0:
                 return True
-            if len(self.body) > _BODY:
-                raise BadRequest(413, f"the body has more than {_BODY} bytes")
+        if len(buffer) >= _LINE:
+            raise BadRequest(400, f"the size of a chunk has more than {_LINE} bytes")
         return False
 
 
 def _size(line: bytes) -> int:
-    try:
-        return int(line.partition(b";")[0], 16)
-    except ValueError as error:
-        raise BadRequest(400, f"the size of a chunk is no number: {line[:40]!r}") from error
+    told = _HEX.match(line)
+    if told is None:
+        raise BadRequest(400, f"the size of a chunk is no number: {line[:40]!r}")
+    return int(told[1], 16)
 
 
 class Connection(asyncio.Protocol):
@@ -322,10 +330,15 @@ class Exchange:
             self._connection.transport.write(head)
 
 
+@lru_cache(maxsize=4)
+def _date(second: int) -> bytes:
+    return f"date: {formatdate(second, usegmt=True)}".encode()
+
+
 def _head_of(status: int, headers: list[tuple[bytes, bytes]], *, stays: bool) -> bytes:
     lines = [
         f"HTTP/1.1 {status} {_PHRASES.get(status, 'Overloaded')}".encode(),
-        b"date: " + formatdate(usegmt=True).encode(),
+        _date(int(time.time())),
         *(b"%b: %b" % pair for pair in headers),
     ]
     if not stays:

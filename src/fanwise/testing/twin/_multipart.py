@@ -44,4 +44,10 @@ def _field(text: bytes) -> tuple[str, FormField]:
     name = None if disposition is None else disposition.params.get("name")
     if not blank or name is None:
         raise Refused(400, "invalid", "a field of the form has no name")
-    return name, FormField(content, disposition.params.get("filename"))
+    filename = disposition.params.get("filename")
+    return name, FormField(content, None if filename is None else _unescaped(filename))
+
+
+def _unescaped(filename: str) -> str:
+    """Undo what browsers and clients do to a name (WHATWG HTML, multipart/form-data)."""
+    return filename.replace("%22", '"').replace("%0D", "\r").replace("%0A", "\n")

@@ -1,8 +1,9 @@
 """OpenAI's embeddings: vectors of hashed words, so that texts which share words lie near.
 
-Each word, and each three of its letters in a row, adds a signed unit to one place of the vector
-(feature hashing: Weinberger et al., Feature Hashing for Large Scale Multitask Learning, 2009), and
-the whole is brought to the length 1. The same text gives the same vector everywhere.
+Each word by its length, and a little each three of its letters in a row, adds to one place of the
+vector, with a sign (feature hashing: Weinberger et al., Feature Hashing for Large Scale Multitask
+Learning, 2009), and the whole is brought to the length 1. The same text gives the same vector
+everywhere.
 """
 
 from __future__ import annotations
@@ -16,17 +17,18 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from fanwise.testing.twin._fields import Fields
-from fanwise.testing.twin._http import Refused, Response, Route, json_response
+from fanwise.testing.twin._http import Refused, Route
 from fanwise.testing.twin._values import Ask, Part
+from fanwise.testing.twin._wire import answer_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fanwise.testing.twin._engine import Twin
     from fanwise.testing.twin._http import Request
-    from fanwise.testing.twin._values import Json
+    from fanwise.testing.twin._turn import Turn
+    from fanwise.testing.twin._values import Json, Reply
 
-SIZE: Final = 256
+SIZE: Final = 1536
 """Numbers of a vector where the caller does not ask for so many (`dimensions`)."""
 _LARGEST: Final = 4096
 _MOST: Final = 2048
@@ -48,10 +50,10 @@ def embed(text: str, size: int = SIZE) -> list[float]:
 
 def _features(text: str) -> Iterator[tuple[str, float]]:
     for word in _WORD.findall(text.lower()):
-        yield word, 1.0
+        yield word, min(len(word), 8) / 4
         around = f"^{word}$"
         for at in range(len(around) - 2):
-            yield around[at : at + 3], 0.3
+            yield around[at : at + 3], 0.2
 
 
 @lru_cache(maxsize=65536)
@@ -61,28 +63,33 @@ def _place(feature: str) -> tuple[int, bool]:
     return number >> 1, bool(number & 1)
 
 
-async def _embedded(twin: Twin, request: Request) -> Response:
-    fields = Fields(request.json())
-    texts = list(_inputs(fields))
-    size = fields.count("dimensions") or SIZE
-    if size > _LARGEST:
-        text = f"Invalid value for 'dimensions' = {size}: at most {_LARGEST}."
-        raise Refused(400, "invalid", text, param="dimensions")
-    ask = Ask(
-        protocol="openai",
-        endpoint="embeddings",
-        model=fields.text("model"),
-        parts=tuple(Part("user", text) for text in texts),
-        key=request.key,
-        headers=request.headers,
-    )
-    turn = await twin.begin(ask)
-    reply = await turn.whole()
-    coded = fields.text("encoding_format", "float") == "base64"
-    data = [_item(place, embed(text, size), coded=coded) for place, text in enumerate(texts)]
-    used = {"prompt_tokens": reply.counts.tokens_in, "total_tokens": reply.counts.tokens_in}
-    told = {"object": "list", "data": data, "model": ask.model, "usage": used}
-    return json_response(told, headers=turn.headers)
+class EmbeddingsWire:
+    """The codec of `POST /v1/embeddings`."""
+
+    def read(self, request: Request) -> Ask:
+        """Read the texts and how their vectors are wanted."""
+        fields = Fields(request.json())
+        size = fields.count("dimensions") or SIZE
+        if size > _LARGEST:
+            text = f"Invalid value for 'dimensions' = {size}: at most {_LARGEST}."
+            raise Refused(400, "invalid", text, param="dimensions")
+        return Ask(
+            protocol="openai",
+            endpoint="embeddings",
+            model=fields.text("model"),
+            parts=tuple(Part("user", text) for text in _inputs(fields)),
+            key=request.key,
+            headers=request.headers,
+            more={"size": size, "coded": fields.text("encoding_format", "float") == "base64"},
+        )
+
+    def write(self, turn: Turn, reply: Reply) -> Json:
+        """Write the vectors."""
+        size, coded = int(str(turn.ask.more["size"])), bool(turn.ask.more["coded"])
+        vectors = [embed(part.text, size) for part in turn.ask.parts]
+        data = [_item(place, vector, coded=coded) for place, vector in enumerate(vectors)]
+        used = {"prompt_tokens": reply.counts.tokens_in, "total_tokens": reply.counts.tokens_in}
+        return {"object": "list", "data": data, "model": turn.ask.model, "usage": used}
 
 
 def _item(place: int, vector: list[float], *, coded: bool) -> Json:
@@ -108,4 +115,4 @@ def _inputs(fields: Fields) -> Iterator[str]:
             raise fields.wrong("input", "texts that are not empty")
 
 
-ROUTES: Final = [Route("POST", "/v1/embeddings", _embedded, "openai")]
+ROUTES: Final = [Route("POST", "/v1/embeddings", answer_whole(EmbeddingsWire()), "openai")]

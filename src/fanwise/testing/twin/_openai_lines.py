@@ -65,7 +65,7 @@ def read_lines(
 def _line(line: bytes, endpoint: str) -> BatchRequest:
     try:
         fields = Fields(json.loads(line), "")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         msg = "This line is not parseable as valid JSON."
         raise Refused(400, "invalid", msg, code="invalid_json_line") from error
     if fields.text("method") != "POST":

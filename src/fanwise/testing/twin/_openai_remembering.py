@@ -37,7 +37,9 @@ class Responses:
             name = self._asked.text("previous_response_id")
             kept = owned(self._twin.shelf.responses, name, request.key, "previous response")
             earlier = kept.parts
-        return replace(read_response(self._asked, earlier), key=request.key)
+        return replace(
+            read_response(self._asked, earlier), key=request.key, headers=request.headers
+        )
 
     def frame(self, turn: Turn) -> Frame:
         """Give what every shape of the answer repeats."""

@@ -49,7 +49,8 @@ class Quota:
         """Refuse rates that no request could pass."""
         for name, limit in self.limits.items():
             if not 0 < limit < math.inf:
-                raise ValueError(f"{name}={limit!r} a minute: above 0, or None for no bound")
+                named = f"{name}_tokens" if name in ("input", "output") else name
+                raise ValueError(f"{named}_per_minute={limit!r}: above 0, or None for no bound")
         if self.charge not in ("admission", "use"):
             raise ValueError(f'charge={self.charge!r}: "admission" or "use"')
         if not 0 < self.burst_s < math.inf:
@@ -119,11 +120,14 @@ class Gate:
         most = ask.max_tokens or 0
         ahead = most if self.quota.charge == "admission" else 0
         costs = {"requests": 1, "tokens": tokens + ahead, "input": tokens, "output": ahead}
-        for name, bucket in self.buckets.items():
-            # A debt of output shuts the door, though nothing of it is taken before it is made.
-            wait = bucket.wait(now, max(costs[name], min(1, bucket.size)))
-            if wait:
-                raise self._refusal(ask, name, wait, costs[name])
+        # A debt of output shuts the door, though nothing of it is taken before it is made.
+        waits = {
+            name: bucket.wait(now, max(costs[name], min(1, bucket.size)))
+            for name, bucket in self.buckets.items()
+        }
+        worst = max(waits, key=waits.__getitem__, default="")
+        if worst and waits[worst]:
+            raise self._refusal(ask, worst, waits[worst], costs[worst])
         for name, bucket in self.buckets.items():
             bucket.take(now, costs[name])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 _NUMBER: Final = re.compile(r"-?\d+(?:\.\d+)?")
 _DEEPEST: Final = 12
+_DIGITS: Final = 15
 _FORMATS: Final = {
     "date": "2025-01-01",
     "date-time": "2025-01-01T00:00:00Z",
@@ -30,7 +32,7 @@ def fill(schema: Json, text: str) -> Any:  # noqa: ANN401 - JSON of any kind
     asks for an object. Else each property takes what stands behind its name in the text (`name:
     value`, `name = value`), else a text takes the whole text, a number the first number in it, a
     list what a comma-separated line holds. Bounds, enums, constants, references and the first of
-    alternatives are kept to; patterns are not.
+    alternatives are kept to; patterns and multiples are not.
     """
     given = _json_in(text)
     if given is not None and set(given) & set(schema.get("properties", ())):
@@ -132,14 +134,27 @@ def _text(schema: Json, text: str) -> str:
 
 def _number(schema: Json, text: str) -> float:
     found = _NUMBER.search(text)
-    value = float(found[0]) if found else 0.0
-    least = max(schema.get("minimum", value), schema.get("exclusiveMinimum", value - 1) + 1)
-    most = min(schema.get("maximum", value), schema.get("exclusiveMaximum", value + 1) - 1)
-    return min(max(value, float(least)), float(most)) if least <= most else float(least)
+    return _bounded(float(found[0]) if found else 0.0, schema, math.nextafter)
 
 
 def _integer(schema: Json, text: str) -> int:
-    return int(_number(schema, text))
+    found = _NUMBER.search(text)
+    value = float(found[0]) if found and len(found[0]) <= _DIGITS else 0.0
+    return int(_bounded(float(int(value)), schema, _next_whole))
+
+
+def _bounded(value: float, schema: Json, beside: Callable[[float, float], float]) -> float:
+    least = [schema.get("minimum", -math.inf)]
+    if "exclusiveMinimum" in schema:
+        least.append(beside(schema["exclusiveMinimum"], math.inf))
+    most = [schema.get("maximum", math.inf)]
+    if "exclusiveMaximum" in schema:
+        most.append(beside(schema["exclusiveMaximum"], -math.inf))
+    return float(max(min(value, *most), *least))
+
+
+def _next_whole(value: float, towards: float) -> float:
+    return value + (1 if towards > value else -1)
 
 
 def _boolean(_schema: Json, text: str) -> bool:

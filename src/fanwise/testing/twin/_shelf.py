@@ -112,13 +112,25 @@ def owned(kept: Mapping[str, _K], name: str, key: str, what: str) -> _K:
 
 
 def page(kept: Sequence[_K], request: Request, after: str, most: int) -> tuple[list[_K], bool]:
-    """Cut out the page that a request asks for, and tell whether more follow."""
-    last, limit = request.query.get(after), request.query.get("limit", "20")
+    """Cut out the page that a request asks for, and tell whether more follow.
+
+    `after` is the name of the field with the id after which to go on; `before_id` goes back.
+    """
+    limit = request.query.get("limit", "20")
     if not limit.isdecimal() or not 1 <= int(limit) <= most:
         raise Refused(400, "invalid", f"must be between 1 and {most}", param="limit")
     names = [each.id for each in kept]
-    if last is not None and last not in names:
-        raise Refused(400, "invalid", f"no such id: {last!r}", param=after)
-    start = 0 if last is None else names.index(last) + 1
-    rest = kept[start:]
-    return list(rest[: int(limit)]), len(rest) > int(limit)
+    if (before := request.query.get("before_id")) is not None:
+        end = _place(names, before, "before_id")
+        start = max(0, end - int(limit))
+        return list(kept[start:end]), start > 0
+    last = request.query.get(after)
+    start = 0 if last is None else _place(names, last, after) + 1
+    end = start + int(limit)
+    return list(kept[start:end]), end < len(kept)
+
+
+def _place(names: list[str], name: str, param: str) -> int:
+    if name not in names:
+        raise Refused(400, "invalid", f"no such id: {name!r}", param=param)
+    return names.index(name)

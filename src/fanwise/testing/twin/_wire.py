@@ -36,14 +36,18 @@ class Encoder(Protocol):
         """Write what closes the stream."""
 
 
-class Wire(Protocol):
-    """The codec of one endpoint, free of input and output."""
+class Codec(Protocol):
+    """Reads and writes what one endpoint takes and gives, free of input and output."""
 
     def read(self, request: Request) -> Ask:
         """Read a question; raises Refused (400) where a field is missing or wrong."""
 
     def write(self, turn: Turn, reply: Reply) -> Json:
         """Write an answer whole."""
+
+
+class Wire(Codec, Protocol):
+    """The codec of an endpoint that streams too."""
 
     def encoder(self, turn: Turn) -> Encoder:
         """Give what writes this answer in pieces."""
@@ -56,13 +60,26 @@ def answer_by(wire: Wire) -> Answer:
         turn = await twin.begin(wire.read(request))
         if turn.ask.stream:
             return Streamed(_chunks(turn, wire.encoder(turn)), turn.headers)
-        reply = await turn.whole()
-        response = json_response(wire.write(turn, reply), headers=turn.headers)
-        if turn.broken:
-            return Response(response.body[: len(response.body) // 2], headers=turn.headers)
-        return response
+        return await _answered(wire, turn)
 
     return answer
+
+
+def answer_whole(codec: Codec) -> Answer:
+    """Give the function that answers a route by a codec that does not stream."""
+
+    async def answer(twin: Twin, request: Request) -> Response:
+        return await _answered(codec, await twin.begin(codec.read(request)))
+
+    return answer
+
+
+async def _answered(codec: Codec, turn: Turn) -> Response:
+    reply = await turn.whole()
+    response = json_response(codec.write(turn, reply), headers=turn.headers)
+    if turn.broken:
+        return Response(response.body[: len(response.body) // 2], headers=turn.headers)
+    return response
 
 
 async def _chunks(turn: Turn, encoder: Encoder) -> AsyncGenerator[bytes, None]:

@@ -1,0 +1,162 @@
+"""Models are made of an address, or of what the user brings; wrong use is refused at once."""
+
+import subprocess
+import sys
+
+import httpx2
+import openai
+import pytest
+
+from fanwise import providers, run
+from fanwise.core import _registry
+from fanwise.models import Embedder, Model, Request, embedder, model
+from fanwise.providers._ai import _http
+from fanwise.testing.twin import Twin
+from tests.providers.on_twin import IMPORTED
+
+VARIABLES = (
+    "OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN",
+    "ANTHROPIC_BASE_URL", "GOOGLE_API_KEY", "GEMINI_API_KEY",
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def without_keys(monkeypatch, tmp_path):
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))  # profiles of Anthropic's client
+
+
+@pytest.mark.parametrize(
+    ("address", "variable"),
+    [
+        ("openai:gpt-5-mini", "OPENAI_API_KEY"),
+        ("openai-responses:gpt-5-mini", "OPENAI_API_KEY"),
+        ("anthropic:claude-haiku-4-5", "ANTHROPIC_API_KEY"),
+        ("google:gemini-2.5-flash", "GOOGLE_API_KEY"),
+    ],
+)
+def test_without_a_key_the_model_is_not_made(address, variable, monkeypatch):
+    with pytest.raises(ValueError, match=f"needs a key: set {variable}") as raised:
+        model(address)
+    assert "fanwise.providers." in str(raised.value)
+    monkeypatch.setenv(variable, "k")
+    made = model(address)
+    assert made.name == address.replace("-responses", "")
+
+
+def test_an_address_of_ones_own_needs_no_key_and_a_base_url(monkeypatch):
+    with pytest.raises(ValueError, match="set OPENAI_BASE_URL"):
+        model("openai-compatible:qwen3")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://localhost:1/v1")
+    assert model("openai-compatible:qwen3").name == "openai-compatible:qwen3"
+    assert model("openai:gpt-5-mini").name == "openai:gpt-5-mini"
+    assert isinstance(embedder("openai-compatible:bge"), Embedder)
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic", "google", "openai-compatible"])
+def test_an_address_without_a_name_is_refused(provider, monkeypatch):
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "GOOGLE_API_KEY"):
+        monkeypatch.setenv(name, "http://k")
+    with pytest.raises(ValueError, match="names no model after the colon"):
+        model(f"{provider}:")
+
+
+def test_a_client_beside_what_it_holds_is_refused():
+    client = openai.AsyncOpenAI(api_key="k")
+    with pytest.raises(ValueError, match="client= has its own key"):
+        providers.openai("m", client=client, key="k")
+
+
+async def test_the_users_client_is_used_without_its_retries_and_heard():
+    assert IMPORTED
+    twin = Twin()
+    async with twin.client() as http:
+        client = openai.AsyncOpenAI(api_key="k", base_url="http://twin/v1", http_client=http)
+        made = providers.openai("m", client=client)
+        again = providers.openai("m", client=client)
+        assert (await made.answer(Request("hi"))).text == "hi"
+        assert (await again.answer(Request("hi"))).text == "hi"
+        assert client.max_retries > 0
+        assert http.event_hooks["response"] == [_http.hear_rates]
+
+
+def test_without_the_extra_the_error_names_it(monkeypatch):
+    def missing(kind, address):
+        raise ModuleNotFoundError("No module named 'pydantic_ai'", name="pydantic_ai")
+
+    monkeypatch.setattr(_registry, "load", missing)
+    with pytest.raises(ImportError) as raised:
+        providers.openai("gpt-5-mini", key="k")
+    assert str(raised.value) == "model='openai:gpt-5-mini' needs: pip install 'fanwise[llm]'"
+
+
+def test_a_fault_of_our_own_is_no_missing_extra(monkeypatch):
+    def broken(kind, address):
+        raise ImportError("cannot import name 'x'", name="fanwise.models")
+
+    monkeypatch.setattr(_registry, "load", broken)
+    with pytest.raises(ImportError, match="cannot import name"):
+        providers.anthropic("m", key="k")
+
+
+def test_a_command_without_the_extra_ends_with_two_and_a_line(tmp_path):
+    (tmp_path / "note.txt").write_text("One sentence.")
+    program = (
+        "import sys; sys.modules['pydantic_ai'] = sys.modules['httpx2'] = None;"
+        "from fanwise.cli import main; main()"
+    )
+    command = [sys.executable, "-c", program, "digest", str(tmp_path / "note.txt")]
+    done = subprocess.run(
+        [*command, "--task", "t", "--model", "openai:gpt-5-mini"],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "fanwise: --model 'openai:gpt-5-mini' needs: pip install 'fanwise[llm]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_nothing_is_imported_before_a_model_is_made():
+    program = (
+        "import sys, fanwise, fanwise.models, fanwise.providers;"
+        "print([name for name in ('pydantic_ai', 'openai', 'anthropic', 'httpx2', 'google.genai')"
+        " if name in sys.modules])"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+def test_one_model_serves_one_run_after_the_other():
+    made = providers.openai("m", key="k", base_url="http://127.0.0.1:9/v1")
+    for _ in range(2):
+        with pytest.raises(Exception, match="Connection error"):
+            run(Model(made).ask("hi"))
+        assert not [loop for loop in _http._KEPT if not loop.is_closed()]
+
+
+@pytest.mark.real_clock
+async def test_connections_are_kept_closed_by_the_caller_and_opened_anew():
+    twin = Twin()
+    async with twin.serve() as address:
+        made = providers.openai("m", key="k", base_url=f"{address}/v1")
+        other = providers.anthropic("m", key="k", base_url=address)
+        first = await _http.open_client()
+        await made.answer(Request("hi"))
+        await other.answer(Request("hi"))
+        assert await _http.open_client() is first
+        await providers.close_connections()
+        assert first.is_closed
+        assert (await made.answer(Request("again"))).text == "again"
+        await providers.close_connections()
+        await providers.close_connections()
+
+
+async def test_the_pool_is_as_wide_as_it_says():
+    client = await _http.open_client()
+    pool = client._transport._pool
+    assert pool._max_connections == pool._max_keepalive_connections == _http.CONNECTIONS == 1000
+    assert isinstance(client, httpx2.AsyncClient)
+    await providers.close_connections()
