@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Final, cast
 
 from fanwise.core import current, note, step, waiting_call
 from fanwise.models._answer import Answer
+from fanwise.models._asking import priced
 from fanwise.models._chat import Asked, Chat, as_chat
 from fanwise.models._model import Model
-from fanwise.models._prices import price_of
 from fanwise.models._prompt import Prompt
 from fanwise.patterns import check_quorum, fan_out
 from fanwise.text import tokens_estimated
@@ -183,13 +183,11 @@ def saved_by(answers: Sequence[Answer[str]]) -> Decimal | None:
     """Give the dollars that the provider's cache saved on these answers."""
     total = Decimal(0)
     for answer in answers:
-        used = answer.usage
-        plain = None
-        if answer.cost is not None:  # else its price is not known, or not loaded
-            plain = price_of(answer.model, replace(used, cached=0, written=0))
-        if plain is None or answer.cost is None:
-            return None
-        total += plain - answer.cost
+        plain = replace(answer.usage, cached=0, written=0)
+        alone = priced(replace(answer, usage=plain, cost=None)).cost
+        if alone is None or answer.cost is None:
+            return None  # its price is not known, or not loaded
+        total += alone - answer.cost
     return total
 
 
