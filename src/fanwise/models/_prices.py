@@ -199,7 +199,8 @@ async def price_of(
     """
     runtime = current_runtime()
     table = runtime.bills.table
-    if runtime.threads is not None:  # on the virtual clock nothing happens beside the loop
+    loaded = known_prices.cache_info().currsize > 0
+    if runtime.threads is not None and not loaded:  # virtual: nothing happens beside the loop
         await asyncio.to_thread(table.load)
     told = (
         1, model, tier, usage.estimated, usage.tokens_in, usage.tokens_out, usage.cached,
