@@ -95,7 +95,7 @@ def test_a_tier_that_has_no_price_is_unknown_and_not_the_usual_price():
     """The package itself ignores what it does not know."""
     usual = genai_prices.calc_price(genai_prices.Usage(input_tokens=1000), "gpt-4o")
     odd = genai_prices.calc_price(
-        genai_prices.Usage(input_tokens=1000), "gpt-4o", price_context={"procesing": "batch"}
+        genai_prices.Usage(input_tokens=1000), "gpt-4o", price_context={"process": "batch"}
     )
     assert odd.total_price == usual.total_price
     assert Prices().cost("gpt-4o", told(1000, tier="btach"), AT) is None

@@ -13,7 +13,6 @@ from fanwise.core._away import (
     reduced,
     refuse_while_importing,
 )
-from fanwise.core._bills import Priced
 from fanwise.core._blocking import watch
 from fanwise.core._breaker import BreakerStatistics
 from fanwise.core._call import Call
@@ -114,7 +113,7 @@ __all__ = [
     "GuessStatistics", "Header", "Hedge", "HedgeStatistics", "Hooks", "IdentityClash", "Job",
     "Journal", "Landed", "Limit", "LimitError", "LimitHeld", "LimitStatistics", "LimitUnknown",
     "LoopBlocked", "MemoryJournal", "NotCanonical", "NotDone", "NotEnough", "Outcome", "Plan",
-    "Policy", "Pool", "PoolError", "PoolUnknown", "Priced", "RaceStatistics", "Reader", "Reading",
+    "Policy", "Pool", "PoolError", "PoolUnknown", "RaceStatistics", "Reader", "Reading",
     "Record", "RecordDamaged",
     "RemoteError", "Retry", "Run", "RunRecord", "Runtime", "RuntimeStatistics", "Scope", "Status",
     "Step", "StepTimedOut", "StrayCancel", "Stream", "StreamCall", "StreamStep", "StreamTaken",

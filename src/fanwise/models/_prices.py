@@ -15,7 +15,8 @@ from fanwise.core import _registry, current_runtime
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from fanwise.core import Priced, Told
+    from fanwise.core import Told
+    from fanwise.core._bills import Priced
     from fanwise.models._usage import Usage
 
     Amount = Decimal | int | str | float
