@@ -46,7 +46,7 @@ class Sums(NamedTuple):
 
 
 class Account(NamedTuple):
-    """Settled calls, estimated ones, and settled ones that differ from the ledger."""
+    """Settled calls, estimated ones, and how many not marked as estimated differ at all."""
 
     settled: Sums
     estimated: Sums
@@ -54,15 +54,15 @@ class Account(NamedTuple):
 
 
 def cost(scale: Scale) -> Iterator[Figure]:
-    """Measure on the virtual clock: settled calls to the cent, estimated ones in their sum."""
+    """Measure on the virtual clock: settled calls exactly, estimated ones in their sum."""
     calls = scale.of(CALLS, least=100)
     account = run_virtual(_account(calls))
     settled, estimated, wrong = account
-    off = abs(settled.ours - settled.theirs)
+    equal = 1 - wrong / settled.calls
     note = f"{settled.calls:,} calls, ${settled.ours:f} and ${settled.theirs:f}, {wrong} differ"
     yield Figure(
-        f"cost of {calls:,} calls, settled, cents off", _one(float(100 * off) + wrong), 0.0, LEDGER,
-        unit="number", note=note,
+        f"cost of {calls:,} calls, settled, part equal", _one(equal), 1.0, LEDGER,
+        unit="number", at_least=True, note=note,
     )  # fmt: skip
     share = abs(estimated.ours / estimated.theirs - 1) if estimated.theirs else Decimal(0)
     note = f"{estimated.calls:,} calls, ${estimated.ours:.6f} and ${estimated.theirs:.6f}"

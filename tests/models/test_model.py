@@ -473,10 +473,10 @@ def test_a_price_is_asked_of_the_model_too():
         async with Runtime(prices={"fake/*": Price(input=1, output=4, batch="0.5")}):
             asked = Model(Scripted("yes"))
             usage = Usage(1_000_000, 250_000)
-            assert asked.price(usage) == 2
-            assert asked.price(usage, batch=True) == 1
-            assert Model(Scripted("yes", name="other:one")).price(usage) is None
-            assert model("local:echo").price(usage) == 0
+            assert await asked.price(usage) == 2
+            assert await asked.price(usage, batch=True) == 1
+            assert await Model(Scripted("yes", name="other:one")).price(usage) is None
+            assert await model("local:echo").price(usage) == 0
 
     run_virtual(main())
 

@@ -95,7 +95,7 @@ def test_a_tier_that_has_no_price_is_unknown_and_not_the_usual_price():
     """The package itself ignores what it does not know."""
     usual = genai_prices.calc_price(genai_prices.Usage(input_tokens=1000), "gpt-4o")
     odd = genai_prices.calc_price(
-        genai_prices.Usage(input_tokens=1000), "gpt-4o", price_context={"procesing": "batch"}
+        genai_prices.Usage(input_tokens=1000), "gpt-4o", price_context={"process": "batch"}
     )
     assert odd.total_price == usual.total_price
     assert Prices().cost("gpt-4o", told(1000, tier="btach"), AT) is None
@@ -143,8 +143,15 @@ def test_local_models_cost_nothing():
 
 async def test_the_price_of_a_usage():
     async with Runtime(prices={"mine": Price(input=1, output=2)}):
-        assert price_of("mine", Usage(1_000_000, 500_000)) == 2
-        assert price_of("nobody-s", Usage(1, 1)) is None
+        assert await price_of("mine", Usage(1_000_000, 500_000)) == 2
+        assert await price_of("nobody-s", Usage(1, 1)) is None
+
+
+@pytest.mark.real_clock
+async def test_the_price_of_a_usage_in_a_loop_that_must_not_stand_still():
+    async with Runtime():
+        assert await price_of("gpt-4o", Usage(1000, 100)) == Decimal("0.0035")
+        assert await price_of("gpt-4o", Usage(1000, 100), tier="batch") == Decimal("0.00175")
 
 
 def test_nothing_is_loaded_where_no_model_was_told(tmp_path):

@@ -11,32 +11,34 @@ end of a call until the table is there, and to load it with every runtime.
 from __future__ import annotations
 
 from _thread import start_new_thread
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from fanwise.core import _registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from decimal import Decimal
+    from typing import Protocol
 
     from fanwise.core._settlement import Told
 
 
-class Priced(Protocol):
-    """A user's own price of a model."""
+if TYPE_CHECKING:  # a protocol takes half a millisecond of every import
 
-    def dollars(self, told: Told, /) -> Decimal | None:
-        """Give what an answer costs; `None` where this price does not say."""
+    class Priced(Protocol):
+        """A user's own price of a model."""
 
+        def dollars(self, told: Told, /) -> Decimal | None:
+            """Give what an answer costs; `None` where this price does not say."""
 
-class PriceTable(Protocol):
-    """Prices of models by name."""
+    class PriceTable(Protocol):
+        """Prices of models by name."""
 
-    def cost(self, model: str, told: Told, at: float, /) -> Decimal | None:
-        """Give what an answer cost at a Unix time; `None` where the price is not known."""
+        def cost(self, model: str, told: Told, at: float, /) -> Decimal | None:
+            """Give what an answer cost at a Unix time; `None` where the price is not known."""
 
-    def load(self) -> None:
-        """Load what is large, in this thread."""
+        def load(self) -> None:
+            """Load what is large, in this thread."""
 
 
 class Bills:

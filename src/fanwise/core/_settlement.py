@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import sys
 from asyncio import CancelledError
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from weakref import WeakValueDictionary
 
 from fanwise.core import _registry
@@ -26,6 +26,7 @@ from fanwise.core._transient import http_status, is_transient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Protocol
 
     from fanwise.core._call import Call
     from fanwise.core._scope import Scope
@@ -66,40 +67,56 @@ class Reading(NamedTuple):
     estimated: bool = False
 
 
-class Meter(Protocol):
-    """Follows the pieces of streamed answers."""
+if TYPE_CHECKING:  # a protocol takes half a millisecond of every import
 
-    def take(self, piece: object, /) -> Reading | None:
-        """Take a piece; give what is known of an answer that has ended before it."""
+    class Meter(Protocol):
+        """Follows the pieces of streamed answers."""
 
-    def close(self, *, broken: bool) -> Reading | None:
-        """Give what is known of the last answer; one that has no end was cut where `broken`.
+        def take(self, piece: object, /) -> Reading | None:
+            """Take a piece; give what is known of an answer that has ended before it."""
 
-        A count that is missing is left 0 and the reading `estimated`: the caller knows ratios.
-        """
+        def close(self, *, broken: bool) -> Reading | None:
+            """Give what is known of the last answer; one that has no end was cut where `broken`.
+
+            A count that is missing is left 0 and the reading `estimated`: the caller knows ratios.
+            """
+
+    class Estimates(Protocol):
+        """What was learned of each step and model from usage that came back."""
+
+        def learn(self, call: Call[Any], reading: Reading, seconds: float, /) -> None:
+            """Take a settled answer."""
+
+        def filled(self, call: Call[Any], reading: Reading, /) -> Reading:
+            """Give an estimated reading with the counts that the provider did not send."""
+
+        def lost(self, call: Call[Any], seconds: float, /) -> Reading | None:
+            """Estimate an attempt that was let go without a word; `None` where nothing is known."""
+
+        def statistics(self) -> tuple[Any, ...]:
+            """Give how good the estimates are."""
 
 
-class Reader(NamedTuple):
+class Reader:
     """How responses of one class are read: `whole` gives what one says, `meter` follows pieces."""
 
+    __slots__ = ("meter", "whole")
+
     whole: Callable[[object], Reading | None] | None
-    meter: Callable[[], Meter] | None = None
+    meter: Callable[[], Meter] | None
 
+    def __init__(
+        self,
+        whole: Callable[[object], Reading | None] | None,
+        meter: Callable[[], Meter] | None = None,
+    ) -> None:
+        """Take what reads a response, and what makes a meter of pieces."""
+        self.whole = whole
+        self.meter = meter
 
-class Estimates(Protocol):
-    """What was learned of each step and model from usage that came back."""
-
-    def learn(self, call: Call[Any], reading: Reading, seconds: float, /) -> None:
-        """Take a settled answer."""
-
-    def filled(self, call: Call[Any], reading: Reading, /) -> Reading:
-        """Give an estimated reading with the counts that the provider did not send."""
-
-    def lost(self, call: Call[Any], seconds: float, /) -> Reading | None:
-        """Estimate an attempt that was let go without a word; `None` where nothing is known."""
-
-    def statistics(self) -> tuple[Any, ...]:
-        """Give how good the estimates are."""
+    def __repr__(self) -> str:
+        """Show both."""
+        return f"Reader({self.whole!r}, {self.meter!r})"
 
 
 PLAIN: set[type] = {type(None), bool, int, float, str, bytes, list, tuple, dict, set, frozenset}

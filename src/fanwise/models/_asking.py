@@ -20,7 +20,7 @@ from fanwise.models._arriving import Arriving
 from fanwise.models._chat import Message, as_chat
 from fanwise.models._estimate import used_so_far, used_until
 from fanwise.models._output import MalformedAnswer, codec_of
-from fanwise.models._prices import price_at_hand, price_of
+from fanwise.models._prices import price_of
 from fanwise.models._provider import Streaming
 from fanwise.models._usage import Usage
 from fanwise.text import bytes_of
@@ -48,7 +48,7 @@ async def ask_text(provider: Provider, request: Request) -> Answer[str]:
         tell(used_until(began, request), provider.name, "cut")
         raise
     tell(answer.usage, answer.model, answer.finish, answer.text)
-    return priced(answer)
+    return await priced(answer)
 
 
 async def ask_typed(
@@ -113,7 +113,7 @@ async def ask_in_pieces(
                 for piece in arriving.take(raw):
                     yield piece
         used = _settled(arriving, request, provider.name)
-        answer = priced(arriving.answer(used, provider.name))
+        answer = await priced(arriving.answer(used, provider.name))
     finally:
         if used is None:
             _settled(arriving, request, provider.name)
@@ -151,14 +151,14 @@ def expect_prices(name: str) -> None:
         current_runtime().expect_prices()
 
 
-def priced(answer: Answer[str], tier: str | None = None) -> Answer[str]:
-    """Give an answer with its cost, where its price is at hand: nothing that is paid for waits.
+async def priced(answer: Answer[str], tier: str | None = None) -> Answer[str]:
+    """Give an answer with its cost; `tier` is "batch" or another that has prices of its own.
 
-    `tier` is "batch" or another that has prices of its own.
+    Only the first in a process may wait for the known prices, which load while it is made.
     """
-    if answer.cost is not None or not price_at_hand(answer.model):
+    if answer.cost is not None:
         return answer
-    return replace(answer, cost=price_of(answer.model, answer.usage, tier=tier))
+    return replace(answer, cost=await price_of(answer.model, answer.usage, tier=tier))
 
 
 def raw_pieces(provider: Provider, request: Request) -> AsyncGenerator[RawPiece]:

@@ -287,7 +287,7 @@ async def _answer(asked: Asked, ended: _Ended) -> Answer[Any]:  # noqa: ARG001 -
     found, order = ended.outcome, ended.order
     if isinstance(found, Answer):
         tell(found.usage, found.model, found.finish, found.text, tier="batch")
-        answer = priced(found, tier="batch")
+        answer = await priced(found, tier="batch")
         if order.output is None:
             return answer
         value, wrong = fitted(codec_of(order.output), answer, order.terms.max_tokens)

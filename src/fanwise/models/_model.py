@@ -160,13 +160,13 @@ class Model:
         request = Request(asked, tuple(tools), schema_of(output), max_tokens)
         return expected(self._ask.name, request)
 
-    def price(self, usage: Usage, *, batch: bool = False) -> Decimal | None:
+    async def price(self, usage: Usage, *, batch: bool = False) -> Decimal | None:
         """Give what so many tokens cost in US dollars, `None` where that is not known.
 
         By the prices of the running runtime; `batch` for those of the provider's batch API. The
         first use loads the known prices, which takes 0.3 s.
         """
-        return price_of(self.name, usage, tier="batch" if batch else None)
+        return await price_of(self.name, usage, tier="batch" if batch else None)
 
     async def _answer(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -14,7 +15,8 @@ from fanwise.core import _registry, current_runtime
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from fanwise.core import Priced, Told
+    from fanwise.core import Told
+    from fanwise.core._bills import Priced
     from fanwise.models._usage import Usage
 
     Amount = Decimal | int | str | float
@@ -197,21 +199,25 @@ def price_at_hand(model: str) -> bool:
     return isinstance(table, Prices) and table.at_hand(model)
 
 
-def price_of(
+async def price_of(
     model: str, usage: Usage, *, tier: str | None = None, at: float | None = None
 ) -> Decimal | None:
     """Give what an answer of `model` costs in US dollars, by the prices of the running runtime.
 
     `tier` is "batch" or another that has prices of its own; `at` is Unix time (`None`: now). Gives
-    `None` where the price is not known. The first use loads the known prices, which takes 0.3 s:
-    in the loop, call it in a thread (`asyncio.to_thread`).
+    `None` where the price is not known. The first use waits 0.3 s for the known prices, which a
+    thread loads.
     """
+    runtime = current_runtime()
+    table = runtime.bills.table
+    loaded = known_prices.cache_info().currsize > 0
+    if runtime.threads is not None and not loaded:  # virtual: nothing happens beside the loop
+        await asyncio.to_thread(table.load)
     told = (
         1, model, tier, usage.estimated, usage.tokens_in, usage.tokens_out, usage.cached,
         usage.written, 0,
     )  # fmt: skip
-    when = time.time() if at is None else at
-    return current_runtime().bills.table.cost(model, told, when)
+    return table.cost(model, told, time.time() if at is None else at)
 
 
 def _given(name: str, value: Amount | None) -> Decimal | None:

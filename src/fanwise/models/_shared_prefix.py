@@ -176,17 +176,17 @@ async def _ask_shared(
     )
     found = await fan_in
     predicted = shared * (len(asked) - 1) if pays else 0
-    return SharedAnswers(found, predicted, saved_by(found.values()))
+    return SharedAnswers(found, predicted, await saved_by(found.values()))
 
 
-def saved_by(answers: Sequence[Answer[str]]) -> Decimal | None:
+async def saved_by(answers: Sequence[Answer[str]]) -> Decimal | None:
     """Give the dollars that the provider's cache saved on these answers."""
     total = Decimal(0)
     for answer in answers:
         plain = replace(answer.usage, cached=0, written=0)
-        alone = priced(replace(answer, usage=plain, cost=None)).cost
+        alone = (await priced(replace(answer, usage=plain, cost=None))).cost
         if alone is None or answer.cost is None:
-            return None  # its price is not known, or not loaded
+            return None  # its price is not known
         total += alone - answer.cost
     return total
 
