@@ -79,6 +79,7 @@ async def _asked(scale: Scale) -> tuple[Rounds, Rounds]:
         at_once = await alternate(
             scale, lambda: _at_once(by_library, calls), lambda: _at_once(by_us, calls)
         )
+        await below.client.close()  # ours are closed by the loop
     return in_a_row, at_once
 
 

@@ -5,7 +5,7 @@ import asyncio
 import httpx2
 import pytest
 
-from fanwise import Retry, providers, step
+from fanwise import Retry, providers
 from fanwise.core import StepTimedOut, Timeout
 from fanwise.core._transient import http_status, is_transient, retry_after
 from fanwise.models import BrokenAnswer, Model, Request, Text
@@ -86,13 +86,10 @@ async def test_a_stream_that_breaks_raises_what_may_be_retried(name, kind):
 @every
 async def test_a_stream_that_stalls_is_closed_by_the_wait_for_its_next_piece(name):
     twin = Twin({"*": Law(first=1.0, per_second=10)}, faults=[Fault("stall", after=2)])
-    async with on_twin(name, twin) as model:
-        bounded = step(name="pieces", timeout=Timeout(60.0, idle=3.0), key=str)(
-            model.provider.pieces
-        )
+    async with on_twin(name, twin, timeout=Timeout(60.0, idle=3.0)) as model:
         seen = []
         with pytest.raises(StepTimedOut):
-            async with bounded(Request(LONG)) as pieces:
+            async with model.stream(LONG) as pieces:
                 async for piece in pieces:
                     seen.append(piece)
         assert now() == pytest.approx(1.1 + 3.0)

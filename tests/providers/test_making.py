@@ -1,9 +1,9 @@
 """Models are made of an address, or of what the user brings; wrong use is refused at once."""
 
+import asyncio
 import subprocess
 import sys
 
-import httpx2
 import openai
 import pytest
 
@@ -11,7 +11,8 @@ from fanwise import providers, run
 from fanwise.core import _registry
 from fanwise.models import Embedder, Model, Request, embedder, model
 from fanwise.providers._ai import _http
-from fanwise.testing.twin import Twin
+from fanwise.providers._ai._pools import CONNECTIONS, IN_A_POOL, Pools
+from fanwise.testing.twin import Law, Twin
 from tests.providers.on_twin import IMPORTED
 
 VARIABLES = (
@@ -154,9 +155,34 @@ async def test_connections_are_kept_closed_by_the_caller_and_opened_anew():
         await providers.close_connections()
 
 
-async def test_the_pool_is_as_wide_as_it_says():
+@pytest.mark.real_clock
+async def test_a_wide_fan_out_has_its_connections_and_a_narrow_one_reuses_them():
+    async with Twin({"*": Law(first=0.2)}).serve() as address:
+        made = providers.openai("m", key="k", base_url=f"{address}/v1")
+        pools = (await _http.open_client())._transport
+        await made.answer(Request("hi"))
+        await made.answer(Request("hi"))
+        assert [len(pool.transport._pool.connections) for pool in pools.pools] == [1]
+        await asyncio.gather(*(made.answer(Request("hi")) for _ in range(60)))
+        assert [len(pool.transport._pool.connections) for pool in pools.pools] == [25, 25, 10]
+        assert [pool.running for pool in pools.pools] == [0, 0, 0]
+        await providers.close_connections()
+        await asyncio.sleep(0)
+
+
+async def test_all_pools_together_hold_no_more_than_they_say():
+    pools = Pools()
+    for _ in range(CONNECTIONS + 50):
+        pools._with_room().running += 1
+    assert len(pools.pools) == CONNECTIONS / IN_A_POOL
+    assert {pool.running for pool in pools.pools} <= {IN_A_POOL + 1, IN_A_POOL + 2}
+    assert sum(pool.running for pool in pools.pools) == CONNECTIONS + 50
+
+
+async def test_where_there_are_proxies_the_client_makes_its_own_way(monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     client = await _http.open_client()
-    pool = client._transport._pool
-    assert pool._max_connections == pool._max_keepalive_connections == _http.CONNECTIONS == 1000
-    assert isinstance(client, httpx2.AsyncClient)
+    assert not isinstance(client._transport, Pools)
+    assert client._transport._pool._max_connections == CONNECTIONS
+    assert len(client._mounts) == 1
     await providers.close_connections()

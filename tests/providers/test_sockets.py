@@ -68,7 +68,8 @@ async def test_a_connection_serves_one_stream_after_the_other(name):
                 async with model.stream(f"number {n}") as pieces:
                     last = [piece async for piece in pieces][-1]
                 assert last.text == f"number {n}"
-                pool = (await providers._ai._http.open_client())._transport._pool
+                (pools,) = (await providers._ai._http.open_client())._transport.pools
+                pool = pools.transport._pool
                 ports |= {id(connection) for connection in pool.connections}
                 assert len(pool.connections) == 1
             await providers.close_connections()

@@ -11,10 +11,10 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from math import isfinite
 from typing import Final, Protocol
 
+_HTTP_DATE: Final = "%a, %d %b %Y %H:%M:%S GMT"
 _SPAN: Final = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|us|µs|ns|[dhms]))+")
 _LENGTH: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|[dhms])")
 _SECONDS: Final = {
@@ -144,6 +144,6 @@ def _from_now(given: str | None, now: float) -> float | None:
 
 def _date(given: str | None) -> float | None:
     try:
-        return parsedate_to_datetime(given or "").timestamp()
+        return datetime.strptime(given or "", _HTTP_DATE).replace(tzinfo=UTC).timestamp()
     except ValueError:
         return None

@@ -10,18 +10,13 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextvars import ContextVar
 from typing import Final, Protocol
+from urllib.request import getproxies
 
 import httpx2
 
 from fanwise.models import Rates, read_rates
+from fanwise.providers._ai._pools import CONNECTIONS, KEPT_SECONDS, TLS, Pools
 
-CONNECTIONS: Final = 1000
-"""Most connections at once, and most kept open: the official clients' number, not httpx2's 100 and
-20, at which a fan-out of 500 would wait in line inside its own timeouts. How many calls run at once
-is decided by limits and `at_once`, never here."""
-
-_KEPT_SECONDS: Final = 60.0
-_TLS: Final = httpx2.create_ssl_context()  # reading the certificates would stop a loop for 50 ms
 _TIMES: Final = httpx2.Timeout(600.0, connect=10.0)  # the official clients'; steps have `timeout=`
 
 _Kept = tuple[httpx2.AsyncClient, AsyncGenerator[None]]
@@ -47,12 +42,14 @@ async def open_client() -> httpx2.AsyncClient:
         return kept[0]
     for other in [other for other in _KEPT if other.is_closed()]:
         del _KEPT[other]
+    # Proxies of the environment are read by a client that makes its own transports only.
     client = httpx2.AsyncClient(
-        verify=_TLS,
+        transport=None if getproxies() else Pools(),
+        verify=TLS,
         limits=httpx2.Limits(
             max_connections=CONNECTIONS,
             max_keepalive_connections=CONNECTIONS,
-            keepalive_expiry=_KEPT_SECONDS,
+            keepalive_expiry=KEPT_SECONDS,
         ),
         timeout=_TIMES,
         follow_redirects=True,
