@@ -13,7 +13,6 @@ from fanwise.core._away import (
     reduced,
     refuse_while_importing,
 )  # fmt: skip
-from fanwise.core._bills import Priced
 from fanwise.core._blocking import watch
 from fanwise.core._breaker import BreakerStatistics
 from fanwise.core._cache_state import CacheStatistics
@@ -111,7 +110,7 @@ __all__ = [
     "FanwiseError", "GuessStatistics", "Header", "Hedge", "HedgeStatistics", "Hooks",
     "IdentityClash", "Job", "Journal", "Landed", "Limit", "LimitError", "LimitHeld",
     "LimitStatistics", "LimitUnknown", "LoopBlocked", "MemoryJournal", "NotCanonical", "NotDone",
-    "NotEnough", "Outcome", "OwnLimit", "Plan", "Policy", "PoolError", "PoolUnknown", "Priced",
+    "NotEnough", "Outcome", "OwnLimit", "Plan", "Policy", "PoolError", "PoolUnknown",
     "RaceStatistics", "Reader", "Reading", "Record", "RecordDamaged", "RemoteError", "Retry",
     "Run", "RunRecord", "Runtime", "RuntimeStatistics", "Scope", "Status", "Step", "StepTimedOut",
     "StrayCancel", "Stream", "StreamCall", "StreamStep", "StreamTaken", "TimedOut", "Timeout",

@@ -37,6 +37,9 @@ if TYPE_CHECKING:  # a protocol takes half a millisecond of every import
         def cost(self, model: str, told: Told, at: float, /) -> Decimal | None:
             """Give what an answer cost at a Unix time; `None` where the price is not known."""
 
+        def at_hand(self, model: str, /) -> bool:
+            """Say whether a cost can be given without loading anything."""
+
         def load(self) -> None:
             """Load what is large, in this thread."""
 

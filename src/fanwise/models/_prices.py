@@ -193,12 +193,6 @@ def known_prices() -> KnownPrices | None:
         return None
 
 
-def price_at_hand(model: str) -> bool:
-    """Say whether the running runtime can price a model without loading the known prices."""
-    table = current_runtime().bills.table
-    return isinstance(table, Prices) and table.at_hand(model)
-
-
 async def price_of(
     model: str, usage: Usage, *, tier: str | None = None, at: float | None = None
 ) -> Decimal | None:
@@ -210,8 +204,8 @@ async def price_of(
     """
     runtime = current_runtime()
     table = runtime.bills.table
-    loaded = known_prices.cache_info().currsize > 0
-    if runtime.threads is not None and not loaded:  # virtual: nothing happens beside the loop
+    # On the virtual clock nothing happens beside the loop.
+    if runtime.threads is not None and not table.at_hand(model):
         await asyncio.to_thread(table.load)
     told = (
         1, model, tier, usage.estimated, usage.tokens_in, usage.tokens_out, usage.cached,
