@@ -73,7 +73,7 @@ def test_pieces_come_as_they_are_written_and_the_answer_last():
 
 
 def test_parts_of_a_typed_answer_come_when_they_are_whole():
-    provider = Speaking(Text('{"hits": ["a", "b'), Text('"], "sure": tr'), Text("ue}"), ended())
+    provider = Speaking(Text('{"hits": ["a", "b'), Text('"], "sure": '), Text("true}"), ended())
     pieces, _ = read(provider, output=Found)
     parts = [(time, piece.path, piece.value) for time, piece in pieces if isinstance(piece, Part)]
     assert parts == [

@@ -91,7 +91,7 @@ def test_google_counts_thoughts_as_written():
 
 
 def test_the_pieces_of_google_count_so_far():
-    pieces = [gemini("wel", counts=(9, 1, 0)), gemini("come", reason="STOP", counts=(9, 5, 2))]
+    pieces = [gemini("out", counts=(9, 1, 0)), gemini("come", reason="STOP", counts=(9, 5, 2))]
     assert metered(pieces) == [Reading("gemini-2.5-pro", 9, 7, cached=4, finish="stop", said=7)]
     (cut,) = metered(pieces[:1], broken=True)
     assert (cut.finish, cut.estimated, cut.tokens_in) == ("cut", True, 9)
@@ -116,7 +116,7 @@ def test_a_message_of_langchain():
 
 def test_the_pieces_of_langchain_are_added_up():
     first = AIMessageChunk(
-        "wel", id="1", usage_metadata={"input_tokens": 20, "output_tokens": 0, "total_tokens": 20}
+        "out", id="1", usage_metadata={"input_tokens": 20, "output_tokens": 0, "total_tokens": 20}
     )
     last = AIMessageChunk(
         "come", id="1", chunk_position="last", response_metadata={"model_name": "gpt-4o", "finish_reason": "stop"},

@@ -49,6 +49,8 @@ class Bills:
 
     __slots__ = ("_expected", "_own", "_table", "ready")
 
+    ready: bool
+
     def __init__(self, own: Mapping[str, Priced] | None = None) -> None:
         """Take the user's own prices; raise `TypeError` where they are none."""
         _check(own)

@@ -78,9 +78,15 @@ class CacheState:
                  "policy", "refused")  # fmt: skip
 
     entries: dict[bytes, tuple[Any, float | None]]
+    evicted: int
+    expired: int
     flights: dict[bytes, Flight]
+    hits: int
+    joined: int
+    misses: int
     name: str
     policy: Cache
+    refused: int
 
     def __init__(self, name: str, policy: Cache) -> None:
         """Start empty."""

@@ -41,7 +41,7 @@ class Frozen:
     """What a frozen dataclass is made under: `class Retry(Frozen):` and its annotated fields."""
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
-    __signature__ = _Signature()
+    __signature__: ClassVar[_Signature] = _Signature()
 
     def __init_subclass__(cls) -> None:
         """Collect the fields."""

@@ -63,6 +63,9 @@ class Embedder:
 
     __slots__ = ("_embed", "_policy", "_request", "at_once", "provider")
 
+    at_once: int
+    provider: Embeds
+
     def __init__(self, provider: Embeds, *, at_once: int = 4, **policy: Any) -> None:  # noqa: ANN401 - as @step
         """Take an adapter; raise ValueError for `at_once` below 1, TypeError for no adapter."""
         if not callable(getattr(provider, "embed", None)):

@@ -37,6 +37,8 @@ class Model:
 
     __slots__ = ("_ask", "_policy", "_stream", "provider")
 
+    provider: Provider
+
     def __init__(self, provider: Provider, **policy: Any) -> None:  # noqa: ANN401 - as @step
         """Take an adapter, and the arguments of `@step` as the policy of every question.
 

@@ -77,6 +77,9 @@ class Price:
 
     __slots__ = ("batch", "rates")
 
+    batch: Decimal | None
+    rates: Rates
+
     def __init__(
         self,
         *,

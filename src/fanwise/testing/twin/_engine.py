@@ -52,6 +52,11 @@ class Twin:
     Times are those of the running loop, so that on the virtual clock nothing is waited for.
     """
 
+    cache: PromptCache
+    ledger: Ledger
+    models: dict[str, Law]
+    shelf: Shelf
+
     def __init__(
         self,
         models: Mapping[str, Law] | None = None,

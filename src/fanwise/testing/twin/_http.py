@@ -28,6 +28,13 @@ class Refused(Exception):
     for the case, where it has one.
     """
 
+    status: int
+    kind: Kind
+    message: str
+    param: str | None
+    code: str | None
+    headers: Mapping[str, str]
+
     def __init__(
         self,
         status: int,

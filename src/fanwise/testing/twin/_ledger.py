@@ -125,6 +125,8 @@ class Ledger:
 
     __slots__ = ("entries", "prices")
 
+    prices: Mapping[str, Price]
+
     def __init__(self, prices: Mapping[str, Price]) -> None:
         self.prices = prices
         self.entries: list[Entry] = []

@@ -61,6 +61,8 @@ class Shelf:
 
     __slots__ = ("_numbers", "files", "jobs", "pace", "responses")
 
+    pace: BatchPace
+
     def __init__(self, pace: BatchPace | None = None) -> None:
         self.pace = pace or BatchPace()
         self.jobs: dict[str, Job] = {}
