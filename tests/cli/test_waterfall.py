@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fanwise.analysis import Span, report
@@ -111,6 +111,7 @@ def test_any_record_fits_its_width(record, width):
 
 
 @given(st.text(), st.integers(1, 30))
+@example("\U0001d17b\u0e5c", 1)  # a character without a width before one that does not fit
 def test_clipped_text_fits_and_says_that_it_was_clipped(text, width):
     text = printable(text)
     found = clipped(text, width)

@@ -37,13 +37,15 @@ def clipped(text: str, width: int, dots: str = "…") -> str:
     """Cut text to so many columns, and say with dots that something is missing."""
     if columns(text) <= width:
         return text
+    if columns(dots) > width:
+        return dots[: max(0, width)]
     found, left = [], width - columns(dots)
     for character in text:
         left -= _columns(character)
         if left < 0:
             break
         found.append(character)
-    return ("".join(found) + dots)[: max(0, width)]
+    return "".join(found) + dots
 
 
 def padded(text: str, width: int) -> str:
