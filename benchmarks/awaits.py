@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fanwise import Step
 
 AWAITS = 100_000
+SLICES = 10  # of a round
 TASK = "await loop.create_task(noop(i))"
 
 
@@ -29,9 +30,9 @@ def armed(scale: Scale) -> Iterator[Figure]:
 
 
 def _figure(scale: Scale, of: Step[[int], int], what: str, bar: float) -> Figure:
-    count = scale.of(AWAITS)
+    count = scale.of(AWAITS // SLICES)
     rounds = asyncio.run(_rounds(scale, of, count))
-    yardstick, ours = rounds.each(count)
+    yardstick, ours = rounds.each(SLICES * count)
     return Figure(what, rounds.ratio(), bar, TASK, note=f"{ours:.2f} over {yardstick:.2f} µs")
 
 
@@ -51,4 +52,4 @@ async def _rounds(scale: Scale, of: Step[[int], int], count: int) -> Rounds:
             total += await of(i)
         assert total == count * (count - 1) // 2
 
-    return await alternate(scale, tasks, lambda: in_one_run(steps, {"noop": count}))
+    return await alternate(scale, tasks, lambda: in_one_run(steps, {"noop": count}), SLICES)
