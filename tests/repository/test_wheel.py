@@ -104,7 +104,7 @@ ADAPTERS = {
     "fanwise.documents._pdfium": "pypdfium2",
     "fanwise.documents._pypdf": "pypdf",
     "fanwise.providers._genai_prices": "genai_prices",
-    "fanwise.providers._mcp": "mcp",
+    "fanwise.providers._mcp": "jsonschema",  # of the extra `mcp`, whose package needs it
     "fanwise.testing.twin._transport": "httpx2",
 }
 OF_MODELS = {"anthropic", "google", "httpx2", "openai", "pydantic_ai"}  # of providers._ai
@@ -130,3 +130,20 @@ def test_every_module_imports_from_the_wheel(environment, tmp_path):
         "assert lacking and lacking <= of_models, lacking\n"
     )
     run(environment / "bin" / "python", "-W", "error", "-c", script, env=clean(), cwd=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("statement", "extra"),
+    [
+        ("from fanwise.models import model; model('openai:gpt-5-mini')", "llm"),
+        ("from fanwise.models.tools import mcp_server; mcp_server(['server'])", "mcp"),
+        ("from fanwise.testing.twin import Twin; Twin().client()", "twin"),
+    ],
+)
+def test_without_an_extra_its_name_is_said(environment, tmp_path, statement, extra):
+    script = (
+        f"try:\n    {statement}\nexcept ImportError as error:\n    print(error)\n"
+        "else:\n    raise SystemExit('it did without')\n"
+    )
+    said = run(environment / "bin" / "python", "-c", script, env=clean(), cwd=tmp_path)
+    assert f"pip install 'fanwise[{extra}]'" in said

@@ -13,10 +13,9 @@ from fanwise.testing.twin._app import DROP
 
 try:
     import httpx2
-except ImportError as error:
-    raise ImportError(
-        "the twin's transport needs httpx2; install it with: pip install 'fanwise[twin]'"
-    ) from error
+except ModuleNotFoundError as error:
+    msg = "the twin's transport needs httpx2; install it with: pip install 'fanwise[twin]'"
+    raise ModuleNotFoundError(msg, name="httpx2") from error
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
