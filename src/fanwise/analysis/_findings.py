@@ -1,0 +1,40 @@
+"""Every failure mode that a record shows, by all detectors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from fanwise.analysis._cascading_failures import cascading_failures_of
+from fanwise.analysis._decisions import GOOD
+from fanwise.analysis._graph import Graph
+from fanwise.analysis._rate_limit_cascades import rate_limit_cascades_of
+from fanwise.analysis._synchronised_retries import synchronised_retries_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fanwise.analysis._finding import Finding
+    from fanwise.core import RunRecord
+
+DETECTORS: Final[tuple[Callable[[Graph], tuple[Finding, ...]], ...]] = (
+    cascading_failures_of,
+    rate_limit_cascades_of,
+    synchronised_retries_of,
+)
+
+
+def findings(record: RunRecord) -> tuple[Finding, ...]:
+    """Give what the detectors find in a record, in the order of its beginning (F5).
+
+    Each is silent where there is too little to tell by: a finding is worth a look, none is no
+    proof of health.
+    """
+    return findings_of(Graph(record))
+
+
+def findings_of(graph: Graph) -> tuple[Finding, ...]:
+    """Give the same from a graph that is there."""
+    if not graph.attempts and all(row.status in GOOD for row in graph.ends):
+        return ()
+    found = (each for detector in DETECTORS for each in detector(graph))
+    return tuple(sorted(found, key=lambda each: (each.start, each.kind, each.steps)))
