@@ -98,15 +98,15 @@ def jitter_under_an_outage(draw: random.Random) -> Made:
     """The same outage, met with room between the retries."""
     fetch = _service(draw, Retry(attempts=5, shortest=draw.uniform(0.1, 2.0), longest=10.0))
     script = faults.Script(fetch=faults.fails(after=0.1).only(between=(0.0, 2.0)))
-    return _wave(fetch, draw.randint(80, 300)), {"body": script}
+    return _wave(fetch, draw.randint(100, 1000)), {"body": script}
 
 
 def retry_after_and_room(draw: random.Random) -> Made:
     """A server asks everybody to wait for the same time; the policy adds as much again."""
-    wait = draw.uniform(0.5, 3.0)
+    wait = draw.uniform(0.5, 1.5)
     fetch = _service(draw, Retry(attempts=3, shortest=2 * wait, longest=30.0))
     refused = faults.refuses(status=503, retry_after=wait, after=0.05).only(attempt=1)
-    return _wave(fetch, draw.randint(80, 300)), {"body": faults.Script(fetch=refused)}
+    return _wave(fetch, draw.randint(400, 1000)), {"body": faults.Script(fetch=refused)}
 
 
 def a_planned_wave_with_a_few_failures(draw: random.Random) -> Made:

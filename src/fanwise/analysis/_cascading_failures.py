@@ -12,13 +12,15 @@ The method, in three questions:
   badly, and so on to one that waited for no such call: its origin. A call that began after the bad
   one and did well breaks the chain, since that failure was dealt with. Failures whose origin is in
   another step are victims. Unrelated failures share no origin, by construction.
-- *When?* Of the calls of the victims' step, in the order of their ends, the stretch in which victims
+- *When?* Of the calls of the victims' step, in the order of their ends, the stretch in which they
   most outnumber the others (the maximum segment; Kadane, in Bentley, "Programming Pearls", 1984).
-  It holds at least ten, from five origins, at twice the share that they have outside.
-- *Did it grow?* The victims took at least twice as long as the successes of their step outside of
-  that stretch, at the median, by three standard errors of the rank test (Mann and Whitney, 1947).
+  They do so by ten at least, come from five origins, and would hardly ever do so by chance: of n
+  calls of which the share p fails, a surplus of s has at most the chance n (p / (1 - p))^s (Karlin
+  and Altschul, 1990, for scores of 1 and -1; p is that outside).
+- *Did it grow?* The victims took at least twice as long as the successes of their step, at the
+  median, and by three standard errors of the rank test (Mann and Whitney, 1947).
 
-Cost: O(n log n). The load at their starts is told beside it, and decides nothing, since any wave
+Cost: O(n log n). The load at their starts is told beside it and decides nothing, since any wave
 raises it. Rejected: correlation of the steps' failures in time (unrelated ones correlate as soon as
 both have bad moments, and the record knows who waited for whom). What only waits for the same limit
 is not seen: the record does not say who held one.
@@ -26,7 +28,7 @@ is not seen: the record does not say who held one.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fanwise.analysis._chance import middle, rank_errors
@@ -36,15 +38,15 @@ from fanwise.analysis._graph import Graph
 from fanwise.analysis._parts import time_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Container, Iterable, Mapping, Sequence
 
     from fanwise.core import CallRow, RunRecord
 
-FEWEST_VICTIMS: Final = 10
+FEWEST_VICTIMS: Final = 10  # more than others in the stretch
 FEWEST_ORIGINS: Final = 5
-FEWEST_OUTSIDE: Final = 10
+FEWEST_HEALTHY: Final = 10
 SLOWER: Final = 2.0
-CONCENTRATED: Final = 2.0
+LEVEL: Final = 1e-4
 ERRORS: Final = 3.0  # standard errors
 FAILED: Final = ("failed", "timed_out")
 CURE: Final = (
@@ -53,23 +55,30 @@ CURE: Final = (
 )
 
 
-class Stretch(NamedTuple):
-    """A part of the calls of one step, in the order of their ends, and what lies outside of it."""
+class Calls(NamedTuple):
+    """The calls of one step that ended of themselves, in the order of their ends.
+
+    `healthy` are the lengths of the successes, rising; `load` is the median at the starts of all.
+    """
+
+    rows: Sequence[CallRow]
+    healthy: Sequence[int]
+    load: int
+
+
+class Fall(NamedTuple):
+    """The stretch of a step's calls in which it fell to another: its victims, and all others."""
 
     step: str
-    victims: tuple[CallRow, ...]
+    victims: Sequence[CallRow]
     others: int
-    outside: tuple[CallRow, ...]
     victims_outside: int
+    calls: Calls
 
     @property
     def slower(self) -> float:
-        """How many times the median of the successes outside the victims' median is."""
-        return middle(_lengths(self.victims)) / max(1, middle(self.healthy()))
-
-    def healthy(self) -> list[int]:
-        """Give the lengths of the successes outside, rising."""
-        return sorted(_lengths(row for row in self.outside if row.status == "ok"))
+        """How many times the median of the successes the victims' is."""
+        return middle(_lengths(self.victims)) / max(1, middle(self.calls.healthy))
 
 
 def cascading_failures(record: RunRecord) -> tuple[Finding, ...]:
@@ -80,18 +89,17 @@ def cascading_failures(record: RunRecord) -> tuple[Finding, ...]:
 def cascading_failures_of(graph: Graph) -> tuple[Finding, ...]:
     """Give the same from a graph that is there."""
     origins = origins_of(graph)
-    fallen: defaultdict[str, set[str]] = defaultdict(set)
-    for call, origin in origins.items():
-        if origin.step != graph.rows[call].step:
-            fallen[origin.step].add(graph.rows[call].step)
-    if not fallen:
-        return ()
-    by_step = _by_step(graph, {step for steps in fallen.values() for step in steps})
-    found = [
-        _finding(origin, stretches, origins)
-        for origin, steps in fallen.items()
-        if (stretches := _stretches(origin, sorted(steps), by_step, origins))
-    ]
+    suspects = Counter((row.step, graph.rows[call].step) for call, row in origins.items())
+    wide = {
+        pair for pair, count in suspects.items() if count >= FEWEST_VICTIMS and pair[0] != pair[1]
+    }
+    calls = _calls(graph, {step for _, step in wide})
+    falls: defaultdict[str, list[Fall]] = defaultdict(list)
+    for (origin, step), places in _places(calls, origins, wide).items():
+        fall = _fall(step, calls[step], places)
+        if _grew(fall, origins):
+            falls[origin].append(fall)
+    found = [_finding(origin, steps, origins) for origin, steps in falls.items()]
     return tuple(sorted(found, key=lambda each: (-each.evidence["victims"], each.steps)))
 
 
@@ -137,100 +145,112 @@ def cause_of(graph: Graph, row: CallRow) -> CallRow | None:
     return None if dealt_with else cause
 
 
-def _by_step(graph: Graph, steps: Iterable[str]) -> dict[str, list[CallRow]]:
-    """Give the calls of these steps that ended of themselves, in the order of their ends."""
-    found: dict[str, list[CallRow]] = {step: [] for step in steps}
+def _calls(graph: Graph, steps: Container[str]) -> dict[str, Calls]:
+    """Give the calls of these steps."""
+    found: defaultdict[str, list[CallRow]] = defaultdict(list)
     for row in graph.ends:
-        if row.step in found and row.pattern is None and row.status in (*FAILED, "ok"):
+        if row.step in steps and row.pattern is None and row.status in (*FAILED, "ok"):
             found[row.step].append(row)
+    return {
+        step: Calls(
+            rows,
+            sorted(_lengths(row for row in rows if row.status == "ok")),
+            middle([row.load for row in rows]),
+        )
+        for step, rows in found.items()
+    }
+
+
+def _places(
+    calls: Mapping[str, Calls], origins: Mapping[int, CallRow], wide: Container[tuple[str, str]]
+) -> dict[tuple[str, str], list[int]]:
+    """Give by origin and step where victims stand among the calls of their step, rising."""
+    found: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+    for step, (rows, _, _) in calls.items():
+        for place, row in enumerate(rows):
+            if row.call in origins and (origins[row.call].step, step) in wide:
+                found[origins[row.call].step, step].append(place)
     return found
 
 
-def _stretches(
-    origin: str,
-    steps: Iterable[str],
-    by_step: Mapping[str, Sequence[CallRow]],
-    origins: Mapping[int, CallRow],
-) -> list[Stretch]:
-    """Give the stretch of each step in which it fell to `origin` and grew slower, if it did."""
-    found = (_stretch(step, by_step[step], origin, origins) for step in steps)
-    return [each for each in found if _grew(each, origins)]
-
-
-def _stretch(
-    step: str, rows: Sequence[CallRow], origin: str, origins: Mapping[int, CallRow]
-) -> Stretch:
-    fell = [row.call in origins and origins[row.call].step == origin for row in rows]
-    first, last = densest(fell)
-    inside = zip(rows[first:last], fell[first:last], strict=True)
-    victims = tuple(row for row, is_victim in inside if is_victim)
-    return Stretch(
+def _fall(step: str, calls: Calls, places: Sequence[int]) -> Fall:
+    first, last = densest(places)
+    inside = places[first:last]
+    return Fall(
         step=step,
-        victims=victims,
-        others=last - first - len(victims),
-        outside=(*rows[:first], *rows[last:]),
-        victims_outside=sum(fell) - len(victims),
+        victims=[calls.rows[place] for place in inside],
+        others=inside[-1] - inside[0] + 1 - len(inside),
+        victims_outside=len(places) - len(inside),
+        calls=calls,
     )
 
 
-def densest(fell: Sequence[bool]) -> tuple[int, int]:
-    """Give the slice in which the true most outnumber the false; the first of equal ones."""
+def densest(places: Sequence[int]) -> tuple[int, int]:
+    """Give the slice of rising places that most outnumber the places left out between them.
+
+    The first of equal ones.
+    """
     best, span, total, start = 0, (0, 0), 0, 0
-    for place, is_victim in enumerate(fell):
-        total += 1 if is_victim else -1
+    for number, place in enumerate(places):
+        total -= place - places[number - 1] - 1 if number else 0
         if total <= 0:
-            total, start = 0, place + 1
-        elif total > best:
-            best, span = total, (start, place + 1)
+            total, start = 0, number
+        total += 1
+        if total > best:
+            best, span = total, (start, number + 1)
     return span
 
 
-def _grew(stretch: Stretch, origins: Mapping[int, CallRow]) -> bool:
+def _grew(fall: Fall, origins: Mapping[int, CallRow]) -> bool:
     """Say whether the victims are enough, together, and slower than their step is in health."""
-    victims, healthy = stretch.victims, stretch.healthy()
-    roots = {origins[row.call].call for row in victims}
-    if len(victims) < FEWEST_VICTIMS or len(roots) < FEWEST_ORIGINS:
+    victims, healthy = fall.victims, fall.calls.healthy
+    began = {origins[row.call].call for row in victims}
+    if len(victims) - fall.others < FEWEST_VICTIMS or len(began) < FEWEST_ORIGINS:
         return False
-    if len(healthy) < FEWEST_OUTSIDE or stretch.slower < SLOWER:
+    if len(healthy) < FEWEST_HEALTHY or fall.slower < SLOWER:
         return False
-    share = len(victims) / (len(victims) + stretch.others)
-    share_outside = stretch.victims_outside / len(stretch.outside)
-    together = share >= CONCENTRATED * share_outside
-    return together and rank_errors(_lengths(victims), healthy) >= ERRORS
+    return _by_chance(fall) <= LEVEL and rank_errors(_lengths(victims), healthy) >= ERRORS
+
+
+def _by_chance(fall: Fall) -> float:
+    """Bound the chance of such a stretch, where calls fail as often as outside of it."""
+    calls = len(fall.calls.rows)
+    share = fall.victims_outside / max(1, calls - len(fall.victims) - fall.others)
+    odds = share / (1 - share) if share < 1 else 1.0
+    return calls * min(1.0, odds) ** (len(fall.victims) - fall.others)
 
 
 def _lengths(rows: Iterable[CallRow]) -> list[int]:
     return [row.end - row.start for row in rows]
 
 
-def _finding(origin: str, found: Sequence[Stretch], origins: Mapping[int, CallRow]) -> Finding:
-    found = sorted(found, key=lambda each: (-len(each.victims), each.step))
-    victims = [row for stretch in found for row in stretch.victims]
-    roots = {origins[row.call].call: origins[row.call] for row in victims}
-    worst = max(found, key=lambda each: each.slower)
-    load = middle([row.load for row in victims])
-    load_outside = middle([row.load for stretch in found for row in stretch.outside])
-    names = ", ".join(f"`{each.step}` {len(each.victims):,} times" for each in found)
-    start, end = min(row.start for row in roots.values()), max(row.end for row in victims)
+def _finding(origin: str, falls: Sequence[Fall], origins: Mapping[int, CallRow]) -> Finding:
+    falls = sorted(falls, key=lambda each: (-len(each.victims), each.step))
+    victims = [row for fall in falls for row in fall.victims]
+    began = {origins[row.call].call: origins[row.call] for row in victims}
+    worst = max(falls, key=lambda each: each.slower)
+    load = middle([row.load for row in worst.victims])
+    names = ", ".join(f"`{each.step}` {len(each.victims):,} times" for each in falls)
+    start, end = min(row.start for row in began.values()), max(row.end for row in victims)
     return Finding(
         kind="cascading failure",
-        steps=(origin, *(each.step for each in found)),
+        steps=(origin, *(each.step for each in falls)),
         start=start,
         end=end,
         strength=round(worst.slower, 2),
         what=(
-            f"{len(roots):,} failures of `{origin}`, from {time_text(start)} to {time_text(end)}, "
-            f"took down {names}; `{worst.step}` took {worst.slower:.1f} times as long as else "
-            f"before it failed; load {load:,} at the median, else {load_outside:,}"
+            f"{len(began):,} failures of `{origin}`, from {time_text(start)} to {time_text(end)}, "
+            f"took down {names}; `{worst.step}` took {worst.slower:.1f} times as long to fail as "
+            f"to succeed; load {load:,} at the median of these, {worst.calls.load:,} of all"
         ),
         cure=CURE.format(origin=origin),
         evidence={
-            "origins": len(roots),
+            "origins": len(began),
             "victims": len(victims),
             "slower": round(worst.slower, 3),
             "victim_median": middle(_lengths(worst.victims)),
-            "healthy_median": middle(worst.healthy()),
+            "healthy_median": middle(worst.calls.healthy),
             "load": load,
-            "load_outside": load_outside,
+            "load_of_all": worst.calls.load,
         },
     )

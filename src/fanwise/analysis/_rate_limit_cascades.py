@@ -31,7 +31,7 @@ from fanwise.analysis._parts import time_text
 from fanwise.analysis._tries import tries_again
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Mapping, Sequence
 
     from fanwise.analysis._tries import Again
     from fanwise.core import RunRecord
@@ -44,9 +44,9 @@ CURE: Final = (
     "retry less: Retry(attempts=2, shortest=1.0)"
 )
 REFUSED: Final = re.compile(
-    r"(?:http|status|code|error)\W{0,3}(?:code|status)?\W{0,3}429\b"
-    r"|\b429 (?:too many|client error|resource)|too ?many ?requests|rate[ _-]?limit"
-    r"|resource_?exhausted",
+    r"\b(?:http|(?:status[ _]?)?code|status)\W{0,3}429\b"
+    r"|\b429 (?:too many|client error|resource)|too ?many ?requests|resource_?exhausted"
+    r"|\brate[ _-]?limit|(?-i:RateLimit)",
     re.IGNORECASE,
 )
 
@@ -71,7 +71,11 @@ def rate_limit_cascades_of(graph: Graph) -> tuple[Finding, ...]:
     for each in tries_again(graph):
         if each.step in refused and is_refusal(each.error) and each.status != "cancelled":
             again[each.step].append(each)
-    found = (_judged(step, ends, again[step], graph) for step, ends in sorted(refused.items()))
+    starts = _starts(graph, refused, again)
+    found = (
+        _judged(step, ends, again[step], starts.get(step, ()))
+        for step, ends in sorted(refused.items())
+    )
     return tuple(each for each in found if each is not None)
 
 
@@ -90,12 +94,11 @@ def _refused(graph: Graph) -> dict[str, list[int]]:
 
 
 def _judged(
-    step: str, refused: Sequence[int], again: Sequence[Again], graph: Graph
+    step: str, refused: Sequence[int], again: Sequence[Again], starts: Sequence[int]
 ) -> Finding | None:
     vain = [each for each in again if is_refusal(each.ended_with)]
     if len(vain) < FEWEST_AGAIN or least_share(len(vain), len(again)) <= 0.5:
         return None
-    starts = _starts(step, graph, again)
     followed = sum(bisect_right(starts, end + SECOND) > bisect_left(starts, end) for end in refused)
     if 2 * followed < len(refused):
         return None
@@ -126,11 +129,15 @@ def _judged(
     )
 
 
-def _starts(step: str, graph: Graph, again: Sequence[Again]) -> list[int]:
-    """Give when tries of a step began, as far as the record has rows for them, rising."""
-    first = [
-        row.start + sum(row.waits.values())
-        for row in graph.ends
-        if row.step == step and row.call not in graph.attempts
-    ]
-    return sorted([*first, *(each.start for each in again)])
+def _starts(
+    graph: Graph, steps: Container[str], again: Mapping[str, Sequence[Again]]
+) -> Mapping[str, Sequence[int]]:
+    """Give when tries of these steps began, as far as the record has rows for them, rising."""
+    found: defaultdict[str, list[int]] = defaultdict(list)
+    for row in graph.ends:
+        if row.step in steps and row.call not in graph.attempts:
+            found[row.step].append(row.start + sum(row.waits.values()))
+    return {
+        step: sorted([*found[step], *(each.start for each in again.get(step, ()))])
+        for step in {*found, *again}
+    }
