@@ -171,8 +171,8 @@ def _finding(step: str, found: Sequence[Burst]) -> Finding:
         strength=round(worst.callers / worst.expected, 2),
         what=(
             f"{worst.callers:,} callers of `{step}` tried again within {time_text(last - first)}, "
-            f"{time_text(first)} into the run ({times}; jitter would leave "
-            f"{worst.expected:.1f} of them in such a window); {failed:,} failed again"
+            f"{time_text(first)} into the run ({times}; jitter would leave {worst.expected:.1f} of "
+            f"them in a window of {time_text(worst.width)}); {failed:,} failed again"
         ),
         cure=CURE,
         evidence={
