@@ -1,8 +1,8 @@
 """Detectors over a record: misses on runs that have a failure mode, false alarms on those without.
 
-Each of the three kinds has twenty scripted runs that have it and twenty that look alike and have it
-not: five programs of each sort, four seeds a program, of other sizes, times and draws. All three
-detectors look at the runs of their own kind; what another kind's detector says of them is no error,
+Each of the four kinds has twenty scripted runs that have it and twenty that look alike and have it
+not: five programs of each sort, four seeds a program, of other sizes, times and draws. Each
+detector looks at the runs of its own kind; what another kind's detector says of them is no error,
 since one failure may come with the next. Nothing is tuned here: the numbers are those of the library.
 """
 
@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING
 from benchmarks import _scripted as scripted
 from benchmarks._figure import Figure
 from benchmarks._measure import Spread
-from fanwise.analysis import cascading_failures, rate_limit_cascades, synchronised_retries
+from fanwise.analysis import (
+    cascading_failures,
+    head_of_line_blocking,
+    rate_limit_cascades,
+    synchronised_retries,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,6 +34,7 @@ KINDS: dict[str, tuple[Callable[[RunRecord], tuple[Finding, ...]], Runs, Runs]] 
     "synchronised retries": (synchronised_retries, scripted.TOGETHER, scripted.SPREAD),
     "cascading failures": (cascading_failures, scripted.FALLING, scripted.STANDING),
     "rate-limit cascades": (rate_limit_cascades, scripted.REFUSED, scripted.HEEDED),
+    "head-of-line blocking": (head_of_line_blocking, scripted.BEHIND, scripted.IN_TURN),
 }
 
 

@@ -11,11 +11,13 @@ from benchmarks import _scripted as scripted
 from benchmarks.detectors import KINDS
 from fanwise.analysis import (
     _cascading_failures,
+    _head_of_line,
     _rate_limit_cascades,
     _synchronised_retries,
     _tries,
     cascading_failures,
     findings,
+    head_of_line_blocking,
     rate_limit_cascades,
     report,
     synchronised_retries,
@@ -23,6 +25,7 @@ from fanwise.analysis import (
 from fanwise.analysis._cascading_failures import densest
 from fanwise.analysis._chance import binomial_tail, least_share, rank_errors
 from fanwise.analysis._graph import Graph
+from fanwise.analysis._head_of_line import Turn, waits_for
 from fanwise.analysis._rate_limit_cascades import is_refusal
 from fanwise.core import AttemptRow
 from tests.analysis.rows import recorded, records, row
@@ -340,6 +343,49 @@ def test_failures_now_and_then_are_no_cascade_however_many():
     assert sporadic() == 0
 
 
+TURNS = st.lists(st.tuples(*[st.integers(0, 8)] * 3), min_size=1, max_size=8).map(
+    lambda lengths: [Turn(since, since + a, since + a + b) for since, a, b in lengths]
+)
+
+
+@given(st.lists(st.booleans(), min_size=8, max_size=8), TURNS)
+def test_waiting_goes_to_those_who_run_instant_by_instant(kinds, turns):
+    long = [turn for turn, is_long in zip(turns, kinds, strict=False) if is_long]
+    short = [turn for turn in turns if turn not in long]
+
+    def part(instant):
+        running = [turn for turn in (*long, *short) if turn.start <= instant < turn.end]
+        return sum(turn in long for turn in running) / len(running) if running else 0
+
+    expected = [sum(part(instant) for instant in range(t.since, t.start)) for t in short]
+    assert waits_for(long, short) == pytest.approx(expected)
+
+
+def line_of_one(count, long=20.0, others=100):
+    """A single place; a long call has it, `count` more wait meanwhile, and others come later."""
+    rows = [row(0, 0, 1000 * S, step="main"), row(1, 0, round(long * S))]
+    for call in range(2, count + 2):
+        start = round(long * S) + call * 100_000
+        rows.append(row(call, S, start + 100_000, waits={"limit": start - S}))
+    for call in range(count + 2, count + 2 + others):
+        rows.append(row(call, call * S, call * S + 100_000))
+    return recorded(*rows)
+
+
+@pytest.mark.parametrize(
+    ("how", "found"),
+    [
+        ({"count": 10}, 1),
+        ({"count": 9}, 0),
+        ({"count": 100, "others": 0}, 1),
+        ({"count": 40, "long": 0.9}, 0),
+        ({"count": 300, "long": 12.0}, 0),
+    ],
+)
+def test_a_line_is_blocked_where_most_waiting_is_for_a_few(how, found):
+    assert len(head_of_line_blocking(line_of_one(**how))) == found
+
+
 def one_sided(start, width, members, sides):
     return AFTER_A_PAUSE(start, width, members, [each for each in sides if each.start < start])
 
@@ -360,6 +406,7 @@ def run_of(program):
 
 AFTER_A_PAUSE = _synchronised_retries._after_a_pause
 HERDS, CASCADES, LIMITS = _synchronised_retries, _cascading_failures, _rate_limit_cascades
+LINES = _head_of_line
 
 ALARMS = {
     "windows after are not looked at": (
@@ -376,6 +423,12 @@ ALARMS = {
         rate_limit_cascades, (LIMITS, "is_refusal", lambda error: error is not None),
         run_of(scripted.HEEDED[2]),
     ),
+    "the work may be long as a rule": (
+        head_of_line_blocking, (LINES, "FEW", 1.0), run_of(scripted.IN_TURN[2]),
+    ),
+    "a part of the waiting will do": (
+        head_of_line_blocking, (LINES, "MOST", 0.0), run_of(scripted.IN_TURN[4]),
+    ),
     "any share is a cascade": (
         rate_limit_cascades, (LIMITS, "least_share", lambda *_: 1.0), run_of(scripted.HEEDED[0]),
     ),
@@ -389,6 +442,9 @@ MISSES = {
     ),
     "a herd comes at once": (
         synchronised_retries, (HERDS, "_after_a_pause", lambda *_: ()), run_of(scripted.TOGETHER[1]),
+    ),
+    "nobody waits for a limit": (
+        head_of_line_blocking, (LINES, "LINES", ("pool",)), run_of(scripted.BEHIND[0]),
     ),
     "every failure is its own": (
         cascading_failures, (CASCADES, "cause_of", lambda *_: None), run_of(scripted.FALLING[0]),

@@ -8,6 +8,7 @@ from fanwise.analysis._finding import Finding
 from fanwise.analysis._findings import findings
 from fanwise.analysis._finish import finish
 from fanwise.analysis._graph import UNFINISHED
+from fanwise.analysis._head_of_line import head_of_line_blocking
 from fanwise.analysis._lookout import Going, Gone, Look, Lookout, StepCount
 from fanwise.analysis._money import CUT, Money, dollars
 from fanwise.analysis._outline import Fold, Line, Outline
@@ -25,6 +26,6 @@ __all__ = [
     "CUT", "UNFINISHED", "Blame", "CriticalPath", "FanInTimes", "Finding", "Fold", "Going", "Gone",
     "Line", "Look", "Lookout", "Loss", "Money", "Outline", "Part", "Report", "Segment", "Span",
     "StepCount", "Summary", "Tax", "Waste", "blame", "cascading_failures", "critical_path",
-    "dollars", "fan_ins", "findings", "finish", "rate_limit_cascades", "report", "slack", "summary",
-    "synchronised_retries", "tax", "time_text", "waste",
+    "dollars", "fan_ins", "findings", "finish", "head_of_line_blocking", "rate_limit_cascades",
+    "report", "slack", "summary", "synchronised_retries", "tax", "time_text", "waste",
 ]  # fmt: skip

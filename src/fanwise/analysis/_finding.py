@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Kind = Literal["synchronised retries", "cascading failure", "rate-limit cascade"]
+Kind = Literal[
+    "synchronised retries", "cascading failure", "rate-limit cascade", "head-of-line blocking"
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from fanwise.analysis._cascading_failures import cascading_failures_of
 from fanwise.analysis._decisions import GOOD
 from fanwise.analysis._graph import Graph
+from fanwise.analysis._head_of_line import head_of_line_blocking_of
 from fanwise.analysis._rate_limit_cascades import rate_limit_cascades_of
 from fanwise.analysis._synchronised_retries import synchronised_retries_of
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from fanwise.analysis._finding import Finding
     from fanwise.core import RunRecord
 
-DETECTORS: Final[tuple[Callable[[Graph], tuple[Finding, ...]], ...]] = (
+OF_FAILURES: Final[tuple[Callable[[Graph], tuple[Finding, ...]], ...]] = (
     cascading_failures_of,
     rate_limit_cascades_of,
     synchronised_retries_of,
@@ -34,7 +35,7 @@ def findings(record: RunRecord) -> tuple[Finding, ...]:
 
 def findings_of(graph: Graph) -> tuple[Finding, ...]:
     """Give the same from a graph that is there."""
-    if not graph.attempts and all(row.status in GOOD for row in graph.ends):
-        return ()
-    found = (each for detector in DETECTORS for each in detector(graph))
+    found = [*head_of_line_blocking_of(graph)]
+    if graph.attempts or any(row.status not in GOOD for row in graph.ends):
+        found += [each for detector in OF_FAILURES for each in detector(graph)]
     return tuple(sorted(found, key=lambda each: (each.start, each.kind, each.steps)))
