@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fanwise.analysis import Finding
     from fanwise.core import RunRecord
 
+PROGRAMS = 5
 SEEDS = 4
 MOST = 1.0  # of twenty
 KINDS: dict[str, tuple[Callable[[RunRecord], tuple[Finding, ...]], Runs, Runs]] = {
@@ -40,12 +41,12 @@ KINDS: dict[str, tuple[Callable[[RunRecord], tuple[Finding, ...]], Runs, Runs]] 
 
 def found(scale: Scale) -> Iterator[Figure]:
     """Count misses and false alarms of each detector."""
-    seeds = scale.of(SEEDS)
+    seeds, programs = scale.of(SEEDS), scale.of(PROGRAMS)
     for name, (detector, having, lacking) in KINDS.items():
-        missed = [each for each, said in tried(detector, having, seeds) if not said]
-        alarms = [each for each, said in tried(detector, lacking, seeds) if said]
-        yield _figure(f"{name}: misses", missed, seeds * len(having))
-        yield _figure(f"{name}: false alarms", alarms, seeds * len(lacking))
+        missed = [each for each, said in tried(detector, having[:programs], seeds) if not said]
+        alarms = [each for each, said in tried(detector, lacking[:programs], seeds) if said]
+        yield _figure(f"{name}: misses", missed, seeds * programs)
+        yield _figure(f"{name}: false alarms", alarms, seeds * programs)
 
 
 def tried(

@@ -55,7 +55,7 @@ def a_wave_that_comes_back(draw: random.Random) -> Made:
 def loops_by_hand(draw: random.Random) -> Made:
     """Workers ask again a fraction of a second after each 429, until they have an answer."""
     model, client = _model(_strict(draw.uniform(60, 180)))
-    pause = draw.uniform(0.05, 0.4)
+    pause = draw.uniform(0.1, 0.4)
 
     @step(name="worker")
     async def worker(number: int) -> None:
@@ -67,7 +67,7 @@ def loops_by_hand(draw: random.Random) -> Made:
             else:
                 return
 
-    return _all(worker, draw.randint(20, 50), 50), {"client": client}
+    return _all(worker, draw.randint(20, 40), 50), {"client": client}
 
 
 def a_window_that_stays_shut(draw: random.Random) -> Made:
@@ -91,7 +91,7 @@ def arrivals_beyond_the_quota(draw: random.Random) -> Made:
 
     @step(name="main")
     async def main() -> None:
-        await fan_map(question, arrivals(draw, 20.0, 20.0), at_once=1000, need=0)
+        await fan_map(question, arrivals(draw, 15.0, 15.0), at_once=1000, need=0)
 
     return main(), {"client": client}
 

@@ -38,7 +38,7 @@ from fanwise.analysis._graph import Graph
 from fanwise.analysis._parts import time_text
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 
     from fanwise.core import CallRow, RunRecord
 
@@ -108,22 +108,30 @@ def origins_of(graph: Graph) -> dict[int, CallRow]:
     origins: dict[int, CallRow] = {}
     for row in graph.ends:
         if row.status in FAILED:
-            path = {row.call: row}
-            cause: CallRow | None = row
-            while cause is not None and cause.call not in origins:
-                last, cause = cause, cause_of(graph, cause)
-                if cause is None or cause.call in path:
-                    cause = None
-                    origins[last.call] = last
-                else:
-                    path[cause.call] = cause
-            origin = origins[last.call if cause is None else cause.call]
+            path, origin = _followed(graph, row, origins)
             origins.update(dict.fromkeys(path, origin))
     return {
         call: origin
         for call, origin in origins.items()
         if graph.rows[call].status in FAILED and graph.rows[call].pattern is None
     }
+
+
+def _followed(
+    graph: Graph, row: CallRow, known: Mapping[int, CallRow]
+) -> tuple[Collection[int], CallRow]:
+    """Give the calls from a failure down to its origin, or to one whose origin is known; and that.
+
+    No call is met twice, whatever a record says.
+    """
+    path = {row.call: None}
+    while row.call not in known:
+        cause = cause_of(graph, row)
+        if cause is None or cause.call in path:
+            return path, row
+        row = cause
+        path[row.call] = None
+    return path, known[row.call]
 
 
 def cause_of(graph: Graph, row: CallRow) -> CallRow | None:

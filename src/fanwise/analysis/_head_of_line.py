@@ -100,7 +100,8 @@ def _judged(step: str, turns: Sequence[Turn]) -> Finding | None:
         what=(
             f"{len(blocked):,} calls of `{step}`, which takes {time_text(usual)} at the median, "
             f"waited {time_text(typical)} for places that {len(long):,} of {len(turns):,} calls "
-            f"held for {time_text(held)}; {sum(waits) / all_waiting:.0%} of all waiting was for them"
+            f"held for {time_text(held)}; "
+            f"{sum(waits) / all_waiting:.0%} of the waiting was for them"
         ),
         cure=CURE.format(step=step),
         evidence={

@@ -31,7 +31,7 @@ from fanwise.analysis._parts import time_text
 from fanwise.analysis._tries import tries_again
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping, Sequence
+    from collections.abc import Container, Iterable, Mapping, Sequence
 
     from fanwise.analysis._tries import Again
     from fanwise.core import RunRecord
@@ -59,16 +59,17 @@ def is_refusal(error: str | None) -> bool:
 
 def rate_limit_cascades(record: RunRecord) -> tuple[Finding, ...]:
     """Find steps whose refused calls kept coming back into the refusal; in order of names."""
-    return rate_limit_cascades_of(Graph(record))
+    graph = Graph(record)
+    return rate_limit_cascades_of(graph, tries_again(graph))
 
 
-def rate_limit_cascades_of(graph: Graph) -> tuple[Finding, ...]:
-    """Give the same from a graph that is there."""
+def rate_limit_cascades_of(graph: Graph, tries: Iterable[Again]) -> tuple[Finding, ...]:
+    """Give the same from a graph that is there, and its tries."""
     refused = _refused(graph)
     if not refused:
         return ()
     again: defaultdict[str, list[Again]] = defaultdict(list)
-    for each in tries_again(graph):
+    for each in tries:
         if each.step in refused and is_refusal(each.error) and each.status != "cancelled":
             again[each.step].append(each)
     starts = _starts(graph, refused, again)

@@ -69,13 +69,13 @@ def synchronised_retries(record: RunRecord) -> tuple[Finding, ...]:
 
     Retries are attempts, and calls that a body repeats by hand after failures.
     """
-    return synchronised_retries_of(Graph(record))
+    return synchronised_retries_of(tries_again(Graph(record)))
 
 
-def synchronised_retries_of(graph: Graph) -> tuple[Finding, ...]:
-    """Give the same from a graph that is there."""
+def synchronised_retries_of(tries: Iterable[Again]) -> tuple[Finding, ...]:
+    """Give the same from the tries, which rise by their starts."""
     by_step: defaultdict[str, list[Again]] = defaultdict(list)
-    for again in tries_again(graph):
+    for again in tries:
         if not again.held:
             by_step[again.step].append(again)
     found = ((step, _apart(bursts(retries))) for step, retries in sorted(by_step.items()))
