@@ -70,7 +70,7 @@ def overloaded_beyond_its_capacity(draw: random.Random) -> Made:
         under_way += 1
         began = asyncio.get_running_loop().time()
         try:
-            extra = capacity if burst[0] < began < burst[1] else 0
+            extra = 1.5 * capacity if burst[0] < began < burst[1] else 0
             await asyncio.sleep(0.2 * max(1.0, ((under_way + extra) / capacity) ** 3))
         finally:
             under_way -= 1

@@ -55,9 +55,9 @@ def one_place_and_one_long_call(draw: random.Random) -> Made:
 
 def hangs_until_its_time_is_over(draw: random.Random) -> Made:
     """A few calls hang until their time limit, and keep their places meanwhile."""
-    script = faults.Script(ask=faults.hangs().only(share=0.04), seed=draw.randrange(1000))
+    script = faults.Script(ask=faults.hangs().only(share=0.06), seed=draw.randrange(1000))
     call = _asks(_mixed(draw, 0, 1), lambda: range(draw.randint(150, 300)), timeout=30.0)
-    return call, {"body": script, **_limit(draw.randint(2, 6))}
+    return call, {"body": script, **_limit(draw.randint(2, 4))}
 
 
 def long_ones_first(draw: random.Random) -> Made:
