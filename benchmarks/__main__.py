@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks import (
     awaits,
+    detectors,
     diamonds,
     fan_outs,
     imports,
@@ -63,6 +64,7 @@ FIGURES: dict[str, Callable[[Scale], Iterator[Figure]]] = {
     "virtual_policies": virtual.armed,
     "vote": votes.rule,
     "show": shows.shown,
+    "detectors": detectors.found,
     "import": imports.imported,
     "help": imports.helped,
 }

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from benchmarks import _programs as programs
-from benchmarks import prefix, votes
+from benchmarks import detectors, prefix, votes
 from benchmarks.__main__ import FIGURES, QUICK, main
 from benchmarks._figure import Figure, line, markdown
 from benchmarks._measure import Rounds, Scale, Span, Spread, alternate
@@ -30,7 +30,7 @@ def test_each_figure_runs_and_measures_something(name, tmp_path, monkeypatch):
     assert figures
     for figure in figures:
         assert figure.measured.low <= figure.measured.median <= figure.measured.high
-        assert figure.unit == "ms" or figure.measured.low > 0
+        assert figure.unit in ("ms", "count") or figure.measured.low > 0
         printed = ("record=PATH", "wave=4", "4 at once")
         assert figure.bar is not None or any(each in figure.what for each in printed)
         assert figure.yardstick
@@ -225,3 +225,13 @@ def test_a_beginning_that_everybody_pays_for_is_a_miss():
     with changed((_Door, "leads", at_once)):
         (figure,) = prefix.shared(Scale(rounds=1))
     assert (figure.measured.median, figure.verdict) == (20.0, "MISS")
+
+
+@pytest.mark.parametrize(("always", "verdicts"), [((), ["MISS", "PASS"]), ((1,), ["PASS", "MISS"])])
+def test_a_detector_that_does_not_look_misses_its_bar(always, verdicts, monkeypatch):
+    _, having, lacking = detectors.KINDS["head-of-line blocking"]
+    blind = {"head-of-line blocking": (lambda _: always, having, lacking)}
+    monkeypatch.setattr(detectors, "KINDS", blind)
+    figures = list(detectors.found(Scale(rounds=1)))
+    assert [figure.verdict for figure in figures] == verdicts
+    assert {figure.measured.median for figure in figures} == {0, 20}

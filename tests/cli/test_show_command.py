@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fanwise.core import line_of
+from fanwise.core import AttemptRow, line_of
 from tests.analysis.rows import recorded, row
 
 START = [sys.executable, "-c", "from fanwise.cli import main; main()"]
@@ -184,3 +184,25 @@ def test_a_reader_that_leaves_is_no_failure(tmp_path):
     done = subprocess.run(script, shell=True, cwd=tmp_path, capture_output=True, check=False)  # noqa: S602
     assert done.stdout.startswith(b"run r: s")
     assert done.stderr == b""
+
+
+def test_findings_stand_below_the_heading_and_in_the_json(tmp_path):
+    herd = [row(0, 0, 5_000_000, step="main")]
+    tries = []
+    for call in range(1, 31):
+        waits = {"backoff": 2_000_000}
+        herd.append(row(call, 0, 3_100_000, step="fetch", attempts=2, waits=waits))
+        error = "ConnectionError: down"
+        tries.append(AttemptRow(call, 1, False, 0, 1_000_000, "failed", error))
+        tries.append(AttemptRow(call, 2, False, 3_000_000, 3_100_000, "ok"))
+    (tmp_path / "herd.jsonl").write_text(text_of(*herd, attempts=tries))
+    done = fanwise("show", "herd.jsonl", cwd=tmp_path)
+    assert done.returncode == 0
+    page = done.stdout.decode()
+    assert "\nfound synchronised retries: 30 callers of `fetch` tried again within 0 us," in page
+    assert "\n  cure: spread them: Retry(shortest=, longest=)" in page
+    assert page.index("found") < page.index("slack")
+    (found,) = json.loads(fanwise("show", "herd.jsonl", "--json", cwd=tmp_path).stdout)["findings"]
+    assert (found["kind"], found["steps"]) == ("synchronised retries", ["fetch"])
+    assert (found["start"], found["end"]) == (3_000_000, 3_000_000)
+    assert found["evidence"]["callers"] == 30

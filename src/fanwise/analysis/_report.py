@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fanwise.analysis._blame import Blame, blame_of
 from fanwise.analysis._critical_path import CriticalPath, path_of
 from fanwise.analysis._fan_ins import FanInTimes, fan_ins_of
+from fanwise.analysis._findings import findings_of
 from fanwise.analysis._finish import finish_of
 from fanwise.analysis._graph import Graph
 from fanwise.analysis._outline import Outline, outline_of
@@ -19,6 +20,7 @@ from fanwise.analysis._waste import Waste, waste_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from fanwise.analysis._finding import Finding
     from fanwise.core import RunRecord
 
 
@@ -39,6 +41,7 @@ class Report:
     tax: Tax
     summary: Summary
     finish: str
+    findings: tuple[Finding, ...] = ()
 
     def outline(self, most: int = 12) -> Outline:
         """Give the calls as an indented list in which places with more than `most` are folded."""
@@ -66,4 +69,5 @@ def report(record: RunRecord) -> Report:
         tax=tax_of(graph, gathered),
         summary=summary_of(graph, lost),
         finish=finish_of(graph, path, slack),
+        findings=findings_of(graph),
     )

@@ -1,6 +1,6 @@
 """What `fanwise show --json` prints: docs/show.md has the fields."""
 
-from fanwise.analysis import CUT, UNFINISHED, FanInTimes, Fold, Line, Loss, Money, Report
+from fanwise.analysis import CUT, UNFINISHED, FanInTimes, Finding, Fold, Line, Loss, Money, Report
 
 FORMAT = 1
 
@@ -20,6 +20,7 @@ def show_data(report: Report) -> dict[str, object]:
         "start": outline.start,
         "end": outline.end,
         "finish": report.finish,
+        "findings": [_finding(each) for each in report.findings],
         "blame": report.blame.kinds,
         "critical_path": [
             {"call": each.call, "step": each.step, "kind": each.kind,
@@ -53,6 +54,14 @@ def money_data(money: Money) -> dict[str, object]:
         "estimated": f"{money.estimated:f}",
         "unpriced": money.unpriced,
     }
+
+
+def _finding(each: Finding) -> dict[str, object]:
+    return {
+        "kind": each.kind, "steps": list(each.steps), "start": each.start, "end": each.end,
+        "strength": each.strength, "what": each.what, "cure": each.cure,
+        "evidence": dict(each.evidence),
+    }  # fmt: skip
 
 
 def _fan_in(each: FanInTimes) -> dict[str, object]:

@@ -19,6 +19,7 @@ def show_text(report: Report, width: int, glyphs: Glyphs, paint: Paint) -> str:
     lines = [
         *_filled(_heading(report, outline), width, glyphs),
         *(paint(line, "strong") for line in _filled(report.finish, width, glyphs)),
+        *_findings(report, width, glyphs),
         "",
         *Waterfall(outline, width, glyphs, paint).lines(),
         "",
@@ -42,6 +43,14 @@ def _heading(report: Report, outline: Outline) -> str:
     if main.row.call == UNFINISHED:
         return f"run {report.record.header.run}: not over, {calls} so far"
     return f"run {report.record.header.run}: {main.row.step}, {main.row.status}, {calls}"
+
+
+def _findings(report: Report, width: int, glyphs: Glyphs) -> Iterator[str]:
+    for each in report.findings[:_MOST_NAMED]:
+        yield from _filled(f"found {each}", width, glyphs, "", _INDENT)
+        yield from _filled(f"cure: {each.cure}", width, glyphs, _INDENT, 2 * _INDENT)
+    if len(report.findings) > _MOST_NAMED:
+        yield f"and {len(report.findings) - _MOST_NAMED:,} more findings, with --json"
 
 
 def _path(report: Report, width: int, glyphs: Glyphs) -> Iterator[str]:
