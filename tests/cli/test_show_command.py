@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fanwise.core import line_of
+from fanwise.record import line_of
 from tests.analysis.rows import recorded, row
 
 START = [sys.executable, "-c", "from fanwise.cli import main; main()"]

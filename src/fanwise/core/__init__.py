@@ -18,7 +18,6 @@ from fanwise.core._breaker import BreakerStatistics
 from fanwise.core._cache_state import CacheStatistics
 from fanwise.core._call import Call
 from fanwise.core._canonical import digest_of
-from fanwise.core._contents import Record
 from fanwise.core._current import Current, current
 from fanwise.core._deadline import deadline
 from fanwise.core._engine import note
@@ -75,10 +74,9 @@ from fanwise.core._record import (
     AttemptRow,
     CallRow,
     Header,
+    Record,
     RunRecord,
-    line_of,
     microseconds,
-    read_records,
 )  # fmt: skip
 from fanwise.core._run import Run
 from fanwise.core._runtime import Runtime, RuntimeStatistics, current_runtime, run
@@ -117,7 +115,7 @@ __all__ = [
     "TimerQueue", "Told", "Watcher", "WorkerDied", "WorkerNotStarted", "WriteRefused",
     "WrongLength", "__version__", "add_watcher", "as_step", "ask", "at_least", "begin", "current",
     "current_runtime", "deadline", "digest_of", "excuse", "failure_of", "is_transient", "leave",
-    "line_of", "made_by", "microseconds", "module_of", "name_of", "note", "perform",
-    "plain_function", "plainly", "read_records", "reduced", "refuse_while_importing",
+    "made_by", "microseconds", "module_of", "name_of", "note", "perform",
+    "plain_function", "plainly", "reduced", "refuse_while_importing",
     "request_digest", "run", "step", "waiting_call", "watch", "whole", "woken_by_signals",
 ]  # fmt: skip

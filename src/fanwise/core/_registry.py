@@ -55,6 +55,10 @@ TABLE: Final[dict[str, dict[str, str]]] = {
         "prices": "fanwise.models._prices:prices",
     },
     "pool": {"process": "fanwise.pools:process_pool"},
+    "record": {
+        "contents": "fanwise.core._contents:contents",
+        "writer": "fanwise.core._writer:writer",
+    },
     "tools": {"mcp": "fanwise.providers._mcp:adapter"},
     "usage": {  # by the package of a response's class
         "anthropic": "fanwise.models._responses:finder",

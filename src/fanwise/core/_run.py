@@ -14,7 +14,6 @@ from fanwise.core._record import (
     CHUNK,
     Header,
     Rows,
-    read_rows,
     record_of,
     text_of,
     view_of,
@@ -177,8 +176,7 @@ class Run:
         spilled, held = self.rows.snapshot()
         rows = [self.view(row) for row in held]
         if spilled:
-            with open(self.runtime.writer_of(self).path, encoding="utf-8") as lines:
-                rows = read_rows(lines, self.id)[:spilled] + rows
+            rows = self.runtime.writer_of(self).rows_of(self, spilled) + rows
         return record_of(self.header, rows)
 
     async def wait(self) -> Any:  # noqa: ANN401 - the value of the run's call

@@ -18,7 +18,6 @@ from fanwise.core._bills import Bills
 from fanwise.core._blocking import watch, watch_of
 from fanwise.core._breaker import BreakerState
 from fanwise.core._cache_state import CacheState, Flight, maker_of
-from fanwise.core._contents import contents_of
 from fanwise.core._errors import FanwiseError, LimitHeld, LimitUnknown
 from fanwise.core._guesses import Guesses
 from fanwise.core._hedge_state import HedgeState
@@ -42,10 +41,11 @@ if TYPE_CHECKING:
     from fanwise.core._bills import Priced
     from fanwise.core._blocking import Block, LoopWatch
     from fanwise.core._call import Call
-    from fanwise.core._contents import Record
+    from fanwise.core._contents import ContentsOf
     from fanwise.core._policies import Breaker, Cache, Hedge
     from fanwise.core._pools import Place
     from fanwise.core._protocols import Plan
+    from fanwise.core._record import Record
     from fanwise.core._settlement import Estimates
     from fanwise.core._step import Definition
 
@@ -104,6 +104,7 @@ class Shared:
     hooks: Hooks
     plan: Plan | None
     contents: Record | None
+    contents_of: ContentsOf  # where there are contents
     noting: bool  # whether `facts_at_end` has anything to say
     running: int
     untimed: bool
@@ -366,6 +367,7 @@ class Shared:
         """Keep of arguments and results what the record asks for."""
         if record.contents != "none":
             self.contents = record
+            self.contents_of = cast("ContentsOf", _registry.load("record", "contents"))
             self.noting = True
 
     def note_at_end(self, call: Call[Any], block: Block) -> None:
@@ -377,7 +379,7 @@ class Shared:
         """Give what a call's row holds beside its own facts."""
         facts: dict[str, Any] = {}
         if self.contents is not None and call.step.pattern is None:
-            facts.update(contents_of(call, status, self.contents))
+            facts.update(self.contents_of(call, status, self.contents))
         block = self.blocked.pop(call, None)
         if block is not None:
             facts["blocked"] = round(block.seconds * 1_000_000)
