@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from fanwise.core._policies import Cache
     from fanwise.core._step import Definition
 
+    Caches = dict[tuple[str, object, Cache], "CacheState"]  # by name of the step, its maker, policy
+
 
 WHOLE = frozenset({"stop", "tools"})  # how an answer ends that is not cut, told with its usage
 
@@ -156,7 +158,7 @@ class Sharing:
         policy = call.policy.cache
         assert policy is not None  # noqa: S101 - asked only where there is one
         self.call = call
-        self.state = call.run.runtime.cache(call.step, policy)
+        self.state = state_of(call.run.caches, call.step, policy)
         self.key = request_digest(call.step, call.args, call.kwargs)
         self.flight = None  # the one that this call leads
 
@@ -219,7 +221,7 @@ class Sharing:
             return await turn
         except BaseException:
             if turn.done() and not turn.cancelled() and turn.result() is None:
-                hand_on(self.state, self.key, flight)  # it was to lead, and is cancelled
+                self.hand_on(flight)  # it was to lead, and is cancelled
             raise
         finally:
             flight.followers.pop(call, None)
@@ -257,22 +259,32 @@ class Sharing:
         """Let another lead where this call did and had nothing to share."""
         flight, self.flight = self.flight, None
         if flight is not None:
-            self.call.run.runtime.leading.pop(self.call, None)
-            hand_on(self.state, self.key, flight)
+            self.hand_on(flight)
+
+    def hand_on(self, flight: Flight) -> None:
+        """Let the first of those who wait lead; without any the flight is over."""
+        leading = self.call.run.runtime.leading
+        leading.pop(flight.leader, None)
+        for call, turn in flight.followers.items():
+            if not turn.done():
+                flight.leader = call
+                leading[call] = flight
+                turn.set_result(None)
+                return
+        del self.state.flights[self.key]
 
     def __repr__(self) -> str:
         """Name the call and say whether it leads."""
         return f"<Sharing of {self.call!r}, {'leads' if self.flight else 'does not lead'}>"
 
 
-def hand_on(state: CacheState, key: bytes, flight: Flight) -> None:
-    """Let the first of those who wait lead; without any the flight is over."""
-    for call, turn in flight.followers.items():
-        if not turn.done():
-            flight.leader = call
-            turn.set_result(None)
-            return
-    del state.flights[key]
+def state_of(caches: Caches, step: Definition[Any], policy: Cache) -> CacheState:
+    """Give what is kept of a step under a policy; steps of one function and name share it."""
+    place = (step.name, maker_of(step), policy)
+    state = caches.get(place)
+    if state is None:
+        state = caches[place] = CacheState(step.name, policy)
+    return state
 
 
 def maker_of(step: Definition[Any]) -> object:

@@ -24,6 +24,7 @@ from fanwise.core._settlement import share_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fanwise.core._cache_state import Caches
     from fanwise.core._call import Call
     from fanwise.core._protocols import Body
     from fanwise.core._record import AttemptRow, CallRow, Row, RunRecord
@@ -34,12 +35,13 @@ if TYPE_CHECKING:
 class Run:
     """One execution of a call. `runtime.start` gives it; `await run.wait()` gives its value."""
 
-    __slots__ = ("__weakref__", "anchor", "body", "digests", "epoch", "id", "main",
+    __slots__ = ("__weakref__", "anchor", "body", "caches", "digests", "epoch", "id", "main",
                  "next_id", "over", "plain", "retries", "root", "rows", "runtime", "seed", "task",
                  "time", "unawaited")  # fmt: skip
 
     anchor: int
     body: Body | None
+    caches: Caches  # its own under a rehearsal, whose draws answer no other run
     digests: bool
     epoch: float
     id: str
@@ -69,6 +71,7 @@ class Run:
         self.id = run_id
         self.seed = seed
         self.body = body
+        self.caches = runtime.caches if body is None else {}
         self.time = runtime.time
         self.rows = Rows()
         self.next_id = -1
@@ -163,6 +166,7 @@ class Run:
         """End the run: its record is complete."""
         self.over = True
         self.main = None
+        self.caches = {}
         self.root.live = None
         self.root.run = None  # type: ignore[assignment] # nothing starts under a run that is over
         self.runtime.forget(self)

@@ -17,7 +17,6 @@ from fanwise.core import _registry
 from fanwise.core._bills import Bills
 from fanwise.core._blocking import watch, watch_of
 from fanwise.core._breaker import BreakerState
-from fanwise.core._cache_state import CacheState, Flight, maker_of
 from fanwise.core._errors import FanwiseError, LimitHeld, LimitUnknown
 from fanwise.core._guesses import Guesses
 from fanwise.core._hedge_state import HedgeState
@@ -40,9 +39,10 @@ if TYPE_CHECKING:
 
     from fanwise.core._bills import Priced
     from fanwise.core._blocking import Block, LoopWatch
+    from fanwise.core._cache_state import Caches, Flight
     from fanwise.core._call import Call
     from fanwise.core._contents import ContentsOf
-    from fanwise.core._policies import Breaker, Cache, Hedge
+    from fanwise.core._policies import Breaker, Hedge
     from fanwise.core._pools import Place
     from fanwise.core._protocols import Plan
     from fanwise.core._record import Record
@@ -131,7 +131,7 @@ class Shared:
         self.breakers: dict[str, BreakerState] = {}
         self.hedges: dict[str, HedgeState] = {}
         self.reading: dict[Call[Any], asyncio.Task[Any] | None] = {}  # streams with a limit: whose
-        self.caches: dict[tuple[str, object, Cache], CacheState] = {}
+        self.caches: Caches = {}
         self.leading: dict[Call[Any], Flight] = {}  # calls that others wait for, being equal
         self.limit_waits: dict[str, dict[Call[Any], None]] = {}
         self.backing_off: dict[Call[Any], float] = {}  # until when, on the loop's clock
@@ -251,14 +251,6 @@ class Shared:
         state = self.breakers.get(name)
         if state is None or state.policy is not policy:
             state = self.breakers[name] = BreakerState(name, policy)
-        return state
-
-    def cache(self, step: Definition[Any], policy: Cache) -> CacheState:
-        """Give what is kept of a step under a policy; steps of one function and name share it."""
-        place = (step.name, maker_of(step), policy)
-        state = self.caches.get(place)
-        if state is None:
-            state = self.caches[place] = CacheState(step.name, policy)
         return state
 
     def outfit(self, step: Definition[Any], policy: Policy) -> Outfit:
