@@ -130,7 +130,7 @@ def declare(call: Call[Any], attempt: Scope | Attempt) -> Facts:
         call.step.name,
         call.attempts,
         None if until is None else until - now,
-        run.anchor / 1e9 + (now - run.epoch),
+        run.unix(now),
         f"{run.seed}:{path_of(attempt)}",
         key_of(call).hex() if wants_key else None,
     )
@@ -145,6 +145,7 @@ def add_used(call: Call[Any], used: Used | None) -> None:
     for name, value in used.items():
         if name == "bill":
             call.facts[name] = [*call.facts.get(name, ()), *value]
+            call.run.runtime.expect_prices(used.get("model"))
             continue
         if name != "usage":
             call.facts[name] = value

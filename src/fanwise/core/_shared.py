@@ -350,9 +350,12 @@ class Shared:
             self.estimates = cast("Estimates", _registry.load("money", "estimates"))
         return self.estimates
 
-    def expect_prices(self) -> None:
-        """Let the prices be loaded beside the loop, where anything may happen beside it."""
-        if self.threads is not None:
+    def expect_prices(self, model: str | None) -> None:
+        """Let the prices be loaded beside the loop, where anything may happen beside it.
+
+        Models at `local:` cost nothing.
+        """
+        if self.threads is not None and (model is None or not model.startswith("local:")):
             self.bills.expect()
 
     def keep_contents(self, record: Record) -> None:
