@@ -438,6 +438,24 @@ async def test_no_reference_cycle_is_left():
             gc.enable()
 
 
+async def test_functions_that_are_made_anew_share_nothing_and_are_not_kept_for_ever(monkeypatch):
+    monkeypatch.setattr("fanwise.core._cache_state.MOST", 3)
+
+    def made_anew(number):
+        async def one():
+            made.append(number)
+
+        return step(one, name="one").using(cache=Cache())
+
+    async with Runtime() as runtime:
+        often = made_anew(0)
+        for number in range(1, 9):
+            await runtime.run(often())
+            await runtime.run(made_anew(number)())
+        assert made == list(range(9))
+        assert len(runtime.caches) == 3
+
+
 def test_wrong_use_is_named():
     with pytest.raises(ValueError, match=r"Cache\(size=\) is at least 0, got -1"):
         Cache(size=-1)

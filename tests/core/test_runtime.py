@@ -10,6 +10,7 @@ from fanwise import (
     NotEnough,
     Retry,
     Runtime,
+    Timeout,
     current,
     fan_map,
     fan_out,
@@ -593,6 +594,29 @@ async def test_a_run_whose_leaves_are_all_drawn_is_twice_the_same_for_the_same_s
     assert rehearsed.ran == []
     assert len(one[1]) == 25
     assert {row.status for row in one[1]} >= {"ok"}
+
+
+async def test_steps_without_end_are_not_kept(monkeypatch):
+    monkeypatch.setattr("fanwise.core._shared.MOST_STEPS", 10)
+
+    @step
+    async def parts(number):
+        for each in range(number):
+            await asyncio.sleep(1.0)
+            yield each
+
+    async with Runtime(plan={}) as runtime:
+        slow = gives.using(timeout=500.0)(7, 300.0)
+        held = asyncio.ensure_future(runtime.run(slow))
+        for number in range(35):
+            assert await runtime.run(gives.using(timeout=1 + number)(number)) == number
+            some = parts.using(timeout=Timeout(50, first=2 + number, idle=3 + number))
+            assert await runtime.run(some(2)) == [0, 1]
+        assert len(runtime.outfits) <= 10
+        assert len(runtime._timeouts) <= 12
+        assert len(runtime._paces) <= 22
+        assert len(runtime._policies) <= 10
+        assert await held == 7
 
 
 async def test_the_hook_is_asked_inside_slot_timeout_and_retry():

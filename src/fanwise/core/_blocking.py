@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 AFTER = 0.05  # seconds without a turn
 TICK = AFTER / 3
+MOST = 1000  # blocks that are kept
 LATE = 2 * TICK  # of a tick: the machine had no time for this process
 ATTRIBUTE = "_fanwise_watch"
 THREAD = "fanwise loop watch"
@@ -85,7 +86,7 @@ class Sample(NamedTuple):
 
 
 class LoopWatch:
-    """Watches one loop while runs are live in its runtimes; `found` keeps what blocked it."""
+    """Watches one loop while runs are live in its runtimes; `found` keeps what blocked it last."""
 
     __slots__ = ("__weakref__", "found", "ident", "idle", "kept", "lock", "loop", "over",
                  "runtimes", "seen", "signal", "thread", "turns")  # fmt: skip
@@ -230,6 +231,7 @@ class LoopWatch:
             return before
         block = Block(kind, name, file, line, seconds)
         self.found[len(self.found) - (before is not None) :] = [block]
+        del self.found[:-MOST]
         if call is not None:
             call.run.runtime.note_at_end(call, block)
         known = (file, line) in self.seen

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     Caches = dict[tuple[str, object, Cache], "CacheState"]  # by name of the step, its maker, policy
 
 
+MOST = 1000  # steps with a cache
 WHOLE = frozenset({"stop", "tools"})  # how an answer ends that is not cut, told with its usage
 
 
@@ -279,11 +280,17 @@ class Sharing:
 
 
 def state_of(caches: Caches, step: Definition[Any], policy: Cache) -> CacheState:
-    """Give what is kept of a step under a policy; steps of one function and name share it."""
+    """Give what is kept of a step under a policy; steps of one function and name share it.
+
+    Of too many, as in a program that makes functions as it runs, the longest unused is forgotten.
+    """
     place = (step.name, maker_of(step), policy)
-    state = caches.get(place)
-    if state is None:
-        state = caches[place] = CacheState(step.name, policy)
+    state = caches.pop(place, None) or CacheState(step.name, policy)
+    caches[place] = state
+    if len(caches) > MOST:
+        idle = next((each for each, found in caches.items() if not found.flights), place)
+        if idle != place:
+            del caches[idle]
     return state
 
 

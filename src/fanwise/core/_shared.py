@@ -30,7 +30,7 @@ from fanwise.core._races import Races
 from fanwise.core._settlement import prepare
 from fanwise.core._timed import interrupt
 from fanwise.core._timers import TimerQueue
-from fanwise.core._watchers import is_below, waiting_for, watchers_of
+from fanwise.core._watchers import LIVE, is_below, waiting_for, watchers_of
 
 if TYPE_CHECKING:
     import concurrent.futures
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("fanwise")
 STUBBORN_AFTER = 1.0
+MOST_STEPS = 4096  # of which something is known; beyond, it is worked out anew
 SCHEDULE = frozenset(
     {
         "at_once", "need", "enough", "within", "stagger", "arity", "stop_at", "wave", "buffer",
@@ -255,6 +256,8 @@ class Shared:
 
     def outfit(self, step: Definition[Any], policy: Policy) -> Outfit:
         """Gather, once a step, what it uses of the runtime."""
+        if len(self.outfits) >= MOST_STEPS:  # of a program that makes steps as it runs
+            self._forget_steps()
         widths: list[tuple[Width, str]] = []
         if policy.limit is not None:
             widths.append((self.width(policy.limit), "limit"))
@@ -272,6 +275,12 @@ class Shared:
         if step.streams and not self.untimed:
             found.first, found.idle = self._pace(policy.first), self._pace(policy.idle)
         return found
+
+    def _forget_steps(self) -> None:
+        self.outfits.clear()
+        for queues in (self._timeouts, self._hedges, self._paces):
+            for length in [each for each, queue in queues.items() if not queue.armed]:
+                queues.pop(length).close()
 
     def hedge_state(self, name: str, policy: Hedge) -> HedgeState:
         """Give what is known of a step's hedges."""
@@ -324,6 +333,8 @@ class Shared:
             policy = step.policy if plain else step.policy.changed(dict(found or {}))
             policy.check_pace(step.name, streams=step.streams)
             check_pool(step.name, policy, inline=step.inline or step.streams)
+            if len(self._policies) >= MOST_STEPS:
+                self._policies.clear()
             self._policies[step] = policy
         return policy
 
@@ -379,6 +390,8 @@ class Shared:
         if block is not None:
             facts["blocked"] = round(block.seconds * 1_000_000)
             facts["blocked_at"] = f"{block.file}:{block.line}"
+        for each in [it for it in list(self.blocked) if it.status not in LIVE]:
+            self.blocked.pop(each, None)  # it ended while the thread was telling of it
         self.noting = self.contents is not None or bool(self.blocked)
         return facts
 
