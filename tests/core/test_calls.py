@@ -770,6 +770,16 @@ class Failures:
                 async for _ in stream:
                     pass
 
+    async def hedged_stream_breaks(self):
+        @step(hedge=Hedge(after=0.5))
+        async def hedged():
+            await asyncio.sleep(2 if current().attempt == 1 else 1)
+            yield 1
+            raise OSError("gone")
+
+        with contextlib.suppress(OSError):
+            await hedged()
+
     async def equal_calls_fail(self):
         await fan_out(*[shared(True) for _ in range(3)], need=0)
 

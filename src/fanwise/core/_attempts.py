@@ -157,18 +157,18 @@ class Execution:
 
     async def raced(self, attempt: Attempt, hedges: HedgeState) -> Any:  # noqa: ANN401 - as above
         """Make one attempt beside which duplicates may start, and give the winner's value."""
+        ended: BaseException | None = None
         try:
             value = await self.attempt(attempt)
-        except CancelledError:
+        except (Exception, CancelledError) as error:
             if attempt.hedging is None:
                 raise
-            return await attempt.hedging.first_was_cancelled()
-        except Exception as error:
-            if attempt.hedging is not None:
-                won = await attempt.hedging.first_failed(error)
-                if won is not None:
-                    return won[0]
-            raise
+            ended = error
+        if ended is not None and attempt.hedging is not None:
+            try:  # here, where this is not the context of what a duplicate raised: frames lead back
+                return await attempt.hedging.first_ended(ended)
+            finally:
+                ended = None
         if not self.call.step.streams:  # whose first item has been noted
             hedges.took(self.call.run.time() - attempt.started)
         if attempt.hedging is not None:
