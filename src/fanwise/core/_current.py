@@ -104,9 +104,10 @@ class Current:
         enter(facts, self.attempt, reading)
         if reading.model is None:
             return
-        self._run.runtime.expect_prices(reading.model)
         if first and reading.tokens_in and not reading.estimated:
             learn(self._call, self._here, reading)
+        # Last: the thread that loads them takes turns with this one.
+        self._run.runtime.expect_prices(reading.model)
 
     def _facts(self) -> dict[str, Any]:
         if self._call.facts is None:

@@ -50,7 +50,7 @@ TABLE: Final[dict[str, dict[str, str]]] = {
         "openai-responses": "fanwise.providers:from_address",
     },
     "money": {
-        "estimates": "fanwise.models._estimates:estimates",
+        "estimates": "fanwise.text._estimates:estimates",
         "known": "fanwise.providers._genai_prices:known_prices",
         "prices": "fanwise.models._prices:prices",
     },
