@@ -21,10 +21,11 @@ import sys
 import threading
 import time
 import warnings
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from fanwise.core._errors import LoopBlocked
+from fanwise.core._frozen import Frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +49,7 @@ STANDARD = (
 INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 
 
-class Block(NamedTuple):
+class Block(Frozen):
     """One time that a loop could not turn: who held it, where, and for how many seconds so far.
 
     `kind` is "step", "pattern" (which started very many calls at once), or "callback" for what is
@@ -77,12 +78,22 @@ class Block(NamedTuple):
         )
 
 
-class Sample(NamedTuple):
+class Sample:
     """What ran at one look: its task, what tells it from other callbacks, and where it stands."""
 
-    task: asyncio.Task[Any] | None
-    what: object
-    frame: FrameType | None
+    __slots__ = ("frame", "task", "what")
+
+    def __init__(
+        self, task: asyncio.Task[Any] | None, what: object, frame: FrameType | None
+    ) -> None:
+        """Keep all three."""
+        self.task = task
+        self.what = what
+        self.frame = frame
+
+    def __repr__(self) -> str:
+        """Say what ran."""
+        return f"<Sample of {self.what!r}>"
 
 
 class LoopWatch:

@@ -43,7 +43,10 @@ async def run_call(  # noqa: C901, PLR0912 - the whole life of a call, on the ho
         if call.bare and policy.bare:
             call.attempts = 1
             CURRENT.set(scope)
-            call.result = value = await call.step.function(*call.args, **call.kwargs)
+            function = call.step.function
+            call.result = value = await (
+                function(*call.args, **call.kwargs) if call.kwargs else function(*call.args)
+            )  # which saves a dict
             if value.__class__ not in PLAIN:
                 settle_value(call, scope, value)
         elif call.bare and policy.only_timed:

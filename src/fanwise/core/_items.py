@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from fanwise.core._errors import StepTimedOut
 from fanwise.core._scope import Attempt
@@ -22,6 +22,7 @@ from fanwise.core._settlement import PLAIN, Metered
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+    from typing import Protocol
 
     from fanwise.core._call import Call
     from fanwise.core._protocols import Drawn
@@ -29,27 +30,26 @@ if TYPE_CHECKING:
     from fanwise.core._shared import Outfit
     from fanwise.core._timers import TimerQueue
 
+    class Reader(Protocol):  # at run time it would cost time of every import
+        """Whoever takes a stream's items one by one."""
 
-class Reader(Protocol):
-    """Whoever takes a stream's items one by one."""
+        @property
+        def begun(self) -> bool:
+            """Whether an item was put."""
 
-    @property
-    def begun(self) -> bool:
-        """Whether an item was put."""
+        @property
+        def waited(self) -> float:
+            """Seconds for which items waited until they were taken."""
 
-    @property
-    def waited(self) -> float:
-        """Seconds for which items waited until they were taken."""
+        @property
+        def full(self) -> bool:
+            """Whether an item waits to be taken."""
 
-    @property
-    def full(self) -> bool:
-        """Whether an item waits to be taken."""
+        def offer(self, item: Any, /) -> bool:  # noqa: ANN401
+            """Hand an item to a reader that waits for one; say whether it did."""
 
-    def offer(self, item: Any, /) -> bool:  # noqa: ANN401
-        """Hand an item to a reader that waits for one; say whether it did."""
-
-    async def put(self, item: Any, /) -> None:  # noqa: ANN401 - what the generator gives
-        """Hand an item over, and return when it was taken."""
+        async def put(self, item: Any, /) -> None:  # noqa: ANN401 - what the generator gives
+            """Hand an item over, and return when it was taken."""
 
 
 async def run_items(

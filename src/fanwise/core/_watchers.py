@@ -32,10 +32,12 @@ class Watcher(Protocol):
         """Take note: the last act of `call`."""
 
 
-class ItemWatcher(Watcher, Protocol):
-    """A pattern that starts the calls of its items itself, each in a copy of `context`."""
+if TYPE_CHECKING:  # a protocol costs time of every import
 
-    context: Context
+    class ItemWatcher(Watcher, Protocol):
+        """A pattern that starts the calls of its items itself, each in a copy of `context`."""
+
+        context: Context
 
 
 def add_watcher(call: Call[Any], watcher: Watcher) -> None:
