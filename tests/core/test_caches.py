@@ -81,6 +81,7 @@ async def test_with_zero_nothing_is_kept_and_running_calls_are_shared(policy):
     async with Runtime() as runtime:
         await runtime.run(fan_out(of(1), of(1)))
         await runtime.run(of(1))
+        assert runtime.statistics().caches[0].kept == 0
     assert made == [1, 1]
 
 

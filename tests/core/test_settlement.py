@@ -221,6 +221,24 @@ async def test_what_a_rehearsal_drew_teaches_no_estimate():
         assert [known.calls for known in runtime.statistics().estimates] == [1]
 
 
+async def test_a_price_that_fails_is_unknown_and_costs_no_row(caplog):
+    class Broken:
+        def dollars(self, told):
+            return 1 / 0
+
+    @step
+    async def ask():
+        tell(7)
+
+    async with Runtime(prices={"m": Broken()}) as runtime:
+        await runtime.run(fan_out(ask(), ask()))
+        rows = [row for row in runtime.runs[0].record().calls if row.step == "ask"]
+    assert [(row.usage["tokens_in"], row.facts["unpriced"]) for row in rows] == [(7, 1)] * 2
+    assert [each for each in caplog.messages if "price of m" in each] == [
+        "the price of m could not be worked out"
+    ]
+
+
 def test_a_class_is_looked_at_once():
     class Mine:
         pass

@@ -114,6 +114,8 @@ class CacheState:
     def keep(self, key: bytes, value: Any, now: float) -> None:  # noqa: ANN401 - the step's value
         """Keep a result, and forget those that are beyond the bound."""
         ttl = self.policy.ttl
+        if 0 in (self.policy.size, ttl):
+            return
         self.entries.pop(key, None)
         self.entries[key] = value, None if ttl is None else now + ttl
         while len(self.entries) > self.policy.size:
