@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from fanwise.core._errors import CallSkipped, FanwiseError
 from fanwise.core._frozen import Frozen
 from fanwise.core._identity import request_digest
+from fanwise.core._record import add_wait, note
 from fanwise.core._watchers import refuse_circles
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ class Sharing:
 
     def reused(self, found: tuple[Any], how: str) -> tuple[Any]:
         """Note that the value was made by another call."""
-        self.call.facts = {**(self.call.facts or {}), "reused": how}
+        note(self.call, reused=how)
         return found
 
     def lead(self, flight: Flight) -> None:
@@ -230,8 +231,7 @@ class Sharing:
             flight.followers.pop(call, None)
             if not flight.followers:
                 run.runtime.leading.pop(flight.leader, None)
-            facts = call.facts = dict(call.facts or {})
-            facts["waits"] = {**facts.get("waits", {}), "cache": run.time() - began}
+            add_wait(call, "cache", run.time() - began)
 
     def refuse_draining(self) -> None:
         """Raise where this call would only start now, and the runtime starts nothing more."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fanwise.core._identity import key_of
 from fanwise.core._policies import whole
-from fanwise.core._record import COUNTS
+from fanwise.core._record import COUNTS, facts_of
 from fanwise.core._scope import AWAY, CURRENT, DEADLINE, Attempt
 from fanwise.core._settlement import Reading, enter, has_told, learn, read_response
 
@@ -110,9 +110,7 @@ class Current:
         self._run.runtime.expect_prices(reading.model)
 
     def _facts(self) -> dict[str, Any]:
-        if self._call.facts is None:
-            self._call.facts = {}
-        return self._call.facts
+        return facts_of(self._call)
 
     def time(self) -> float:
         """Unix time in seconds, on the loop's clock: it moves with a virtual one."""

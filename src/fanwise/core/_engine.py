@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fanwise.core._attempts import make_attempts
 from fanwise.core._errors import CallDropped, CallSkipped, StepTimedOut, StrayCancel
-from fanwise.core._record import CHUNK, edge_and_wait, text_of
+from fanwise.core._record import CHUNK, edge_and_wait, note, text_of
 from fanwise.core._scope import CURRENT, DEADLINE, Scope, scope_of
 from fanwise.core._settlement import PLAIN, note_lost, settle_value
 from fanwise.core._timed import timed
@@ -170,13 +170,6 @@ def hand_up(child: Call[Any], owner: Scope) -> None:
     child.owner = owner
 
 
-def note(call: Call[Any], **facts: object) -> None:
-    """Keep what only few calls have."""
-    if call.facts is None:
-        call.facts = {}
-    call.facts.update(facts)
-
-
 def finish(call: Call[Any], status: str) -> None:
     """End a call: its row, its watchers, its run where it was the whole of it."""
     run = call.run
@@ -276,4 +269,4 @@ def unfed(facts: dict[str, Any]) -> dict[str, Any]:
     return rest
 
 
-__all__ = ["LIVE", "end_children", "finish", "note", "run_call"]
+__all__ = ["LIVE", "end_children", "finish", "run_call"]

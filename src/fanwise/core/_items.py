@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from fanwise.core._errors import StepTimedOut
+from fanwise.core._record import facts_of, note
 from fanwise.core._scope import Attempt
 from fanwise.core._settlement import PLAIN, Metered
 
@@ -97,7 +98,7 @@ async def hand_over(call: Call[Any], items: list[Any]) -> None:
     if reader is not None:
         for item in items:
             await reader.put(item)
-        call.facts = {**(call.facts or {}), "items": len(items)}
+        note(call, items=len(items))
 
 
 class Intake:
@@ -193,11 +194,10 @@ class Intake:
         if hedging is not None and not hedging.choose(attempt):
             raise CancelledError
         self.queue = self.outfit.idle
-        call = self.call
-        first = call.run.time() - attempt.started
+        first = self.call.run.time() - attempt.started
         if hedges is not None and not attempt.hedge:
             hedges.took(first)
-        call.facts = {**(call.facts or {}), "first_item": round(first * 1_000_000)}
+        note(self.call, first_item=round(first * 1_000_000))
 
     def was_slow(self) -> bool:
         """Say whether the attempt was cancelled for being slow with an item; take that back.
@@ -219,9 +219,10 @@ class Intake:
 
     def count(self) -> None:
         """Keep how many items there were, and how long they waited for the reader."""
-        facts = self.call.facts = {**(self.call.facts or {}), "items": self.given}
-        if self.reader is not None and self.reader.waited:
-            facts["waits"] = {**facts.get("waits", {}), "buffer": self.reader.waited}
+        facts = facts_of(self.call)
+        facts["items"] = self.given
+        if self.reader is not None and self.reader.waited:  # all of it, over the attempts
+            facts.setdefault("waits", {})["buffer"] = self.reader.waited
 
     def __repr__(self) -> str:
         """Name the call and count."""

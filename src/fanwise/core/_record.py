@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Mapping
 
+    from fanwise.core._call import Call
     from fanwise.core._settlement import Told
 
     Cost = Callable[[tuple[Told, ...], str | None, float], dict[str, Any]]
@@ -167,6 +168,24 @@ class Rows:
     def __len__(self) -> int:
         """Count the rows in memory."""
         return sum(map(len, self.sealed)) + len(self.open)
+
+
+def facts_of(call: Call[Any]) -> dict[str, Any]:
+    """Give what only few calls have, to add to it: it stands in the call's row at its end."""
+    if call.facts is None:
+        call.facts = {}
+    return call.facts
+
+
+def note(call: Call[Any], **facts: object) -> None:
+    """Keep what only few calls have."""
+    facts_of(call).update(facts)
+
+
+def add_wait(call: Call[Any], kind: str, seconds: float) -> None:
+    """Add to the time for which a call waited."""
+    waits = facts_of(call).setdefault("waits", {})
+    waits[kind] = waits.get(kind, 0.0) + seconds
 
 
 def view_of(row: Row, epoch: float, cost: Cost | None = None) -> CallRow | AttemptRow:

@@ -20,7 +20,7 @@ from weakref import WeakValueDictionary
 
 from fanwise.core import _registry
 from fanwise.core._errors import FanwiseError, StepTimedOut
-from fanwise.core._record import COUNTS
+from fanwise.core._record import COUNTS, facts_of
 from fanwise.core._scope import Attempt
 from fanwise.core._transient import http_status, is_transient
 
@@ -209,13 +209,6 @@ def is_new(response: object) -> bool:
     except TypeError:  # it cannot be referred to weakly: nobody remembers it
         return True
     return True
-
-
-def facts_of(call: Call[Any]) -> dict[str, Any]:
-    """Give the facts of a call, to add to them."""
-    if call.facts is None:
-        call.facts = {}
-    return call.facts
 
 
 def number_of(here: Scope | Attempt) -> int:

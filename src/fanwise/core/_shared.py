@@ -27,6 +27,7 @@ from fanwise.core._policies import Limit, OwnLimit, Policy, check_pool
 from fanwise.core._pools import Pools
 from fanwise.core._protocols import Hooks
 from fanwise.core._races import Races
+from fanwise.core._record import note
 from fanwise.core._settlement import prepare
 from fanwise.core._timed import interrupt
 from fanwise.core._timers import TimerQueue
@@ -421,9 +422,7 @@ def check_limits(limits: object) -> None:
 
 
 def _name_stubborn(call: Call[Any]) -> None:
-    if call.facts is None:
-        call.facts = {}
-    call.facts["stubborn"] = True
+    note(call, stubborn=True)
     log.warning(
         "%s was cancelled %g s ago and still runs: it swallows cancellation",
         call.name,
