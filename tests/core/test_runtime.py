@@ -19,7 +19,7 @@ from fanwise import (
     step,
     tree_reduce,
 )
-from fanwise.core import BODY, AttemptRow, CallRow, OwnLimit
+from fanwise.core import BODY, AttemptRow, CallRow, OwnLimit, add_wait, waiting_call
 from fanwise.errors import CallSkipped, LimitUnknown
 from fanwise.testing import no_orphans
 
@@ -696,3 +696,19 @@ async def test_a_hook_of_the_context_serves_every_run_that_is_opened_there():
     finally:
         BODY.reset(token)
     assert await gives(1) == 1
+
+
+async def test_one_wait_of_a_call_hides_no_other():
+    @step(limit="one")
+    async def waits():
+        await asyncio.sleep(1.0)
+        add_wait(waiting_call(), "prefix", 0.5)
+        add_wait(waiting_call(), "prefix", 0.25)
+
+    async with Runtime(limits={"one": Limit(at_once=1)}) as runtime:
+        await runtime.run(fan_out(waits(), waits()))
+        rows = [row for row in runtime.runs[0].record().calls if row.step == "waits"]
+    assert [row.waits for row in rows] == [
+        {"prefix": 750_000},
+        {"limit": 1_000_000, "prefix": 750_000},
+    ]

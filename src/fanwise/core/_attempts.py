@@ -98,9 +98,7 @@ class Execution:
     own: bool
     policy: Policy
     scope: Scope
-    unheard: tuple[
-        tuple[int, float], ...
-    ]  # attempts that told nothing, and the seconds that they had
+    unheard: tuple[tuple[int, float], ...]  # attempts that told nothing, with their seconds
 
     def __init__(self, call: Call[Any], scope: Scope) -> None:
         """Take what the runtime keeps for the step."""
