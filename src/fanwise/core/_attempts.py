@@ -134,6 +134,7 @@ class Execution:
 
     async def raced(self, attempt: Attempt, hedges: HedgeState) -> Any:  # noqa: ANN401 - as above
         """Make one attempt beside which duplicates may start, and give the winner's value."""
+        value: Any = None
         ended: BaseException | None = None
         try:
             value = await self.attempt(attempt)
