@@ -11,7 +11,7 @@ from benchmarks._measure import Rounds, Scale, Span, alternate
 from benchmarks._programs import in_one_run, noop, noop_step, timed_step
 from benchmarks._record import check_record, check_run
 from fanwise import Runtime, fan_out, step
-from fanwise.core import read_records
+from fanwise.record import read_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,9 +1,10 @@
 """The sums of a run."""
 
 import asyncio
+from decimal import Decimal
 
 from fanwise import Hedge, Limit, Retry, Runtime, current, fan_map, fan_out, speculate, step
-from fanwise.analysis import summary
+from fanwise.analysis import Money, summary
 
 TICK = 1 / 64
 MICRO = 15_625
@@ -106,3 +107,9 @@ async def test_all_of_a_wrong_guess_is_waste_done_or_not_and_what_is_below_it():
 async def test_a_guess_that_is_joined_is_no_waste():
     found = await summed(speculate(work(3), lambda _: uses(5, 7), guess=[uses(5, 7)]))
     assert (found.wasted, found.wasted_usage, found.wall) == (0, {}, 5 * MICRO)
+
+
+def test_money_is_said_also_where_a_record_has_only_a_part_of_it():
+    assert str(Money()) == ""
+    assert str(Money(None, Decimal(1), 2)) == "2 calls of unknown price"
+    assert str(Money(Decimal(3), Decimal(1))) == "$3.00, of which $1.00 estimated"

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fanwise.core import AttemptRow, line_of
+from fanwise.core import AttemptRow
+from fanwise.record import line_of
 from tests.analysis.rows import recorded, row
 
 START = [sys.executable, "-c", "from fanwise.cli import main; main()"]

@@ -81,6 +81,7 @@ async def test_with_zero_nothing_is_kept_and_running_calls_are_shared(policy):
     async with Runtime() as runtime:
         await runtime.run(fan_out(of(1), of(1)))
         await runtime.run(of(1))
+        assert runtime.statistics().caches[0].kept == 0
     assert made == [1, 1]
 
 
@@ -125,6 +126,56 @@ async def test_the_next_leader_may_be_cancelled_on_the_same_instant():
         assert not runtime.leading
         assert not next(iter(runtime.caches.values())).flights
     assert made == [4, 4]
+
+
+async def test_nobody_is_remembered_as_leading_who_never_came_to_it():
+    loop = asyncio.get_running_loop()
+    calls = []
+
+    @step(cache=Cache())
+    async def fails_once(number):
+        made.append(number)
+        await asyncio.sleep(1)
+        if len(made) == 1:
+            loop.call_soon(calls[1].task.cancel)
+            raise ValueError(number)
+        return number
+
+    async def late():
+        await asyncio.sleep(1)
+        return await runtime.run(fails_once(4))  # after the second was to lead, and before it knows
+
+    async with Runtime() as runtime:
+        calls += [fails_once(4) for _ in range(3)]
+        last = asyncio.ensure_future(late())
+        await asyncio.sleep(0)
+        found = await runtime.run(fan_out(*calls, need=0))
+        assert [o.status for o in found] == ["failed", "skipped", "ok"]
+        assert await last == 4
+        assert made == [4, 4]
+        assert not runtime.leading
+
+
+async def test_what_a_rehearsal_drew_answers_no_other_run():
+    class Drawn:
+        async def play(self, own):
+            return "drawn"
+
+    def body(call, attempt, draw):
+        return Drawn()
+
+    @step(cache=Cache())
+    async def real(number):
+        return number
+
+    async with Runtime() as runtime:
+        assert await runtime.run(real(1), body=body) == "drawn"
+        assert await runtime.run(real(1)) == 1
+        found = await runtime.run(fan_map(real, [1, 1], at_once=2), body=body)
+        assert found.values() == ["drawn", "drawn"]
+        reused = [row.facts.get("reused") for row in runtime.runs[-1].record().calls]
+        assert reused.count("cached") == 1  # within one run
+        assert (await runtime.run(real(1)), runtime.statistics().caches[0].hits) == (1, 1)
 
 
 async def test_a_followers_deadline_is_its_own():
@@ -386,6 +437,24 @@ async def test_no_reference_cycle_is_left():
             assert gc.collect() == 0
         finally:
             gc.enable()
+
+
+async def test_functions_that_are_made_anew_share_nothing_and_are_not_kept_for_ever(monkeypatch):
+    monkeypatch.setattr("fanwise.core._cache_state.MOST", 3)
+
+    def made_anew(number):
+        async def one():
+            made.append(number)
+
+        return step(one, name="one").using(cache=Cache())
+
+    async with Runtime() as runtime:
+        often = made_anew(0)
+        for number in range(1, 9):
+            await runtime.run(often())
+            await runtime.run(made_anew(number)())
+        assert made == list(range(9))
+        assert len(runtime.caches) == 3
 
 
 def test_wrong_use_is_named():

@@ -13,6 +13,7 @@ import pytest
 
 from fanwise import (
     Breaker,
+    Cache,
     Hedge,
     Limit,
     NotEnough,
@@ -20,6 +21,7 @@ from fanwise import (
     Runtime,
     batch,
     bind,
+    current,
     deadline,
     fan_map,
     fan_out,
@@ -731,6 +733,137 @@ class Failures:
 
         with contextlib.suppress(LimitHeld):
             await outer()
+
+    async def usage_of_a_loser(self):
+        @step(hedge=Hedge(after=1.0))
+        async def slow():
+            current().usage(model="m", tokens_in=5)
+            await asyncio.sleep(9 if now() == began else 0.5)
+
+        began = now()
+        await slow()
+
+    async def usage_of_what_is_let_go(self):
+        @step(name="asks", retry=Retry(attempts=2, shortest=0, longest=0))
+        async def asks(seconds):
+            await asyncio.sleep(seconds)
+            current().usage(model="m", tokens_in=5, tokens_out=3)
+
+        await fan_out(asks(0.1), asks(9), need=0, within=0.5)
+
+    async def response_read(self):
+        @step(timeout=1.0)
+        async def asks(seconds):
+            await asyncio.sleep(seconds)
+            return ChatCompletion()
+
+        await fan_out(asks(0.1), asks(9), need=0)
+
+    async def streamed_response_breaks(self):
+        @step
+        async def pieces():
+            yield ChatCompletionChunk()
+            raise OSError("gone")
+
+        with contextlib.suppress(OSError):
+            async with pieces() as stream:
+                async for _ in stream:
+                    pass
+
+    async def hedged_stream_breaks(self):
+        @step(hedge=Hedge(after=0.5))
+        async def hedged():
+            await asyncio.sleep(2 if current().attempt == 1 else 1)
+            yield 1
+            raise OSError("gone")
+
+        with contextlib.suppress(OSError):
+            await hedged()
+
+    async def equal_calls_fail(self):
+        await fan_out(*[shared(True) for _ in range(3)], need=0)
+
+    async def equal_calls_are_let_go(self):
+        await fan_out(*[shared(False) for _ in range(3)], need=0, within=0.5)
+
+    async def leader_is_let_go(self):
+        @step
+        async def hurried():
+            with deadline(0.5):
+                await shared(False)
+
+        await fan_out(hurried(), shared(False), need=0)
+
+    async def step_fails_of_a_timeout_of_its_own(self):
+        @step
+        async def hurried():
+            async with asyncio.timeout(0.5):
+                await fan_out(gives(1, 9.0), gives(2))
+
+        await fan_out(hurried(), need=0)
+
+    async def step_fails_as_it_reads_a_stream(self):
+        @step
+        async def hurried():
+            with deadline(1.5):
+                async with pieces(9) as stream:
+                    async for _ in stream:
+                        pass
+
+        @step
+        async def breaks():
+            async with pieces(9) as stream:
+                async for _ in stream:
+                    raise OSError("gone")
+
+        await fan_out(hurried(), breaks(), need=0)
+
+    async def step_fails_as_it_reads_outcomes(self):
+        @step
+        async def hurried():
+            async with asyncio.timeout(1.5):
+                async with fan_map(gives, [1, 2], at_once=1).stream() as found:
+                    async for _ in found:
+                        await asyncio.sleep(9)
+
+        @step
+        async def breaks():
+            async with pipeline([1, 2], stage(gives)).stream() as found:
+                async for _ in found:
+                    raise OSError("gone")
+
+        await fan_out(hurried(), breaks(), need=0)
+
+
+@step
+async def pieces(number):
+    for each in range(number):
+        await asyncio.sleep(1)
+        yield each
+
+
+@step(cache=Cache(size=0))
+async def shared(bad):
+    await asyncio.sleep(1)
+    if bad:
+        raise OSError("gone")
+    return [1]
+
+
+class ChatCompletion:
+    """What the client of openai gives, by its names."""
+
+    __module__ = "openai.types.chat"
+    model = "m"
+    usage = {"prompt_tokens": 3, "completion_tokens": 4}  # noqa: RUF012 - never changed
+    choices = ()
+
+
+class ChatCompletionChunk(ChatCompletion):
+    """A piece of one."""
+
+    __module__ = "openai.types.chat"
+    id = "1"
 
 
 KINDS = [name for name in vars(Failures) if not name.startswith("_")]

@@ -101,6 +101,26 @@ async def test_usage_that_is_not_known_is_refused_by_name():
         await spends()
 
 
+@pytest.mark.parametrize(("told", "error", "said"), [
+    ({"tokens_in": None}, TypeError, r"usage\(tokens_in=\) is a whole number, got None"),
+    ({"tokens_out": 2.5}, TypeError, r"usage\(tokens_out=\) is a whole number, got 2\.5"),
+    ({"sent": "5"}, TypeError, r"usage\(sent=\) is a whole number, got '5'"),
+    ({"cached": -1}, ValueError, r"usage\(cached=\) is at least 0, got -1"),
+    ({"model": 4, "tokens_in": 1}, TypeError, r"usage\(model=\) is a str, got 4"),
+    ({"finish": ["stop"]}, TypeError, r"usage\(finish=\) is a str, got \['stop'\]"),
+])  # fmt: skip
+async def test_usage_that_no_record_can_hold_is_refused_and_adds_nothing(told, error, said):
+    @step
+    async def spends():
+        with pytest.raises(error, match=said):
+            current().usage(**told)
+
+    async with Runtime() as runtime:
+        await runtime.run(spends())
+        (row,) = runtime.runs[0].record().calls
+        assert (row.usage, row.facts) == ({}, {})
+
+
 async def test_a_bool_of_a_call_is_not_its_value():
     """`if search(query):` is always true: a call that is forgotten warns."""
     with pytest.warns(RuntimeWarning, match="made and never awaited"):

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from fanwise.analysis import critical_path, summary
-from fanwise.core import AttemptRow, CallRow, Header, line_of, read_records
 from fanwise.errors import RecordDamaged
+from fanwise.record import AttemptRow, CallRow, Header, line_of, read_records
 
 FIXTURE = Path(__file__).parent / "fixtures" / "record-1.jsonl"
 

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fanwise import Retry, Runtime, current, fan_map, fan_out, run, step
-from fanwise.core import _runtime, _writer, read_records
-from fanwise.core._record import CHUNK, line_of, text_of_row, view_of
+from fanwise.core import _runtime, _writer
+from fanwise.core._lines import line_of, read_records, text_of_row
+from fanwise.core._record import CHUNK, view_of
 
 pytestmark = pytest.mark.real_clock
 

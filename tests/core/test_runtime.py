@@ -10,6 +10,7 @@ from fanwise import (
     NotEnough,
     Retry,
     Runtime,
+    Timeout,
     current,
     fan_map,
     fan_out,
@@ -18,7 +19,7 @@ from fanwise import (
     step,
     tree_reduce,
 )
-from fanwise.core import BODY, AttemptRow, CallRow, OwnLimit
+from fanwise.core import BODY, AttemptRow, CallRow, OwnLimit, add_wait, waiting_call
 from fanwise.errors import CallSkipped, LimitUnknown
 from fanwise.testing import no_orphans
 
@@ -595,6 +596,29 @@ async def test_a_run_whose_leaves_are_all_drawn_is_twice_the_same_for_the_same_s
     assert {row.status for row in one[1]} >= {"ok"}
 
 
+async def test_steps_without_end_are_not_kept(monkeypatch):
+    monkeypatch.setattr("fanwise.core._shared.MOST_STEPS", 10)
+
+    @step
+    async def parts(number):
+        for each in range(number):
+            await asyncio.sleep(1.0)
+            yield each
+
+    async with Runtime(plan={}) as runtime:
+        slow = gives.using(timeout=500.0)(7, 300.0)
+        held = asyncio.ensure_future(runtime.run(slow))
+        for number in range(35):
+            assert await runtime.run(gives.using(timeout=1 + number)(number)) == number
+            some = parts.using(timeout=Timeout(50, first=2 + number, idle=3 + number))
+            assert await runtime.run(some(2)) == [0, 1]
+        assert len(runtime.outfits) <= 10
+        assert len(runtime._timeouts) <= 12
+        assert len(runtime._paces) <= 22
+        assert len(runtime._policies) <= 10
+        assert await held == 7
+
+
 async def test_the_hook_is_asked_inside_slot_timeout_and_retry():
     asked = []
 
@@ -672,3 +696,19 @@ async def test_a_hook_of_the_context_serves_every_run_that_is_opened_there():
     finally:
         BODY.reset(token)
     assert await gives(1) == 1
+
+
+async def test_one_wait_of_a_call_hides_no_other():
+    @step(limit="one")
+    async def waits():
+        await asyncio.sleep(1.0)
+        add_wait(waiting_call(), "prefix", 0.5)
+        add_wait(waiting_call(), "prefix", 0.25)
+
+    async with Runtime(limits={"one": Limit(at_once=1)}) as runtime:
+        await runtime.run(fan_out(waits(), waits()))
+        rows = [row for row in runtime.runs[0].record().calls if row.step == "waits"]
+    assert [row.waits for row in rows] == [
+        {"prefix": 750_000},
+        {"limit": 1_000_000, "prefix": 750_000},
+    ]

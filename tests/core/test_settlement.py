@@ -1,6 +1,7 @@
 """What attempts used is kept for each of them, with its price, whatever became of them (law 13)."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
 import pytest
@@ -189,6 +190,53 @@ async def test_the_loop_waits_for_no_price(tmp_path):
         await runtime.run(ask())
     assert heard[-1].facts["cost"] == "7"
     assert '"cost":"7"' in path.read_text("utf-8")
+
+
+@pytest.mark.real_clock
+async def test_nor_for_that_of_an_answer_in_another_pool():
+    @step(pool="mine")
+    def ask():
+        tell(7)
+
+    with ThreadPoolExecutor(1) as mine:
+        async with Runtime(pools={"mine": mine}) as runtime:
+            await runtime.run(ask())
+            assert runtime.bills._expected  # a thread has begun to load them
+
+
+async def test_what_a_rehearsal_drew_teaches_no_estimate():
+    class Drawn:
+        async def play(self, own):
+            tell(7, 3)
+
+    @step
+    async def ask():
+        tell(70, 30)
+
+    async with Runtime() as runtime:
+        await runtime.run(ask(), body=lambda call, attempt, draw: Drawn())
+        assert runtime.runs[0].record().calls[0].usage == {"tokens_in": 7, "tokens_out": 3}
+        assert runtime.statistics().estimates == ()
+        await runtime.run(ask())
+        assert [known.calls for known in runtime.statistics().estimates] == [1]
+
+
+async def test_a_price_that_fails_is_unknown_and_costs_no_row(caplog):
+    class Broken:
+        def dollars(self, told):
+            return 1 / 0
+
+    @step
+    async def ask():
+        tell(7)
+
+    async with Runtime(prices={"m": Broken()}) as runtime:
+        await runtime.run(fan_out(ask(), ask()))
+        rows = [row for row in runtime.runs[0].record().calls if row.step == "ask"]
+    assert [(row.usage["tokens_in"], row.facts["unpriced"]) for row in rows] == [(7, 1)] * 2
+    assert [each for each in caplog.messages if "price of m" in each] == [
+        "the price of m could not be worked out"
+    ]
 
 
 def test_a_class_is_looked_at_once():

@@ -25,7 +25,7 @@ from fanwise import (
     first,
     step,
 )
-from fanwise.core import Hooks, MemoryJournal, StreamStep, read_records
+from fanwise.core import Hooks, MemoryJournal, StreamStep
 from fanwise.core._dump import dump
 from fanwise.errors import (
     BreakerOpen,
@@ -38,7 +38,7 @@ from fanwise.errors import (
     StrayCancel,
     StreamTaken,
 )
-from fanwise.record import Record
+from fanwise.record import Record, read_records
 from fanwise.testing import Deadlock, no_orphans, run_virtual
 
 

@@ -20,16 +20,16 @@ from fanwise.core import (
     RecordDamaged,
     Retry,
     Runtime,
-    line_of,
-    read_records,
     step,
 )
 from fanwise.core import _runtime as runtime_module
 from fanwise.core import _writer as writer_module
 from fanwise.core._engine import finish
-from fanwise.core._record import CHUNK, Rows, _Reader
+from fanwise.core._lines import _Reader
+from fanwise.core._record import CHUNK, Rows
 from fanwise.core._writer import RecordWriter
 from fanwise.patterns import fan_map, fan_out
+from fanwise.record import line_of, read_records
 from fanwise.testing import run_virtual
 from tests.fuzz.programs import draw
 from tests.fuzz.world import execute, silence

@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from fanwise import Runtime, current, step
 from fanwise.core import Reading
 from fanwise.models import Chat, Estimates, Message, known_estimates
-from fanwise.models._estimates import MOST, Line, size_of
+from fanwise.text._estimates import MOST, Line, size_of
 
 
 def test_before_anything_came_back_four_bytes_are_a_token():
@@ -113,3 +114,12 @@ async def test_a_call_that_names_its_model_is_estimated_for_that_one():
         await runtime.run(program())
         *_, row, _ = runtime.runs[0].record().calls
     assert (row.status, row.facts["model"]) == ("timed_out", "small-2026-01-01")
+
+
+def test_a_field_that_nobody_has_set_counts_nothing():
+    @dataclass
+    class Question:
+        text: str
+        later: str = field(init=False)
+
+    assert size_of(Question("four")) == 4

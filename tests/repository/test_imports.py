@@ -64,6 +64,26 @@ def test_a_digest_by_a_local_model_loads_neither_prices_nor_clients():
     assert not loaded & {"genai_prices", "openai", "anthropic", "pydantic", "pydantic_ai"}
 
 
+def test_no_json_is_loaded_before_a_record_is_written_or_read():
+    program = "from fanwise import fan_map, run, step; run(fan_map(step(abs), [1], at_once=1))"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; {program}; print('json' in sys.modules)"],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=ROOT / "src",
+    )
+    assert done.stdout == "False\n"
+
+
+def test_usage_that_is_told_on_the_loop_loads_no_models_there():
+    program = "def ask(): current().usage(model='local:mine', tokens_in=3)"
+    statement = f"from fanwise import current, run, step\n{program}\nrun(step(ask)())"
+    loaded = loaded_by(statement)
+    assert "fanwise.text._estimates" in loaded
+    assert "fanwise.models" not in loaded
+
+
 def test_bare_layers_import_the_standard_library_only():
     assert list(strangers(read_tree(PACKAGE))) == []
 

@@ -34,9 +34,10 @@ class Money(NamedTuple):
 
     def __str__(self) -> str:
         """Tell it in a line, empty where nothing was paid for."""
-        said = [] if self.cost is None else [dollars(self.cost)]
-        if self.estimated:
-            said[-1] += f", of which {dollars(self.estimated)} estimated"
+        said = []
+        if self.cost is not None:
+            part = f", of which {dollars(self.estimated)} estimated" if self.estimated else ""
+            said.append(f"{dollars(self.cost)}{part}")
         if self.unpriced:
             said.append(f"{self.unpriced:,} call{'s' * (self.unpriced != 1)} of unknown price")
         return "; ".join(said)

@@ -18,10 +18,8 @@ from fanwise.core._breaker import BreakerStatistics
 from fanwise.core._cache_state import CacheStatistics
 from fanwise.core._call import Call
 from fanwise.core._canonical import digest_of
-from fanwise.core._contents import Record
 from fanwise.core._current import Current, current
 from fanwise.core._deadline import deadline
-from fanwise.core._engine import note
 from fanwise.core._errors import (
     BreakerOpen,
     CallDropped,
@@ -75,10 +73,11 @@ from fanwise.core._record import (
     AttemptRow,
     CallRow,
     Header,
+    Record,
     RunRecord,
-    line_of,
+    add_wait,
     microseconds,
-    read_records,
+    note,
 )  # fmt: skip
 from fanwise.core._run import Run
 from fanwise.core._runtime import Runtime, RuntimeStatistics, current_runtime, run
@@ -111,13 +110,13 @@ __all__ = [
     "IdentityClash", "Job", "Journal", "Landed", "Limit", "LimitError", "LimitHeld",
     "LimitStatistics", "LimitUnknown", "LoopBlocked", "MemoryJournal", "NotCanonical", "NotDone",
     "NotEnough", "Outcome", "OwnLimit", "Plan", "Policy", "PoolError", "PoolUnknown",
-    "RaceStatistics", "Reader", "Reading", "Record", "RecordDamaged", "RemoteError", "Retry",
-    "Run", "RunRecord", "Runtime", "RuntimeStatistics", "Scope", "Status", "Step", "StepTimedOut",
+    "RaceStatistics", "Reader", "Reading", "Record", "RecordDamaged", "RemoteError", "Retry", "Run",
+    "RunRecord", "Runtime", "RuntimeStatistics", "Scope", "Status", "Step", "StepTimedOut",
     "StrayCancel", "Stream", "StreamCall", "StreamStep", "StreamTaken", "TimedOut", "Timeout",
     "TimerQueue", "Told", "Watcher", "WorkerDied", "WorkerNotStarted", "WriteRefused",
-    "WrongLength", "__version__", "add_watcher", "as_step", "ask", "at_least", "begin", "current",
-    "current_runtime", "deadline", "digest_of", "excuse", "failure_of", "is_transient", "leave",
-    "line_of", "made_by", "microseconds", "module_of", "name_of", "note", "perform",
-    "plain_function", "plainly", "read_records", "reduced", "refuse_while_importing",
-    "request_digest", "run", "step", "waiting_call", "watch", "whole", "woken_by_signals",
+    "WrongLength", "__version__", "add_wait", "add_watcher", "as_step", "ask", "at_least", "begin",
+    "current", "current_runtime", "deadline", "digest_of", "excuse", "failure_of", "is_transient",
+    "leave", "made_by", "microseconds", "module_of", "name_of", "note", "perform", "plain_function",
+    "plainly", "reduced", "refuse_while_importing", "request_digest", "run", "step", "waiting_call",
+    "watch", "whole", "woken_by_signals",
 ]  # fmt: skip

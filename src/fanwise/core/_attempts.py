@@ -13,13 +13,15 @@ from math import isinf
 from typing import TYPE_CHECKING, Any
 
 from fanwise.core._cache_state import Sharing
-from fanwise.core._errors import NotDone, StepTimedOut, WriteRefused
+from fanwise.core._errors import NotDone, StepTimedOut
 from fanwise.core._identity import key_of
 from fanwise.core._items import hand_over
-from fanwise.core._scope import CURRENT, DEADLINE, READS_ONLY, Attempt
+from fanwise.core._record import add_wait, note
+from fanwise.core._scope import CURRENT, DEADLINE, Attempt
 from fanwise.core._settlement import PLAIN, estimate_lost, note_lost, settle_value
 from fanwise.core._timed import timed
 from fanwise.core._transient import is_retried, is_transient, leaves_writes_open, retry_after
+from fanwise.core._watchers import refuse_write_below_race
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -44,7 +46,7 @@ def make_attempts(call: Call[Any], scope: Scope) -> Coroutine[Any, Any, Any]:
     """Run a call's body under its whole policy, and give its value."""
     policy = call.policy
     if policy.effect == "write":
-        refuse_write(call)
+        refuse_write_below_race(call)
     cached = policy.cache is not None
     if (call.run.plain and not cached) or call.step.owns_arguments:
         return Execution(call, scope).value()
@@ -59,7 +61,7 @@ async def _remembered(call: Call[Any], scope: Scope, journal: Journal) -> Any:  
     CURRENT.set(scope)
     found = await journal.find(key_of(call))
     if found is not None:
-        add_fact(call, "reused", value=True)
+        note(call, reused=True)
         await hand_over(call, found[0])
         return found[0]
     cached = call.policy.cache is not None
@@ -85,29 +87,6 @@ async def _shared(call: Call[Any], scope: Scope) -> Any:  # noqa: ANN401 - the s
     return value
 
 
-def refuse_write(call: Call[Any]) -> None:
-    """Raise where a write stands below a race."""
-    race = READS_ONLY.get()
-    if race is not None and call.policy.effect == "write":
-        msg = f"{call.name} is a write below {race}, whose losers are cancelled: it may not act"
-        raise WriteRefused(msg)
-
-
-def add_fact(call: Call[Any], name: str, *, value: Any) -> None:  # noqa: ANN401
-    """Keep what only few calls have."""
-    if call.facts is None:
-        call.facts = {}
-    call.facts[name] = value
-
-
-def add_wait(call: Call[Any], kind: str, seconds: float) -> None:
-    """Add to the time for which a call waited."""
-    if call.facts is None:
-        call.facts = {}
-    waits = call.facts.setdefault("waits", {})
-    waits[kind] = waits.get(kind, 0.0) + seconds
-
-
 class Execution:
     """One call under its policy: what its attempts share."""
 
@@ -119,9 +98,7 @@ class Execution:
     own: bool
     policy: Policy
     scope: Scope
-    unheard: tuple[
-        tuple[int, float], ...
-    ]  # attempts that told nothing, and the seconds that they had
+    unheard: tuple[tuple[int, float], ...]  # attempts that told nothing, with their seconds
 
     def __init__(self, call: Call[Any], scope: Scope) -> None:
         """Take what the runtime keeps for the step."""
@@ -157,18 +134,19 @@ class Execution:
 
     async def raced(self, attempt: Attempt, hedges: HedgeState) -> Any:  # noqa: ANN401 - as above
         """Make one attempt beside which duplicates may start, and give the winner's value."""
+        value: Any = None
+        ended: BaseException | None = None
         try:
             value = await self.attempt(attempt)
-        except CancelledError:
+        except (Exception, CancelledError) as error:
             if attempt.hedging is None:
                 raise
-            return await attempt.hedging.first_was_cancelled()
-        except Exception as error:
-            if attempt.hedging is not None:
-                won = await attempt.hedging.first_failed(error)
-                if won is not None:
-                    return won[0]
-            raise
+            ended = error
+        if ended is not None and attempt.hedging is not None:
+            try:  # here, where this is not the context of what a duplicate raised: frames lead back
+                return await attempt.hedging.first_ended(ended)
+            finally:
+                ended = None
         if not self.call.step.streams:  # whose first item has been noted
             hedges.took(self.call.run.time() - attempt.started)
         if attempt.hedging is not None:
@@ -259,11 +237,11 @@ class Execution:
             status = "timed_out" if isinstance(error, StepTimedOut) else "failed"
         if attempt.abandoned is not None and not attempt.abandoned.done():
             status = "abandoned"
-            add_fact(call, "abandoned", value=True)
+            note(call, abandoned=True)
         policy = self.policy
         unsure = isinstance(error, CancelledError) or leaves_writes_open(error)
         if unsure and policy.effect == "write" and not policy.keyed:
-            add_fact(call, "ambiguous", value=True)
+            note(call, ambiguous=True)
             error.add_note(f"{call.name} is a write: it may or may not have happened")
         if note_lost(call, attempt, error) and policy.keeps:
             self.unheard += ((attempt.number, call.run.time() - attempt.started),)
@@ -379,7 +357,7 @@ class Execution:
         if not self.may_repeat(error) or not is_retried(error, retry):
             return None
         if run.retries >= max(RETRIES_ALWAYS, RETRY_SHARE * run.calls):
-            add_fact(call, "retries_spent", value=True)
+            note(call, retries_spent=True)
             return None
         longest = min(retry.longest, retry.shortest * 2 ** (call.attempts - 1))
         draw = run.random(self.scope, f"backoff@{call.attempts}")

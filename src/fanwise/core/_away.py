@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from fanwise.core._current import Current
 from fanwise.core._identity import key_of
+from fanwise.core._record import facts_of
 from fanwise.core._run import generator_for
 from fanwise.core._scope import AWAY, DEADLINE, path_of
 from fanwise.core._settlement import enter
@@ -130,7 +131,7 @@ def declare(call: Call[Any], attempt: Scope | Attempt) -> Facts:
         call.step.name,
         call.attempts,
         None if until is None else until - now,
-        run.anchor / 1e9 + (now - run.epoch),
+        run.unix(now),
         f"{run.seed}:{path_of(attempt)}",
         key_of(call).hex() if wants_key else None,
     )
@@ -140,16 +141,16 @@ def add_used(call: Call[Any], used: Used | None) -> None:
     """Add to a call what its body told in another process."""
     if not used:
         return
-    if call.facts is None:
-        call.facts = {}
+    facts = facts_of(call)
     for name, value in used.items():
         if name == "bill":
-            call.facts[name] = [*call.facts.get(name, ()), *value]
+            facts[name] = [*facts.get(name, ()), *value]
+            call.run.runtime.expect_prices(used.get("model"))
             continue
         if name != "usage":
-            call.facts[name] = value
+            facts[name] = value
             continue
-        usage = call.facts.setdefault("usage", {})
+        usage = facts.setdefault("usage", {})
         for count, number in value.items():
             usage[count] = usage.get(count, 0) + number
 

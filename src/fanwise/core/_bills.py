@@ -10,6 +10,7 @@ end of a call until the table is there, and to load it with every runtime.
 
 from __future__ import annotations
 
+import logging
 from _thread import start_new_thread
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 
     from fanwise.core._settlement import Told
 
+
+log = logging.getLogger("fanwise")
+
+FOREIGN = (ArithmeticError, AttributeError, ImportError, LookupError, TypeError, ValueError)
+MOST_NAMED = 100
 
 if TYPE_CHECKING:  # a protocol takes half a millisecond of every import
 
@@ -47,7 +53,7 @@ if TYPE_CHECKING:  # a protocol takes half a millisecond of every import
 class Bills:
     """Gives costs; what a user's own table does not price, the known one is asked for."""
 
-    __slots__ = ("_expected", "_own", "_table", "ready")
+    __slots__ = ("_expected", "_failed", "_own", "_table", "ready")
 
     ready: bool
 
@@ -57,6 +63,7 @@ class Bills:
         self._own = {} if own is None else dict(own)
         self._table: PriceTable | None = None
         self._expected = False
+        self._failed: set[str] = set()  # models, said once each
         self.ready = True  # unless a thread loads
 
     @property
@@ -105,7 +112,15 @@ class Bills:
 
     def _cost(self, told: Told, model: str | None, at: float) -> Decimal | None:
         name = told[1] or model
-        return None if name is None else self.table.cost(name, told, at)
+        if name is None:
+            return None
+        try:
+            return self.table.cost(name, told, at)
+        except FOREIGN:  # a record is more than its prices
+            if name not in self._failed and len(self._failed) < MOST_NAMED:
+                self._failed.add(name)
+                log.warning("the price of %s could not be worked out", name, exc_info=True)
+            return None
 
     def __repr__(self) -> str:
         """Count the user's own."""

@@ -21,10 +21,11 @@ import sys
 import threading
 import time
 import warnings
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from fanwise.core._errors import LoopBlocked
+from fanwise.core._frozen import Frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 AFTER = 0.05  # seconds without a turn
 TICK = AFTER / 3
+MOST = 1000  # blocks that are kept
 LATE = 2 * TICK  # of a tick: the machine had no time for this process
 ATTRIBUTE = "_fanwise_watch"
 THREAD = "fanwise loop watch"
@@ -47,7 +49,7 @@ STANDARD = (
 INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 
 
-class Block(NamedTuple):
+class Block(Frozen):
     """One time that a loop could not turn: who held it, where, and for how many seconds so far.
 
     `kind` is "step", "pattern" (which started very many calls at once), or "callback" for what is
@@ -76,16 +78,26 @@ class Block(NamedTuple):
         )
 
 
-class Sample(NamedTuple):
+class Sample:
     """What ran at one look: its task, what tells it from other callbacks, and where it stands."""
 
-    task: asyncio.Task[Any] | None
-    what: object
-    frame: FrameType | None
+    __slots__ = ("frame", "task", "what")
+
+    def __init__(
+        self, task: asyncio.Task[Any] | None, what: object, frame: FrameType | None
+    ) -> None:
+        """Keep all three."""
+        self.task = task
+        self.what = what
+        self.frame = frame
+
+    def __repr__(self) -> str:
+        """Say what ran."""
+        return f"<Sample of {self.what!r}>"
 
 
 class LoopWatch:
-    """Watches one loop while runs are live in its runtimes; `found` keeps what blocked it."""
+    """Watches one loop while runs are live in its runtimes; `found` keeps what blocked it last."""
 
     __slots__ = ("__weakref__", "found", "ident", "idle", "kept", "lock", "loop", "over",
                  "runtimes", "seen", "signal", "thread", "turns")  # fmt: skip
@@ -230,6 +242,7 @@ class LoopWatch:
             return before
         block = Block(kind, name, file, line, seconds)
         self.found[len(self.found) - (before is not None) :] = [block]
+        del self.found[:-MOST]
         if call is not None:
             call.run.runtime.note_at_end(call, block)
         known = (file, line) in self.seen

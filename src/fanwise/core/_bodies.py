@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fanwise.core._away import ByName, add_used, declare, perform_and_tell, plainly
 from fanwise.core._items import run_items
+from fanwise.core._record import note
 from fanwise.core._watchers import CALL_TYPES
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ async def _in_pool(call: Call[Any], attempt: Attempt) -> Any:  # noqa: ANN401 - 
     """Run a plain function where its step says."""
     place = call.run.runtime.pools.place(call.policy.pool)
     if call.policy.pool is not None and call.policy.pool != "thread":
-        call.facts = {**(call.facts or {}), "pool": place.name}
+        note(call, pool=place.name)
     if place.workers is not None:
         return await _in_worker(call, attempt)
     if place.shares:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from fanwise.core._errors import CallSkipped, FanwiseError
 from fanwise.core._frozen import Frozen
 from fanwise.core._identity import request_digest
+from fanwise.core._record import add_wait, note
 from fanwise.core._watchers import refuse_circles
 
 if TYPE_CHECKING:
@@ -31,7 +32,10 @@ if TYPE_CHECKING:
     from fanwise.core._policies import Cache
     from fanwise.core._step import Definition
 
+    Caches = dict[tuple[str, object, Cache], "CacheState"]  # by name of the step, its maker, policy
 
+
+MOST = 1000  # steps with a cache
 WHOLE = frozenset({"stop", "tools"})  # how an answer ends that is not cut, told with its usage
 
 
@@ -111,6 +115,8 @@ class CacheState:
     def keep(self, key: bytes, value: Any, now: float) -> None:  # noqa: ANN401 - the step's value
         """Keep a result, and forget those that are beyond the bound."""
         ttl = self.policy.ttl
+        if 0 in (self.policy.size, ttl):
+            return
         self.entries.pop(key, None)
         self.entries[key] = value, None if ttl is None else now + ttl
         while len(self.entries) > self.policy.size:
@@ -156,7 +162,7 @@ class Sharing:
         policy = call.policy.cache
         assert policy is not None  # noqa: S101 - asked only where there is one
         self.call = call
-        self.state = call.run.runtime.cache(call.step, policy)
+        self.state = state_of(call.run.caches, call.step, policy)
         self.key = request_digest(call.step, call.args, call.kwargs)
         self.flight = None  # the one that this call leads
 
@@ -186,7 +192,7 @@ class Sharing:
 
     def reused(self, found: tuple[Any], how: str) -> tuple[Any]:
         """Note that the value was made by another call."""
-        self.call.facts = {**(self.call.facts or {}), "reused": how}
+        note(self.call, reused=how)
         return found
 
     def lead(self, flight: Flight) -> None:
@@ -219,14 +225,13 @@ class Sharing:
             return await turn
         except BaseException:
             if turn.done() and not turn.cancelled() and turn.result() is None:
-                hand_on(self.state, self.key, flight)  # it was to lead, and is cancelled
+                self.hand_on(flight)  # it was to lead, and is cancelled
             raise
         finally:
             flight.followers.pop(call, None)
             if not flight.followers:
                 run.runtime.leading.pop(flight.leader, None)
-            facts = call.facts = dict(call.facts or {})
-            facts["waits"] = {**facts.get("waits", {}), "cache": run.time() - began}
+            add_wait(call, "cache", run.time() - began)
 
     def refuse_draining(self) -> None:
         """Raise where this call would only start now, and the runtime starts nothing more."""
@@ -257,22 +262,38 @@ class Sharing:
         """Let another lead where this call did and had nothing to share."""
         flight, self.flight = self.flight, None
         if flight is not None:
-            self.call.run.runtime.leading.pop(self.call, None)
-            hand_on(self.state, self.key, flight)
+            self.hand_on(flight)
+
+    def hand_on(self, flight: Flight) -> None:
+        """Let the first of those who wait lead; without any the flight is over."""
+        leading = self.call.run.runtime.leading
+        leading.pop(flight.leader, None)
+        for call, turn in flight.followers.items():
+            if not turn.done():
+                flight.leader = call
+                leading[call] = flight
+                turn.set_result(None)
+                return
+        del self.state.flights[self.key]
 
     def __repr__(self) -> str:
         """Name the call and say whether it leads."""
         return f"<Sharing of {self.call!r}, {'leads' if self.flight else 'does not lead'}>"
 
 
-def hand_on(state: CacheState, key: bytes, flight: Flight) -> None:
-    """Let the first of those who wait lead; without any the flight is over."""
-    for call, turn in flight.followers.items():
-        if not turn.done():
-            flight.leader = call
-            turn.set_result(None)
-            return
-    del state.flights[key]
+def state_of(caches: Caches, step: Definition[Any], policy: Cache) -> CacheState:
+    """Give what is kept of a step under a policy; steps of one function and name share it.
+
+    Of too many, as in a program that makes functions as it runs, the longest unused is forgotten.
+    """
+    place = (step.name, maker_of(step), policy)
+    state = caches.pop(place, None) or CacheState(step.name, policy)
+    caches[place] = state
+    if len(caches) > MOST:
+        idle = next((each for each, found in caches.items() if not found.flights), place)
+        if idle != place:
+            del caches[idle]
+    return state
 
 
 def maker_of(step: Definition[Any]) -> object:

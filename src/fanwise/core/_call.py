@@ -251,8 +251,11 @@ class Call(Generic[R_co]):
             try:
                 yield from waiter.future
             except CancelledError:
-                if _watch.leave(self, waiter):
-                    yield from Ending(self).wait().__await__()
+                try:
+                    if _watch.leave(self, waiter):
+                        yield from Ending(self).wait().__await__()
+                finally:
+                    del self, waiter, here  # as below: a timeout has this error as its context
                 raise
         if self.status == "ok":
             return self.result

@@ -8,38 +8,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
-
-from fanwise.core._frozen import Frozen
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable
 
     from fanwise.core._call import Call
+    from fanwise.core._record import Record
 
-Contents = Literal["none", "shape", "full"]
-
-
-class Record(Frozen):
-    """Where rows are written, and what they hold of arguments and results.
-
-    `contents` is "none", "shape" (types and lengths) or "full". `redact` is given the text of each
-    before it is kept, and gives the text to keep.
-    """
-
-    path: str | os.PathLike[str]
-    contents: Contents = "none"
-    redact: Callable[[str], str] | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
-        if self.contents not in get_args(Contents):
-            msg = f'Record(contents=) is "none", "shape" or "full", got {self.contents!r}'
-            raise ValueError(msg)
-        if self.redact is not None and not callable(self.redact):
-            msg = f"Record(redact=) is a function from text to text, got {self.redact!r}"
-            raise TypeError(msg)
+    ContentsOf = Callable[[Call[Any], str, Record], dict[str, str]]
 
 
 def contents_of(call: Call[Any], status: str, record: Record) -> dict[str, str]:
@@ -78,3 +55,8 @@ def plain_of(value: object) -> object:
         return {field.name: plain_of(getattr(value, field.name)) for field in fields(value)}
     dumped = getattr(value, "model_dump", None)  # a pydantic model, without importing pydantic
     return plain_of(dumped()) if callable(dumped) else f"<{type(value).__qualname__}>"
+
+
+def contents(_address: str) -> ContentsOf:
+    """Give what a runtime asks at the end of each call."""
+    return contents_of

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fanwise.core._identity import key_of
-from fanwise.core._record import COUNTS
+from fanwise.core._policies import whole
+from fanwise.core._record import COUNTS, facts_of
 from fanwise.core._scope import AWAY, CURRENT, DEADLINE, Attempt
-from fanwise.core._settlement import Reading, began, enter, has_told, read_response
+from fanwise.core._settlement import Reading, enter, has_told, learn, read_response
 
 if TYPE_CHECKING:
     from random import Random
@@ -68,16 +69,20 @@ class Current:
         `tokens_in` is all that was read, with `cached` and `written` (into the provider's cache;
         `written_hour` for an hour) in it; `tokens_out` all that was written, `said` the bytes of
         its text, from which estimates learn; `sent` and `shared` are tokens sent, and those of them
-        that other calls sent too. `tier` is "batch" or
-        another tier that has prices of its own; `finish` says why the answer ends: "stop",
-        "length". What is read from a response, a name given beside it replaces.
+        that other calls sent too. `tier` is "batch" or another tier that has prices of its own;
+        `finish` says why the answer ends: "stop", "length". What is read from a response, a name
+        given beside it replaces.
 
-        Raises TypeError for a response that no reader knows, and for a count with another name.
+        Raises TypeError for a response that no reader knows, for a count with another name, and
+        for one that is no whole number; ValueError for one below 0. Then nothing is added.
         """
         unknown = counts.keys() - _NAMES
         if unknown:
             msg = f"usage({min(unknown)}=) is not known; there are: {', '.join(_NAMES)}"
             raise TypeError(msg)
+        for name, count in counts.items():
+            whole(f"usage({name}=)", count, 0)
+        _check_texts(model=model, tier=tier, finish=finish)
         reading = Reading(model) if response is None else read_response(response)
         facts = self._facts()
         said = counts.pop("said", reading.said)
@@ -99,17 +104,13 @@ class Current:
         enter(facts, self.attempt, reading)
         if reading.model is None:
             return
-        runtime = self._run.runtime
-        if not reading.model.startswith("local:"):  # which cost nothing
-            runtime.expect_prices()
         if first and reading.tokens_in and not reading.estimated:
-            took = self._run.time() - began(self._call, self._here)
-            runtime.known_estimates().learn(self._call, reading, took)
+            learn(self._call, self._here, reading)
+        # Last: the thread that loads them takes turns with this one.
+        self._run.runtime.expect_prices(reading.model)
 
     def _facts(self) -> dict[str, Any]:
-        if self._call.facts is None:
-            self._call.facts = {}
-        return self._call.facts
+        return facts_of(self._call)
 
     def time(self) -> float:
         """Unix time in seconds, on the loop's clock: it moves with a virtual one."""
@@ -142,6 +143,13 @@ class Current:
 
 
 _NAMES = dict.fromkeys([*COUNTS, "said", "sent", "shared"])
+
+
+def _check_texts(**texts: object) -> None:
+    for name, text in texts.items():
+        if text is not None and not isinstance(text, str):
+            msg = f"usage({name}=) is a str, got {text!r}"
+            raise TypeError(msg)
 
 
 def current() -> Current:

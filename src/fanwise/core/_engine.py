@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fanwise.core._attempts import make_attempts
 from fanwise.core._errors import CallDropped, CallSkipped, StepTimedOut, StrayCancel
-from fanwise.core._record import CHUNK, edge_and_wait, text_of
+from fanwise.core._record import CHUNK, edge_and_wait, note, text_of
 from fanwise.core._scope import CURRENT, DEADLINE, Scope, scope_of
 from fanwise.core._settlement import PLAIN, note_lost, settle_value
 from fanwise.core._timed import timed
@@ -43,7 +43,10 @@ async def run_call(  # noqa: C901, PLR0912 - the whole life of a call, on the ho
         if call.bare and policy.bare:
             call.attempts = 1
             CURRENT.set(scope)
-            call.result = value = await call.step.function(*call.args, **call.kwargs)
+            function = call.step.function
+            call.result = value = await (
+                function(*call.args, **call.kwargs) if call.kwargs else function(*call.args)
+            )  # which saves a dict
             if value.__class__ not in PLAIN:
                 settle_value(call, scope, value)
         elif call.bare and policy.only_timed:
@@ -167,13 +170,6 @@ def hand_up(child: Call[Any], owner: Scope) -> None:
     child.owner = owner
 
 
-def note(call: Call[Any], **facts: object) -> None:
-    """Keep what only few calls have."""
-    if call.facts is None:
-        call.facts = {}
-    call.facts.update(facts)
-
-
 def finish(call: Call[Any], status: str) -> None:
     """End a call: its row, its watchers, its run where it was the whole of it."""
     run = call.run
@@ -273,4 +269,4 @@ def unfed(facts: dict[str, Any]) -> dict[str, Any]:
     return rest
 
 
-__all__ = ["LIVE", "end_children", "finish", "note", "run_call"]
+__all__ = ["LIVE", "end_children", "finish", "run_call"]

@@ -9,19 +9,17 @@ methods are shared. Rejected: named tuples, which are equal to any tuple and can
 from __future__ import annotations
 
 from dataclasses import FrozenInstanceError, dataclass
+from inspect import Parameter, Signature
 from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
 if TYPE_CHECKING:
     from dataclasses import Field
-    from inspect import Signature
 
 
 class _Signature:
     """The signature that `help` and `inspect` show, made when they ask."""
 
     def __get__(self, instance: object, owner: type[Frozen]) -> Signature:
-        from inspect import Parameter, Signature  # noqa: PLC0415 - not on the path of the import
-
         kind = Parameter.POSITIONAL_OR_KEYWORD
         return Signature(
             [

@@ -147,6 +147,18 @@ class Hedging:
         self._won()
         await self._stop()
 
+    async def first_ended(self, error: BaseException) -> Any:  # noqa: ANN401 - the step's value
+        """Give a duplicate's value in place of the first one, or raise what ends the call."""
+        try:
+            if isinstance(error, CancelledError):
+                return await self.first_was_cancelled()
+            won = await self.first_failed(error)
+            if won is None:
+                raise error
+            return won[0]
+        finally:
+            del error  # this frame stands in its traceback
+
     async def first_was_cancelled(self) -> Any:  # noqa: ANN401 - the step's value
         """Give the winner's value, or pass on a cancellation that came from outside.
 
@@ -160,7 +172,7 @@ class Hedging:
             raise CancelledError
         return self.winner[0]
 
-    async def first_failed(self, error: Exception) -> tuple[Any] | None:
+    async def first_failed(self, error: BaseException) -> tuple[Any] | None:
         """Give a duplicate's value, where the failure may pass and one of them is good.
 
         Raises what a duplicate raised after it was chosen.

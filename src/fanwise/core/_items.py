@@ -14,14 +14,16 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from fanwise.core._errors import StepTimedOut
+from fanwise.core._record import facts_of, note
 from fanwise.core._scope import Attempt
 from fanwise.core._settlement import PLAIN, Metered
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+    from typing import Protocol
 
     from fanwise.core._call import Call
     from fanwise.core._protocols import Drawn
@@ -29,27 +31,26 @@ if TYPE_CHECKING:
     from fanwise.core._shared import Outfit
     from fanwise.core._timers import TimerQueue
 
+    class Reader(Protocol):  # at run time it would cost time of every import
+        """Whoever takes a stream's items one by one."""
 
-class Reader(Protocol):
-    """Whoever takes a stream's items one by one."""
+        @property
+        def begun(self) -> bool:
+            """Whether an item was put."""
 
-    @property
-    def begun(self) -> bool:
-        """Whether an item was put."""
+        @property
+        def waited(self) -> float:
+            """Seconds for which items waited until they were taken."""
 
-    @property
-    def waited(self) -> float:
-        """Seconds for which items waited until they were taken."""
+        @property
+        def full(self) -> bool:
+            """Whether an item waits to be taken."""
 
-    @property
-    def full(self) -> bool:
-        """Whether an item waits to be taken."""
+        def offer(self, item: Any, /) -> bool:  # noqa: ANN401
+            """Hand an item to a reader that waits for one; say whether it did."""
 
-    def offer(self, item: Any, /) -> bool:  # noqa: ANN401
-        """Hand an item to a reader that waits for one; say whether it did."""
-
-    async def put(self, item: Any, /) -> None:  # noqa: ANN401 - what the generator gives
-        """Hand an item over, and return when it was taken."""
+        async def put(self, item: Any, /) -> None:  # noqa: ANN401 - what the generator gives
+            """Hand an item over, and return when it was taken."""
 
 
 async def run_items(
@@ -97,7 +98,7 @@ async def hand_over(call: Call[Any], items: list[Any]) -> None:
     if reader is not None:
         for item in items:
             await reader.put(item)
-        call.facts = {**(call.facts or {}), "items": len(items)}
+        note(call, items=len(items))
 
 
 class Intake:
@@ -122,7 +123,7 @@ class Intake:
         wanted = runtime.hooks.journal is not None or call.policy.cache is not None
         keeps = self.reader is None or wanted
         self.kept: list[Any] | None = [] if keeps else None
-        self.outfit = runtime.outfits[call.step]
+        self.outfit = runtime.outfits.get(call.step) or runtime.outfit(call.step, call.policy)
         self.queue = self.outfit.first
         self.given = 0
         self.metered: Metered | None = None
@@ -193,11 +194,10 @@ class Intake:
         if hedging is not None and not hedging.choose(attempt):
             raise CancelledError
         self.queue = self.outfit.idle
-        call = self.call
-        first = call.run.time() - attempt.started
+        first = self.call.run.time() - attempt.started
         if hedges is not None and not attempt.hedge:
             hedges.took(first)
-        call.facts = {**(call.facts or {}), "first_item": round(first * 1_000_000)}
+        note(self.call, first_item=round(first * 1_000_000))
 
     def was_slow(self) -> bool:
         """Say whether the attempt was cancelled for being slow with an item; take that back.
@@ -219,9 +219,10 @@ class Intake:
 
     def count(self) -> None:
         """Keep how many items there were, and how long they waited for the reader."""
-        facts = self.call.facts = {**(self.call.facts or {}), "items": self.given}
-        if self.reader is not None and self.reader.waited:
-            facts["waits"] = {**facts.get("waits", {}), "buffer": self.reader.waited}
+        facts = facts_of(self.call)
+        facts["items"] = self.given
+        if self.reader is not None and self.reader.waited:  # all of it, over the attempts
+            facts.setdefault("waits", {})["buffer"] = self.reader.waited
 
     def __repr__(self) -> str:
         """Name the call and count."""

@@ -50,11 +50,15 @@ TABLE: Final[dict[str, dict[str, str]]] = {
         "openai-responses": "fanwise.providers:from_address",
     },
     "money": {
-        "estimates": "fanwise.models._estimates:estimates",
+        "estimates": "fanwise.text._estimates:estimates",
         "known": "fanwise.providers._genai_prices:known_prices",
         "prices": "fanwise.models._prices:prices",
     },
     "pool": {"process": "fanwise.pools:process_pool"},
+    "record": {
+        "contents": "fanwise.core._contents:contents",
+        "writer": "fanwise.core._writer:writer",
+    },
     "tools": {"mcp": "fanwise.providers._mcp:adapter"},
     "usage": {  # by the package of a response's class
         "anthropic": "fanwise.models._responses:finder",

@@ -14,7 +14,6 @@ from fanwise.core._record import (
     CHUNK,
     Header,
     Rows,
-    read_rows,
     record_of,
     text_of,
     view_of,
@@ -25,6 +24,7 @@ from fanwise.core._settlement import share_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fanwise.core._cache_state import Caches
     from fanwise.core._call import Call
     from fanwise.core._protocols import Body
     from fanwise.core._record import AttemptRow, CallRow, Row, RunRecord
@@ -35,12 +35,13 @@ if TYPE_CHECKING:
 class Run:
     """One execution of a call. `runtime.start` gives it; `await run.wait()` gives its value."""
 
-    __slots__ = ("__weakref__", "anchor", "body", "digests", "epoch", "id", "main",
+    __slots__ = ("__weakref__", "anchor", "body", "caches", "digests", "epoch", "id", "main",
                  "next_id", "over", "plain", "retries", "root", "rows", "runtime", "seed", "task",
                  "time", "unawaited")  # fmt: skip
 
     anchor: int
     body: Body | None
+    caches: Caches  # its own under a rehearsal, whose draws answer no other run
     digests: bool
     epoch: float
     id: str
@@ -70,6 +71,7 @@ class Run:
         self.id = run_id
         self.seed = seed
         self.body = body
+        self.caches = runtime.caches if body is None else {}
         self.time = runtime.time
         self.rows = Rows()
         self.next_id = -1
@@ -164,6 +166,7 @@ class Run:
         """End the run: its record is complete."""
         self.over = True
         self.main = None
+        self.caches = {}
         self.root.live = None
         self.root.run = None  # type: ignore[assignment] # nothing starts under a run that is over
         self.runtime.forget(self)
@@ -177,8 +180,7 @@ class Run:
         spilled, held = self.rows.snapshot()
         rows = [self.view(row) for row in held]
         if spilled:
-            with open(self.runtime.writer_of(self).path, encoding="utf-8") as lines:
-                rows = read_rows(lines, self.id)[:spilled] + rows
+            rows = self.runtime.writer_of(self).rows_of(self, spilled) + rows
         return record_of(self.header, rows)
 
     async def wait(self) -> Any:  # noqa: ANN401 - the value of the run's call

@@ -11,21 +11,20 @@ import weakref
 from collections import deque
 from contextlib import suppress
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
+from fanwise.core import _registry
 from fanwise.core._away import refuse_while_importing
 from fanwise.core._canonical import digest_of
-from fanwise.core._contents import Record
 from fanwise.core._dump import listen, unlisten
 from fanwise.core._errors import CallSkipped
 from fanwise.core._frozen import Frozen
-from fanwise.core._record import CHUNK
+from fanwise.core._record import CHUNK, Record
 from fanwise.core._run import Run
 from fanwise.core._scope import BODY, CURRENT
 from fanwise.core._shared import Shared
 from fanwise.core._wakeup import woken_by_signals
 from fanwise.core._watchers import CALL_TYPES, excuse
-from fanwise.core._writer import RecordWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from fanwise.core._protocols import Body, Plan
     from fanwise.core._races import RaceStatistics
     from fanwise.core._record import AttemptRow, CallRow
+    from fanwise.core._writer import RecordWriter
 
 T = TypeVar("T")
 
@@ -130,6 +130,7 @@ class Runtime(Shared):
         self.record_path = None if written is None else os.fspath(written.path)
         if written is not None:
             self.keep_contents(written)
+            record_writer()  # loaded here, not on the loop
         self.writer: RecordWriter | None = None
         self._spills: dict[Run, RecordWriter] = {}
         self._token: Token[Runtime | None] | None = None
@@ -143,7 +144,7 @@ class Runtime(Shared):
             raise RuntimeError(msg)
         self._start(asyncio.get_running_loop())
         if self.record_path is not None:
-            self.writer = await self._off_loop(RecordWriter, self.record_path)
+            self.writer = await self._off_loop(record_writer(), self.record_path)
         self._token = RUNTIME.set(self)
         listen(self)
         return self
@@ -300,7 +301,7 @@ class Runtime(Shared):
             self.writer.keep = KEPT_ROWS
         elif run not in self._spills:
             path = os.path.join(SPILL_FOLDER, f"{file_name(run.id)}.jsonl")
-            self._spills[run] = RecordWriter(path, keep=KEPT_ROWS, spill=True)
+            self._spills[run] = record_writer()(path, keep=KEPT_ROWS, spill=True)
             self._spills[run].follow(run)
         self.writer_of(run).hurry(behind=len(run.rows.sealed) * CHUNK > KEPT_ROWS + BEHIND)
 
@@ -332,6 +333,11 @@ class Runtime(Shared):
     def __repr__(self) -> str:
         """Show id and load."""
         return f"<Runtime {self.id}, {len(self.live)} runs, {self.running} calls running>"
+
+
+def record_writer() -> type[RecordWriter]:
+    """Give what writes a record, loaded when the first is to be written."""
+    return cast("type[RecordWriter]", _registry.load("record", "writer"))
 
 
 def file_name(run_id: str) -> str:

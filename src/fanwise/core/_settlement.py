@@ -20,7 +20,7 @@ from weakref import WeakValueDictionary
 
 from fanwise.core import _registry
 from fanwise.core._errors import FanwiseError, StepTimedOut
-from fanwise.core._record import COUNTS
+from fanwise.core._record import COUNTS, facts_of
 from fanwise.core._scope import Attempt
 from fanwise.core._transient import http_status, is_transient
 
@@ -136,7 +136,9 @@ def reader_of(kind: type) -> Reader | None:
                 break
         if len(PLAIN) + len(READERS) > MOST_CLASSES:  # of a program that makes classes as it runs
             READERS.clear()
-            PLAIN.intersection_update(each for each in PLAIN if each.__module__ == "builtins")
+            PLAIN.intersection_update(
+                each for each in tuple(PLAIN) if each.__module__ == "builtins"
+            )
         if reader is None:
             PLAIN.add(kind)
         else:
@@ -165,13 +167,19 @@ def settle_value(call: Call[Any], here: Scope | Attempt, value: object) -> None:
 
 def settle(call: Call[Any], here: Scope | Attempt, reading: Reading) -> None:
     """Enter an answer into its call, and learn from it, or estimate what it does not say."""
-    estimates = call.run.runtime.known_estimates()
     if reading.estimated:
-        reading = estimates.filled(call, reading)
+        reading = call.run.runtime.known_estimates().filled(call, reading)
     else:
-        estimates.learn(call, reading, call.run.time() - began(call, here))
+        learn(call, here, reading)
     enter(facts_of(call), number_of(here), reading)
-    call.run.runtime.expect_prices()
+    call.run.runtime.expect_prices(reading.model)
+
+
+def learn(call: Call[Any], here: Scope | Attempt, reading: Reading) -> None:
+    """Let estimates learn from an answer; what a rehearsal drew teaches nothing."""
+    if call.run.body is None:
+        seconds = call.run.time() - began(call, here)
+        call.run.runtime.known_estimates().learn(call, reading, seconds)
 
 
 def read_response(response: object) -> Reading:
@@ -201,13 +209,6 @@ def is_new(response: object) -> bool:
     except TypeError:  # it cannot be referred to weakly: nobody remembers it
         return True
     return True
-
-
-def facts_of(call: Call[Any]) -> dict[str, Any]:
-    """Give the facts of a call, to add to them."""
-    if call.facts is None:
-        call.facts = {}
-    return call.facts
 
 
 def number_of(here: Scope | Attempt) -> int:

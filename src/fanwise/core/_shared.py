@@ -17,8 +17,6 @@ from fanwise.core import _registry
 from fanwise.core._bills import Bills
 from fanwise.core._blocking import watch, watch_of
 from fanwise.core._breaker import BreakerState
-from fanwise.core._cache_state import CacheState, Flight, maker_of
-from fanwise.core._contents import contents_of
 from fanwise.core._errors import FanwiseError, LimitHeld, LimitUnknown
 from fanwise.core._guesses import Guesses
 from fanwise.core._hedge_state import HedgeState
@@ -29,10 +27,11 @@ from fanwise.core._policies import Limit, OwnLimit, Policy, check_pool
 from fanwise.core._pools import Pools
 from fanwise.core._protocols import Hooks
 from fanwise.core._races import Races
+from fanwise.core._record import note
 from fanwise.core._settlement import prepare
 from fanwise.core._timed import interrupt
 from fanwise.core._timers import TimerQueue
-from fanwise.core._watchers import is_below, waiting_for, watchers_of
+from fanwise.core._watchers import LIVE, is_below, waiting_for, watchers_of
 
 if TYPE_CHECKING:
     import concurrent.futures
@@ -41,16 +40,19 @@ if TYPE_CHECKING:
 
     from fanwise.core._bills import Priced
     from fanwise.core._blocking import Block, LoopWatch
+    from fanwise.core._cache_state import Caches, Flight
     from fanwise.core._call import Call
-    from fanwise.core._contents import Record
-    from fanwise.core._policies import Breaker, Cache, Hedge
+    from fanwise.core._contents import ContentsOf
+    from fanwise.core._policies import Breaker, Hedge
     from fanwise.core._pools import Place
     from fanwise.core._protocols import Plan
+    from fanwise.core._record import Record
     from fanwise.core._settlement import Estimates
     from fanwise.core._step import Definition
 
 log = logging.getLogger("fanwise")
 STUBBORN_AFTER = 1.0
+MOST_STEPS = 4096  # of which something is known; beyond, it is worked out anew
 SCHEDULE = frozenset(
     {
         "at_once", "need", "enough", "within", "stagger", "arity", "stop_at", "wave", "buffer",
@@ -104,6 +106,7 @@ class Shared:
     hooks: Hooks
     plan: Plan | None
     contents: Record | None
+    contents_of: ContentsOf  # where there are contents
     noting: bool  # whether `facts_at_end` has anything to say
     running: int
     untimed: bool
@@ -130,7 +133,7 @@ class Shared:
         self.breakers: dict[str, BreakerState] = {}
         self.hedges: dict[str, HedgeState] = {}
         self.reading: dict[Call[Any], asyncio.Task[Any] | None] = {}  # streams with a limit: whose
-        self.caches: dict[tuple[str, object, Cache], CacheState] = {}
+        self.caches: Caches = {}
         self.leading: dict[Call[Any], Flight] = {}  # calls that others wait for, being equal
         self.limit_waits: dict[str, dict[Call[Any], None]] = {}
         self.backing_off: dict[Call[Any], float] = {}  # until when, on the loop's clock
@@ -252,16 +255,10 @@ class Shared:
             state = self.breakers[name] = BreakerState(name, policy)
         return state
 
-    def cache(self, step: Definition[Any], policy: Cache) -> CacheState:
-        """Give what is kept of a step under a policy; steps of one function and name share it."""
-        place = (step.name, maker_of(step), policy)
-        state = self.caches.get(place)
-        if state is None:
-            state = self.caches[place] = CacheState(step.name, policy)
-        return state
-
     def outfit(self, step: Definition[Any], policy: Policy) -> Outfit:
         """Gather, once a step, what it uses of the runtime."""
+        if len(self.outfits) >= MOST_STEPS:  # of a program that makes steps as it runs
+            self._forget_steps()
         widths: list[tuple[Width, str]] = []
         if policy.limit is not None:
             widths.append((self.width(policy.limit), "limit"))
@@ -279,6 +276,12 @@ class Shared:
         if step.streams and not self.untimed:
             found.first, found.idle = self._pace(policy.first), self._pace(policy.idle)
         return found
+
+    def _forget_steps(self) -> None:
+        self.outfits.clear()
+        for queues in (self._timeouts, self._hedges, self._paces):
+            for length in [each for each, queue in queues.items() if not queue.armed]:
+                queues.pop(length).close()
 
     def hedge_state(self, name: str, policy: Hedge) -> HedgeState:
         """Give what is known of a step's hedges."""
@@ -331,6 +334,8 @@ class Shared:
             policy = step.policy if plain else step.policy.changed(dict(found or {}))
             policy.check_pace(step.name, streams=step.streams)
             check_pool(step.name, policy, inline=step.inline or step.streams)
+            if len(self._policies) >= MOST_STEPS:
+                self._policies.clear()
             self._policies[step] = policy
         return policy
 
@@ -357,15 +362,19 @@ class Shared:
             self.estimates = cast("Estimates", _registry.load("money", "estimates"))
         return self.estimates
 
-    def expect_prices(self) -> None:
-        """Let the prices be loaded beside the loop, where anything may happen beside it."""
-        if self.threads is not None:
+    def expect_prices(self, model: str | None) -> None:
+        """Let the prices be loaded beside the loop, where anything may happen beside it.
+
+        Models at `local:` cost nothing.
+        """
+        if self.threads is not None and (model is None or not model.startswith("local:")):
             self.bills.expect()
 
     def keep_contents(self, record: Record) -> None:
         """Keep of arguments and results what the record asks for."""
         if record.contents != "none":
             self.contents = record
+            self.contents_of = cast("ContentsOf", _registry.load("record", "contents"))
             self.noting = True
 
     def note_at_end(self, call: Call[Any], block: Block) -> None:
@@ -377,11 +386,13 @@ class Shared:
         """Give what a call's row holds beside its own facts."""
         facts: dict[str, Any] = {}
         if self.contents is not None and call.step.pattern is None:
-            facts.update(contents_of(call, status, self.contents))
+            facts.update(self.contents_of(call, status, self.contents))
         block = self.blocked.pop(call, None)
         if block is not None:
             facts["blocked"] = round(block.seconds * 1_000_000)
             facts["blocked_at"] = f"{block.file}:{block.line}"
+        for each in [it for it in list(self.blocked) if it.status not in LIVE]:
+            self.blocked.pop(each, None)  # it ended while the thread was telling of it
         self.noting = self.contents is not None or bool(self.blocked)
         return facts
 
@@ -411,9 +422,7 @@ def check_limits(limits: object) -> None:
 
 
 def _name_stubborn(call: Call[Any]) -> None:
-    if call.facts is None:
-        call.facts = {}
-    call.facts["stubborn"] = True
+    note(call, stubborn=True)
     log.warning(
         "%s was cancelled %g s ago and still runs: it swallows cancellation",
         call.name,

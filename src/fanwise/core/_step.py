@@ -20,12 +20,10 @@ from typing import (
 )
 
 from fanwise.core._call import Call
-from fanwise.core._errors import WriteRefused
 from fanwise.core._identity import identified
 from fanwise.core._policies import Policy, check_pool
-from fanwise.core._scope import READS_ONLY
 from fanwise.core._streams import StreamCall
-from fanwise.core._watchers import excuse
+from fanwise.core._watchers import excuse, refuse_write_below_race
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
@@ -335,12 +333,3 @@ def _identified(call: Call[R], here: Scope | Attempt) -> Call[R]:
 def _positional(function: Callable[..., Any]) -> tuple[str, ...]:
     code = getattr(function, "__code__", None)
     return () if code is None else code.co_varnames[: code.co_argcount]
-
-
-def refuse_write_below_race(call: Call[Any]) -> None:
-    """Raise where a write is made below a race."""
-    race = READS_ONLY.get()
-    if race is not None:
-        excuse(call)
-        msg = f"{call.name} is a write below {race}, whose losers are cancelled: it may not act"
-        raise WriteRefused(msg)

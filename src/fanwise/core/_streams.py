@@ -99,9 +99,10 @@ class Stream(Generic[T]):
 
     __slots__ = ("_arrival", "_call", "_items", "_room", "_time", "begun", "owner", "waited")
 
-    _call: StreamCall[T] | None  # until its block is left, lest they keep each other alive
-    begun: bool
+    # Both until its block is left, lest they keep each other alive.
+    _call: StreamCall[T] | None
     owner: Call[Any] | None
+    begun: bool
     waited: float
 
     def __init__(self, call: StreamCall[T]) -> None:
@@ -199,7 +200,7 @@ class Stream(Generic[T]):
     def close(self) -> None:
         """Give no item any more."""
         self._items.clear()
-        self._call = None
+        self._call = self.owner = None
         self._wake()
 
     def _wake(self) -> None:

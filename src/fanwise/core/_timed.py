@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fanwise.core._bodies import run_body
 from fanwise.core._errors import StepTimedOut
+from fanwise.core._record import note
 from fanwise.core._scope import DEADLINE, Attempt
 from fanwise.core._settlement import PLAIN, settle_value
 
@@ -62,7 +63,7 @@ async def timed(  # noqa: C901, PLR0912 - every way in which time can run out, i
     if value is not None:
         if value.__class__ not in PLAIN:
             settle_value(call, attempt, value)
-        call.facts = {**(call.facts or {}), "late": value}
+        note(call, late=value)
     msg = f"{call.name} took longer than its timeout of {queue.length:g} s"
     raise StepTimedOut(msg, call.id) from cause
 

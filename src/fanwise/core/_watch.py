@@ -6,7 +6,7 @@ from asyncio import Task
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
-from fanwise.core._engine import drop, finish, note, run_call
+from fanwise.core._engine import drop, finish, run_call
 from fanwise.core._errors import (
     CallDropped,
     CallSkipped,
@@ -14,6 +14,7 @@ from fanwise.core._errors import (
     FanwiseError,
     StreamTaken,
 )
+from fanwise.core._record import note
 from fanwise.core._run import note_reuse
 from fanwise.core._runtime import current_run
 from fanwise.core._scope import CURRENT, DEADLINE, Attempt, Scope

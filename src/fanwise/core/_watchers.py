@@ -5,8 +5,8 @@ from __future__ import annotations
 from asyncio import CancelledError, get_running_loop, iscoroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
-from fanwise.core._errors import CircularWait, LimitHeld
-from fanwise.core._scope import scope_of
+from fanwise.core._errors import CircularWait, LimitHeld, WriteRefused
+from fanwise.core._scope import READS_ONLY, scope_of
 
 if TYPE_CHECKING:
     import asyncio
@@ -32,10 +32,12 @@ class Watcher(Protocol):
         """Take note: the last act of `call`."""
 
 
-class ItemWatcher(Watcher, Protocol):
-    """A pattern that starts the calls of its items itself, each in a copy of `context`."""
+if TYPE_CHECKING:  # a protocol costs time of every import
 
-    context: Context
+    class ItemWatcher(Watcher, Protocol):
+        """A pattern that starts the calls of its items itself, each in a copy of `context`."""
+
+        context: Context
 
 
 def add_watcher(call: Call[Any], watcher: Watcher) -> None:
@@ -155,3 +157,12 @@ def excuse(call: Call[Any]) -> None:
                         excused.append(inner)
                 elif each.step.owns_arguments and iscoroutine(inner):
                     inner.close()
+
+
+def refuse_write_below_race(call: Call[Any]) -> None:
+    """Raise where a write is made below a race."""
+    race = READS_ONLY.get()
+    if race is not None:
+        excuse(call)
+        msg = f"{call.name} is a write below {race}, whose losers are cancelled: it may not act"
+        raise WriteRefused(msg)

@@ -14,9 +14,11 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, TextIO
 
-from fanwise.core._record import CHUNK, line_of, text_of_row
+from fanwise.core._lines import line_of, read_rows, text_of_row
+from fanwise.core._record import CHUNK
 
 if TYPE_CHECKING:
+    from fanwise.core._record import AttemptRow, CallRow
     from fanwise.core._run import Run
 
 PERIOD = 0.2
@@ -67,6 +69,11 @@ class RecordWriter:
         self._closing = True
         self._wake.set()
         self._thread.join()
+
+    def rows_of(self, run: Run, number: int) -> list[CallRow | AttemptRow]:
+        """Read the first rows of `run` back: so many as memory has not any more."""
+        with open(self.path, encoding="utf-8") as lines:
+            return read_rows(lines, run.id)[:number]
 
     def _work(self) -> None:
         try:
@@ -128,3 +135,8 @@ class RecordWriter:
 def _opened(path: str) -> TextIO:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     return os.fdopen(descriptor, "w", buffering=BUFFER, encoding="utf-8")
+
+
+def writer(_address: str) -> type[RecordWriter]:
+    """Give what writes a record."""
+    return RecordWriter

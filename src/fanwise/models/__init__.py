@@ -27,7 +27,6 @@ from fanwise.models._chat import Asked, Chat, Message, Role, ToolCall, ToolResul
 from fanwise.models._correlation import Case, Correlation, correlation
 from fanwise.models._embedder import Embedded, Embedder, Embeds, Kind, embedder
 from fanwise.models._ensemble import Ensemble, ensemble
-from fanwise.models._estimates import Estimates, EstimateStatistics, known_estimates
 from fanwise.models._judge import Judgement
 from fanwise.models._model import Model, model
 from fanwise.models._opinions import ask_all, ballot
@@ -41,6 +40,7 @@ from fanwise.models._rates import Rates, RatesListener, Room, read_rates
 from fanwise.models._route import Choice, Route
 from fanwise.models._shared_prefix import SharedAnswers, ask_shared
 from fanwise.models._usage import Usage
+from fanwise.text._estimates import Estimates, EstimateStatistics, known_estimates
 
 __all__ = [
     "CONTRASTING", "QUOTING", "Answer", "Asked", "BatchOutcome", "BatchProvider", "BatchResult",

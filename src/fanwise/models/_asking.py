@@ -40,7 +40,7 @@ _DEPTH: Final = 2  # fields of the value, and elements of a list that is such a 
 
 async def ask_text(provider: Provider, request: Request) -> Answer[str]:
     """Ask once, and tell what it used; of a cancelled question, what its input is estimated at."""
-    expect_prices(provider.name)
+    current_runtime().expect_prices(provider.name)
     began = current_runtime().time()
     try:
         answer = await provider.answer(request)
@@ -104,7 +104,7 @@ async def ask_in_pieces(
     provider: Provider, request: Request, output: TypeForm[object] | None
 ) -> AsyncGenerator[Piece]:
     """Ask, and give the answer as it arrives; tell what it used, also when it is cut short."""
-    expect_prices(provider.name)
+    current_runtime().expect_prices(provider.name)
     arriving = Arriving(None if output is None else _DEPTH)
     used: Usage | None = None
     try:
@@ -143,12 +143,6 @@ def _value(answer: Answer[str], output: TypeForm[object] | None, most: int | Non
 def valued(answer: Answer[Any], value: Any) -> Answer[Any]:  # noqa: ANN401 - of the type asked for
     """Give an answer with its value."""
     return replace(answer, value=value)
-
-
-def expect_prices(name: str) -> None:
-    """Begin to load the known prices beside the loop, unless the model of that name is free."""
-    if not name.startswith("local:"):
-        current_runtime().expect_prices()
 
 
 async def priced(answer: Answer[str], tier: str | None = None) -> Answer[str]:

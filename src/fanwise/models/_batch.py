@@ -24,7 +24,9 @@ from fanwise.core import (
     NotEnough,
     Retry,
     StepTimedOut,
+    add_wait,
     at_least,
+    current_runtime,
     deadline,
     is_transient,
     note,
@@ -34,7 +36,7 @@ from fanwise.core import (
     whole,
 )
 from fanwise.models._answer import Answer
-from fanwise.models._asking import expect_prices, fitted, priced, tell, valued
+from fanwise.models._asking import fitted, priced, tell, valued
 from fanwise.models._batch_handle import BatchHandle
 from fanwise.models._batch_provider import BatchOutcome, BatchProvider, BatchResult, BatchStatus
 from fanwise.models._chat import Asked, Chat, as_chat
@@ -311,7 +313,7 @@ def _order_counts(model: Model, asked: tuple[Asked, ...], order: _Order) -> obje
 async def _ask_batch(model: Model, asked: tuple[Asked, ...], order: _Order) -> FanIn[Answer[Any]]:
     provider = model.provider
     assert isinstance(provider, BatchProvider)  # noqa: S101 - checked when the call was made
-    expect_prices(model.name)
+    current_runtime().expect_prices(model.name)
     schema = schema_of(order.output)
     requests = [Request(each, (), schema, order.terms.max_tokens) for each in asked]
     if order.handle is None:
@@ -350,7 +352,8 @@ async def _work(job: _Job, within: float | None) -> None:
     finally:
         call = waiting_call()
         if call is not None:
-            note(call, batch=job.handle.text, waits={"batch": job.waited})
+            note(call, batch=job.handle.text)
+            add_wait(call, "batch", job.waited)
 
 
 def _judge(found: FanIn[Answer[Any]], need: int | str) -> None:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from fanwise.core import Reading, current_runtime, waiting_call
 from fanwise.models._chat import Message
-from fanwise.models._estimates import known_estimates, size_of
 from fanwise.models._provider import Request
 from fanwise.models._usage import Usage
 from fanwise.text import bytes_of, tokens_estimated
+from fanwise.text._estimates import known_estimates, size_of
 
 
 def used_so_far(request: Request, written: str, counted: Usage | None) -> Usage:

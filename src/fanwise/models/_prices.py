@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from fnmatch import fnmatchcase
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from fanwise.core import _registry, current_runtime
@@ -138,7 +138,7 @@ class Prices:
     def __init__(self, own: Mapping[str, Priced] | None = None) -> None:
         """Take your own, which come first."""
         self._own = {} if own is None else dict(own)
-        self._find = lru_cache(1024)(self._found)
+        self._find = lru_cache(1024)(partial(_own_of, self._own))  # not of a method: no cycle
 
     def cost(self, model: str, told: Told, at: float) -> Decimal | None:
         """Give what an answer cost at a Unix time; `None` where the price is not known."""
@@ -157,19 +157,20 @@ class Prices:
         """Load the known prices."""
         known_prices()
 
-    def _found(self, model: str) -> Priced | None:
-        names = list(_spelled(model))
-        for name in names:
-            if name in self._own:
-                return self._own[name]
-        for pattern, price in self._own.items():
-            if any(fnmatchcase(name, pattern) for name in names):
-                return price
-        return FREE if model.startswith("local:") else None
-
     def __repr__(self) -> str:
         """Count the user's own."""
         return f"<Prices, {len(self._own)} own>"
+
+
+def _own_of(own: Mapping[str, Priced], model: str) -> Priced | None:
+    names = list(_spelled(model))
+    for name in names:
+        if name in own:
+            return own[name]
+    for pattern, price in own.items():
+        if any(fnmatchcase(name, pattern) for name in names):
+            return price
+    return FREE if model.startswith("local:") else None
 
 
 def _spelled(model: str) -> Iterator[str]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, cast
 
-from fanwise.core import current, note, step, waiting_call
+from fanwise.core import add_wait, current, step, waiting_call
 from fanwise.models._answer import Answer
 from fanwise.models._asking import priced
 from fanwise.models._chat import Asked, Chat, as_chat
@@ -104,7 +104,7 @@ class _Door:
                 self.line.remove(turn)
             call = waiting_call()
             if call is not None:
-                note(call, waits={"prefix": turn.get_loop().time() - began})
+                add_wait(call, "prefix", turn.get_loop().time() - began)
 
     def open(self) -> None:
         """Let everybody pass."""

@@ -136,7 +136,9 @@ class MapStream(Generic[R_co]):
         trace: TracebackType | None,
     ) -> None:
         """Cancel what still runs, and await it."""
-        if leave(self._call, self):
+        going = leave(self._call, self)
+        self.owner = None  # whose error may have the frame of a reader in its traceback
+        if going:
             await Ending(self._call).wait()
 
     def __repr__(self) -> str:

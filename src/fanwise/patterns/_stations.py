@@ -17,6 +17,7 @@ from fanwise.core import (
     Call,
     FanwiseError,
     Step,
+    add_wait,
     add_watcher,
     ask,
     begin,
@@ -215,7 +216,7 @@ class Station:
             note(call, edges=edges)
         since = max([each.since for each in pieces])
         if since < call.started:
-            note(call, waits={"buffer": call.started - since})
+            add_wait(call, "buffer", call.started - since)
             call.started = since
 
     # Out
