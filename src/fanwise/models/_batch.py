@@ -37,11 +37,9 @@ from fanwise.models._answer import Answer
 from fanwise.models._asking import expect_prices, fitted, priced, tell, valued
 from fanwise.models._batch_handle import BatchHandle
 from fanwise.models._batch_provider import BatchOutcome, BatchProvider, BatchResult, BatchStatus
-from fanwise.models._chat import Asked, Chat, as_chat
-from fanwise.models._model import Model
+from fanwise.models._chat import Asked, as_chat, check_asked
 from fanwise.models._output import codec_of, schema_of
-from fanwise.models._prompt import Prompt
-from fanwise.models._provider import Request
+from fanwise.models._provider import Provider, Request
 from fanwise.patterns import check_quorum, count_of, fan_out
 
 if TYPE_CHECKING:
@@ -50,6 +48,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeForm
 
     from fanwise.core import Call
+    from fanwise.models._model import Model
 
 T = TypeVar("T")
 
@@ -107,6 +106,9 @@ class BatchTerms:
             whole("BatchTerms(max_tokens=)", self.max_tokens, 1)
         if self.on_handle is not None:
             plain_function("BatchTerms(on_handle=)", self.on_handle)
+
+
+DEFAULT_TERMS = BatchTerms()
 
 
 # What is asked of the provider: steps, so that plans, rehearsals and the record know them.
@@ -255,7 +257,7 @@ def place_of(custom_id: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _Order:
+class Order:
     """What `ask_batch` was asked, beside the questions."""
 
     need: int | str
@@ -270,7 +272,7 @@ class _Ended:
 
     __slots__ = ("order", "outcome")
 
-    def __init__(self, outcome: BatchOutcome | Literal["timed out"], order: _Order) -> None:
+    def __init__(self, outcome: BatchOutcome | Literal["timed out"], order: Order) -> None:
         self.outcome = outcome
         self.order = order
 
@@ -303,15 +305,15 @@ async def _answer(asked: Asked, ended: _Ended) -> Answer[Any]:  # noqa: ARG001 -
     raise NotAnswered(found)
 
 
-def _order_counts(model: Model, asked: tuple[Asked, ...], order: _Order) -> object:
-    return model.name, tuple(map(as_chat, asked)), schema_of(order.output), order.handle
+def _order_counts(provider: BatchProvider, asked: tuple[Asked, ...], order: Order) -> object:
+    return provider.name, tuple(map(as_chat, asked)), schema_of(order.output), order.handle
 
 
 @step(name="ask_batch", key=_order_counts)
-async def _ask_batch(model: Model, asked: tuple[Asked, ...], order: _Order) -> FanIn[Answer[Any]]:
-    provider = model.provider
-    assert isinstance(provider, BatchProvider)  # noqa: S101 - checked when the call was made
-    expect_prices(model.name)
+async def _ask_batch(
+    provider: BatchProvider, asked: tuple[Asked, ...], order: Order
+) -> FanIn[Answer[Any]]:
+    expect_prices(provider.name)
     schema = schema_of(order.output)
     requests = [Request(each, (), schema, order.terms.max_tokens) for each in asked]
     if order.handle is None:
@@ -384,11 +386,12 @@ def ask_batch(
     need: int | str = "all",
     within: float | None = None,
     handle: str | None = None,
-    terms: BatchTerms = BatchTerms(),
+    terms: BatchTerms = DEFAULT_TERMS,
 ) -> Call[FanIn[Answer[Any]]]:
-    """Ask many questions through the provider's batch API, and give the answers in their order.
+    """Ask many questions through the provider's batch API; `Model.batch` is the same.
 
-    For work that can wait for hours, at the provider's lower price. `BatchTerms(on_handle=print)`
+    For work that can wait for hours, at the provider's lower price; the answers stand in the order
+    of the items. `BatchTerms(on_handle=print)`
     tells the job's handle: a line of text with which `handle=` goes on, in another process too,
     without handing anything in again. `need` is that of `fan_out`, judged at
     the end. After `within` seconds what is not answered is `timed_out`. Failures are outcomes;
@@ -397,25 +400,28 @@ def ask_batch(
     Raises `NotEnough` below `need`. Cancelled, it cancels the provider's batches, unless
     `terms=BatchTerms(leave=True)`; what was answered before stays readable by the handle.
     """
-    if not isinstance(model, Model):
+    if not hasattr(model, "provider"):
         msg = f'model is a Model, such as model("anthropic:..."), got {model!r}'
         raise TypeError(msg)
-    if not isinstance(model.provider, BatchProvider):
+    return order_batch(model.provider, items, Order(need, within, output, handle, terms))
+
+
+def order_batch(provider: Provider, items: Iterable[Asked], order: Order) -> Call[Any]:
+    """Give the call of a batch job; raise, naming the argument, where it cannot be meant."""
+    if not isinstance(provider, BatchProvider):
         at_once = "fan_out(*[model.ask(each) for each in items], at_once=8)"
-        msg = f"{model.name} has no batch API: {at_once} asks at once"
+        msg = f"{provider.name} has no batch API: {at_once} asks at once"
         raise TypeError(msg)
-    check_quorum("need", need)
-    if within is not None:
-        at_least("within", within, 0)
-    if handle is not None:
-        BatchHandle.read(handle)
-    if not isinstance(terms, BatchTerms):
-        msg = f"terms is a BatchTerms, such as BatchTerms(size=1000), got {terms!r}"
-        raise TypeError(msg)
-    schema_of(output)
     asked = tuple(items)
     for each in asked:
-        if not isinstance(each, (str, Prompt, Chat)):
-            msg = f"items are str, Prompt or Chat, got {each!r}"
-            raise TypeError(msg)
-    return _ask_batch(model, asked, _Order(need, within, output, handle, terms))
+        check_asked(each)
+    check_quorum("need", order.need, len(asked))
+    if order.within is not None:
+        at_least("within", order.within, 0)
+    if order.handle is not None:
+        BatchHandle.read(order.handle)
+    if not isinstance(order.terms, BatchTerms):
+        msg = f"terms is a BatchTerms, such as BatchTerms(size=1000), got {order.terms!r}"
+        raise TypeError(msg)
+    schema_of(order.output)
+    return _ask_batch(provider, asked, order)

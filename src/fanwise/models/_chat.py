@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from fanwise.core import whole
 from fanwise.models._prompt import Prompt
 
 Role = Literal["user", "assistant"]
@@ -65,6 +66,15 @@ class Chat:
 
 Asked = str | Prompt | Chat
 """What a model may be asked: a text, a task over passages, a conversation."""
+
+
+def check_asked(asked: object, max_tokens: int | None = None) -> None:
+    """Raise where it is nothing that a model can be asked, or no bound of its answer."""
+    if not isinstance(asked, (str, Prompt, Chat)):
+        msg = f"a model is asked a str, a Prompt or a Chat, got {asked!r}"
+        raise TypeError(msg)
+    if max_tokens is not None:
+        whole("max_tokens", max_tokens, 1)
 
 
 def as_chat(asked: Asked) -> Chat:

@@ -7,7 +7,7 @@ from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
-from fanwise.core import _registry, step
+from fanwise.core import _registry, step, whole
 from fanwise.models._asking import tell
 from fanwise.models._usage import Usage
 from fanwise.patterns import fan_map
@@ -75,8 +75,7 @@ class Embedder:
                 "embedder(address)"
             )
             raise TypeError(msg)
-        if at_once < 1:
-            raise ValueError(f"at_once={at_once!r} is too small; it must be at least 1")
+        whole("at_once", at_once, 1)
         self.provider = provider
         self.at_once = at_once
         self._policy = policy

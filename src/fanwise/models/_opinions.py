@@ -5,13 +5,15 @@ from __future__ import annotations
 import unicodedata
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from fanwise.models._chat import Chat
+from fanwise.models._chat import Chat, check_asked
 from fanwise.models._model import Model
-from fanwise.models._panel import as_models, check_asked
+from fanwise.models._panel import as_models
 from fanwise.models._prompt import Prompt
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
+
+    from typing_extensions import TypeForm
 
     from fanwise.core import Call
     from fanwise.models._answer import Answer
@@ -57,14 +59,14 @@ def ask_all(
     models: Model | Iterable[Model],
     asked: Asked | Iterable[Asked],
     *,
-    output: type[T],
+    output: TypeForm[T],
     max_tokens: int | None = ...,
 ) -> list[Call[Answer[T]]]: ...
 def ask_all(
     models: Model | Iterable[Model],
     asked: Asked | Iterable[Asked],
     *,
-    output: type[Any] | None = None,
+    output: TypeForm[object] | None = None,
     max_tokens: int | None = None,
 ) -> list[Call[Answer[Any]]]:
     """Give a call for every model and every way to ask, for `vote`, `fan_out` or `ensemble`.

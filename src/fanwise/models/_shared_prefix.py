@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, cast
 
-from fanwise.core import current, note, step, waiting_call
+from fanwise.core import at_least, current, note, step, waiting_call, whole
 from fanwise.models._answer import Answer
 from fanwise.models._asking import priced
 from fanwise.models._chat import Asked, Chat, as_chat
@@ -221,12 +221,17 @@ def ask_shared(
     if not isinstance(model, Model):
         msg = f'model is a Model, such as model("anthropic:..."), got {model!r}'
         raise TypeError(msg)
-    given: object = shared
-    if not isinstance(given, str) or not given:
+    beginning: object = shared
+    if not isinstance(beginning, str) or not beginning:
         msg = f"shared is the text that all prompts begin with, not empty, got {shared!r}"
         raise ValueError(msg)
-    check_quorum("need", need)
     asked = tuple([begun_with(shared, each) for each in prompts])
+    check_quorum("need", need, len(asked))
+    if within is not None:
+        at_least("within", within, 0)
+    for name, given in (("at_once", at_once), ("max_tokens", max_tokens)):
+        if given is not None:
+            whole(name, given, 1)
     refuse_different_systems(asked)
     return _ask_shared(model, asked, _Schedule(need, within, at_once), max_tokens)
 
