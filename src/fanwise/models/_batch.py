@@ -34,7 +34,7 @@ from fanwise.core import (
     whole,
 )
 from fanwise.models._answer import Answer
-from fanwise.models._asking import expect_prices, fitted, priced, tell, valued
+from fanwise.models._asking import expect_prices, fitted, note_served, priced, tell, valued
 from fanwise.models._batch_handle import BatchHandle
 from fanwise.models._batch_provider import BatchOutcome, BatchProvider, BatchResult, BatchStatus
 from fanwise.models._chat import Asked, as_chat, check_asked
@@ -289,6 +289,7 @@ async def _answer(asked: Asked, ended: _Ended) -> Answer[Any]:  # noqa: ARG001 -
     found, order = ended.outcome, ended.order
     if isinstance(found, Answer):
         tell(found.usage, found.model, found.finish, found.text, tier="batch")
+        note_served(found.model, found.served)
         answer = await priced(found, tier="batch")
         if order.output is None:
             return answer
