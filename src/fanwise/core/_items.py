@@ -122,7 +122,7 @@ class Intake:
         wanted = runtime.hooks.journal is not None or call.policy.cache is not None
         keeps = self.reader is None or wanted
         self.kept: list[Any] | None = [] if keeps else None
-        self.outfit = runtime.outfits[call.step]
+        self.outfit = runtime.outfits.get(call.step) or runtime.outfit(call.step, call.policy)
         self.queue = self.outfit.first
         self.given = 0
         self.metered: Metered | None = None

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("fanwise")
 STUBBORN_AFTER = 1.0
+MOST_STEPS = 4096  # that are remembered; some are made anew for each use, as tools of functions
 SCHEDULE = frozenset(
     {
         "at_once", "need", "enough", "within", "stagger", "arity", "stop_at", "wave", "buffer",
@@ -261,7 +262,9 @@ class Shared:
         return state
 
     def outfit(self, step: Definition[Any], policy: Policy) -> Outfit:
-        """Gather, once a step, what it uses of the runtime."""
+        """Gather, once a step, what it uses of the runtime; of too many steps, anew."""
+        if len(self.outfits) >= MOST_STEPS:
+            self.outfits.clear()  # what they hold is the runtime's own, by name
         widths: list[tuple[Width, str]] = []
         if policy.limit is not None:
             widths.append((self.width(policy.limit), "limit"))
@@ -331,6 +334,8 @@ class Shared:
             policy = step.policy if plain else step.policy.changed(dict(found or {}))
             policy.check_pace(step.name, streams=step.streams)
             check_pool(step.name, policy, inline=step.inline or step.streams)
+            if len(self._policies) >= MOST_STEPS:
+                self._policies.clear()
             self._policies[step] = policy
         return policy
 

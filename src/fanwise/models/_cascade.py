@@ -31,7 +31,7 @@ from fanwise.core import (
     waiting_call,
 )
 from fanwise.models._chat import Chat, Message, check_asked
-from fanwise.models._judge import in_role, numbered
+from fanwise.models._judge import numbered
 from fanwise.models._model import Model
 from fanwise.models._output import schema_of
 from fanwise.models._panel import as_models
@@ -158,7 +158,7 @@ class Check:
     def of(cls, accept: object) -> Check:
         """Take what the user gave; raise TypeError for what cannot check."""
         if isinstance(accept, Model):
-            return cls(in_role(accept, "verify"))
+            return cls(accept.in_role("verify"))
         if isinstance(accept, (Step, BoundStep)):
             return cls(accept)
         if not callable(accept) or isinstance(accept, Call):

@@ -37,7 +37,7 @@ class Model:
     the address, so that limits, plans and reports know it; usage is told to the record.
     """
 
-    __slots__ = ("_ask", "_policy", "_stream", "provider")
+    __slots__ = ("_ask", "_policy", "_roles", "_stream", "provider")
 
     provider: Provider
 
@@ -55,6 +55,7 @@ class Model:
             raise TypeError(msg)
         self.provider = provider
         self._policy = policy
+        self._roles: dict[str, Model] = {}
         ours: dict[str, Any] = {"name": provider.name, "key": _asked_key} | policy
         if isinstance(ours.get("timeout"), Timeout):
             ours["timeout"] = ours["timeout"].attempt
@@ -177,6 +178,12 @@ class Model:
     def using(self, **policy: Any) -> Model:  # noqa: ANN401 - as @step
         """Give the same model under another policy; what is not named stays."""
         return Model(self.provider, **(self._policy | policy))
+
+    def in_role(self, role: str) -> Model:
+        """Give the model whose calls have a role, such as "judge"; the same object each time."""
+        if role not in self._roles:
+            self._roles[role] = self.using(role=role)
+        return self._roles[role]
 
     def estimate(
         self,
