@@ -133,7 +133,7 @@ class _Known:
 
 
 class Estimates:
-    """What a runtime has learned of tokens, by step and model; the oldest of many is forgotten."""
+    """What a runtime has learned of tokens, by step and model; of too many, that of longest ago goes."""
 
     def __init__(self) -> None:
         """Know nothing."""
@@ -161,8 +161,11 @@ class Estimates:
         if known is None:
             known = self._known[key] = _Known()
             if len(self._known) > MOST:
-                (gone, _), _ = self._known.popitem(last=False)
-                self._latest.pop(gone, None)
+                (gone, last), _ = self._known.popitem(last=False)
+                if self._latest.get(gone) == last:
+                    del self._latest[gone]
+        else:
+            self._known.move_to_end(key)
         self._latest[step] = model
         known.learn(asked, reading, seconds)
 
