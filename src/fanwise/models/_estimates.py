@@ -133,7 +133,7 @@ class _Known:
 
 
 class Estimates:
-    """What a runtime has learned of tokens, by step and model; of too many, that of longest ago goes."""
+    """What a runtime has learned of tokens, by step and model; of many, the longest unused goes."""
 
     def __init__(self) -> None:
         """Know nothing."""
