@@ -156,7 +156,7 @@ async def _first(model: Model, asked: Asked, max_tokens: int | None, door: _Door
 
 
 def _counts_all(model: Model, asked: tuple[Asked, ...], *rest: object) -> object:
-    return model.name, tuple(map(as_chat, asked)), [str(each) for each in rest]
+    return model.name, tuple(map(as_chat, asked)), rest
 
 
 @step(name="ask_shared", key=_counts_all)

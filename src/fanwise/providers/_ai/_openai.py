@@ -140,7 +140,7 @@ def openai(
     given = Given(f"openai:{name}", client, key, base_url, http)
     if key is None and (base_url is not None or "OPENAI_BASE_URL" in os.environ):
         given = replace(given, key=os.environ.get("OPENAI_API_KEY", _NO_KEY))
-    maker = _Maker(name, _client(given), _heard_of(api), compatible=False)
+    maker = _Maker(name, _client(given), _spoken(api), compatible=False)
     return OpenAI(given.address, maker, borrowed=given.borrowed, marks=True)
 
 
@@ -161,11 +161,11 @@ def compatible(
         )
     key = key or os.environ.get("OPENAI_API_KEY", _NO_KEY)
     given = Given(f"openai-compatible:{name}", client, key, base_url, http)
-    maker = _Maker(name, _client(given), _heard_of(api), compatible=True)
+    maker = _Maker(name, _client(given), _spoken(api), compatible=True)
     return Compatible(given.address, maker, borrowed=given.borrowed, marks=False)
 
 
-def _heard_of(api: Api) -> Api:
+def _spoken(api: Api) -> Api:
     """Give the interface, once the types of its answers are built; refuse another."""
     if api not in ("chat", "responses"):
         raise ValueError(f'api={api!r}: "chat" or "responses"')
