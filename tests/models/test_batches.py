@@ -416,6 +416,9 @@ def test_wrong_use_is_named():
         ask_batch("openai:gpt", ["a"])
     with pytest.raises(TypeError, match="asked a str, a Prompt or a Chat, got 3"):
         ask_batch(Model(Hours()), ["a", 3])
+    for one in ("Why?", Chat(()), 3):
+        with pytest.raises(TypeError, match=r"items are several questions, such as \[question\]"):
+            Model(Hours()).batch(one)
     with pytest.raises(ValueError, match="need=2 is above the number of branches, 1"):
         ask_batch(Model(Hours()), ["a"], need=2)
     with pytest.raises(ValueError, match="within is at least 0"):

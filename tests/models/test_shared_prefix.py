@@ -191,8 +191,10 @@ def test_wrong_use_is_named():
         ask_shared("openai:gpt", SHARED, [])
     with pytest.raises(ValueError, match="shared is the text that all prompts begin with"):
         ask_shared(model, "", ["a"])
-    with pytest.raises(TypeError, match="prompts are str, Prompt or Chat, got 3"):
+    with pytest.raises(TypeError, match="asked a str, a Prompt or a Chat, got 3"):
         ask_shared(model, SHARED, [3])
+    with pytest.raises(TypeError, match=r"prompts are several questions, .* got 'Why\?'"):
+        ask_shared(model, SHARED, "Why?")
     with pytest.raises(ValueError, match="declared once"):
         ask_shared(model, SHARED, [Prompt("a", shared="another")])
     with pytest.raises(ValueError, match="the same system text"):

@@ -37,7 +37,7 @@ from fanwise.models._answer import Answer
 from fanwise.models._asking import expect_prices, fitted, note_served, priced, tell, valued
 from fanwise.models._batch_handle import BatchHandle
 from fanwise.models._batch_provider import BatchOutcome, BatchProvider, BatchResult, BatchStatus
-from fanwise.models._chat import Asked, as_chat, check_asked
+from fanwise.models._chat import Asked, as_chat, as_questions
 from fanwise.models._output import codec_of, schema_of
 from fanwise.models._provider import Provider, Request
 from fanwise.patterns import check_quorum, count_of, fan_out
@@ -413,9 +413,7 @@ def order_batch(provider: Provider, items: Iterable[Asked], order: Order) -> Cal
         at_once = "fan_out(*[model.ask(each) for each in items], at_once=8)"
         msg = f"{provider.name} has no batch API: {at_once} asks at once"
         raise TypeError(msg)
-    asked = tuple(items)
-    for each in asked:
-        check_asked(each)
+    asked = as_questions("items", items)
     check_quorum("need", order.need, len(asked))
     if order.within is not None:
         at_least("within", order.within, 0)

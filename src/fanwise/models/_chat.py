@@ -1,6 +1,6 @@
 """What is said to a model and by it: messages, the tools it asks for, and their results."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -75,6 +75,17 @@ def check_asked(asked: object, max_tokens: int | None = None) -> None:
         raise TypeError(msg)
     if max_tokens is not None:
         whole("max_tokens", max_tokens, 1)
+
+
+def as_questions(name: str, given: Iterable[Asked]) -> tuple[Asked, ...]:
+    """Give several questions; raise, naming the argument, for a single one, which has parts too."""
+    if isinstance(given, (str, Prompt, Chat)) or not isinstance(given, Iterable):
+        msg = f"{name} are several questions, such as [question], got {given!r}"
+        raise TypeError(msg)
+    asked = tuple(given)
+    for each in asked:
+        check_asked(each)
+    return asked
 
 
 def as_chat(asked: Asked) -> Chat:
