@@ -27,6 +27,7 @@ from fanwise.core import (
     at_least,
     deadline,
     is_transient,
+    made_by_caller,
     note,
     plain_function,
     step,
@@ -105,6 +106,9 @@ class BatchTerms:
         if self.max_tokens is not None:
             whole("BatchTerms(max_tokens=)", self.max_tokens, 1)
         if self.on_handle is not None:
+            if not callable(self.on_handle):
+                msg = f"BatchTerms(on_handle=) is a function of a text, got {self.on_handle!r}"
+                raise TypeError(msg)
             plain_function("BatchTerms(on_handle=)", self.on_handle)
 
 
@@ -404,7 +408,8 @@ def ask_batch(
     if not hasattr(model, "provider"):
         msg = f'model is a Model, such as model("anthropic:..."), got {model!r}'
         raise TypeError(msg)
-    return order_batch(model.provider, items, Order(need, within, output, handle, terms))
+    order = Order(need, within, output, handle, terms)
+    return made_by_caller(order_batch(model.provider, items, order))
 
 
 def order_batch(provider: Provider, items: Iterable[Asked], order: Order) -> Call[Any]:

@@ -7,8 +7,9 @@ from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
-from fanwise.core import _registry, step, whole
+from fanwise.core import _registry, made_by_caller, step, whole
 from fanwise.models._asking import tell
+from fanwise.models._model import check_address
 from fanwise.models._usage import Usage
 from fanwise.patterns import fan_map
 
@@ -99,8 +100,8 @@ class Embedder:
             raise TypeError(msg)
         given = tuple(texts)
         if 0 < len(given) <= self.provider.most:
-            return self._request((given, kind))
-        return self._embed(given, kind)
+            return made_by_caller(self._request((given, kind)))
+        return made_by_caller(self._embed(given, kind))
 
     def using(self, **policy: Any) -> Embedder:  # noqa: ANN401 - as @step
         """Give the same embedder under another policy; what is not named stays."""
@@ -135,4 +136,5 @@ def embedder(address: str) -> Embedder:
 
     Raises ValueError for an address that no provider knows; the message names those known.
     """
+    check_address("embedder", address)
     return Embedder(cast("Embeds", _registry.load("embedder", address)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
-from fanwise.core import Timeout, _registry, made_by, step, whole
+from fanwise.core import Timeout, _registry, made_by, made_by_caller, step, whole
 from fanwise.models._asking import ask_in_pieces, ask_text, ask_typed
 from fanwise.models._batch import DEFAULT_TERMS, Order, order_batch
 from fanwise.models._chat import as_chat, check_asked
@@ -121,7 +121,7 @@ class Model:
         _check(asked, tools, max_tokens)
         whole("again", again, 0)
         schema_of(output)
-        return self._ask(asked, output, tuple(tools), max_tokens, again)
+        return made_by_caller(self._ask(asked, output, tuple(tools), max_tokens, again))
 
     @made_by("_stream")
     def stream(
@@ -141,7 +141,7 @@ class Model:
         """
         _check(asked, tools, max_tokens)
         schema_of(output)
-        return self._stream(asked, output, tuple(tools), max_tokens)
+        return made_by_caller(self._stream(asked, output, tuple(tools), max_tokens))
 
     @overload
     def batch(
@@ -173,7 +173,8 @@ class Model:
         Raises TypeError where the provider has no batch API, `NotEnough` below `need`. Cancelled,
         it cancels the provider's batches, unless `terms=BatchTerms(leave=True)`.
         """
-        return order_batch(self.provider, items, Order(need, within, output, handle, terms))
+        order = Order(need, within, output, handle, terms)
+        return made_by_caller(order_batch(self.provider, items, order))
 
     def using(self, **policy: Any) -> Model:  # noqa: ANN401 - as @step
         """Give the same model under another policy; what is not named stays."""
@@ -265,9 +266,17 @@ def _streamed_key(*args: Any, **kwargs: Any) -> object:  # noqa: ANN401 - as tho
     return ("stream", _asked_key(*args, **kwargs))
 
 
+def check_address(name: str, address: object) -> None:
+    """Raise, naming the argument, where it is no text."""
+    if not isinstance(address, str):
+        msg = f'{name}(address) takes a text such as "openai:gpt-5-mini", got {address!r}'
+        raise TypeError(msg)
+
+
 def model(address: str) -> Model:
     """Give the model of an address such as "local:extractive".
 
     Raises ValueError for an address that no provider knows; the message names those known.
     """
+    check_address("model", address)
     return Model(cast("Provider", _registry.load("model", address)))
