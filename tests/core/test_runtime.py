@@ -712,3 +712,21 @@ async def test_one_wait_of_a_call_hides_no_other():
         {"prefix": 750_000},
         {"limit": 1_000_000, "prefix": 750_000},
     ]
+
+
+async def test_steps_made_anew_for_each_use_are_not_kept_for_ever(monkeypatch):
+    monkeypatch.setattr("fanwise.core._shared.MOST_STEPS", 10)
+
+    async def count(until):
+        for number in range(until):
+            yield number
+
+    async with Runtime() as runtime:
+        running = runtime.start(gives("kept", after=1.0))
+        for number in range(50):
+            plain = step(gives.function, name=f"step {number}")
+            assert await runtime.run(plain(number)) == number
+            assert await runtime.run(step(count, name=f"stream {number}")(3)) == [0, 1, 2]
+            assert len(runtime.outfits) <= 10
+            assert len(runtime._policies) <= 10
+        assert await running.wait() == "kept"

@@ -152,6 +152,18 @@ async def test_answers_stand_in_the_order_of_the_items():
     assert job.waits["batch"] > 3_500_000_000
 
 
+async def test_a_model_asks_a_batch_as_the_function_does():
+    provider, told = Hours({"b": ["expired"]}), []
+    async with Runtime() as runtime:
+        terms = BatchTerms(again=0, on_handle=told.append)
+        asked = Model(provider).batch(LETTERS, need="80%", terms=terms)
+        found = await runtime.run(asked)
+        assert found.missing == ["ask_batch/answer 2"]
+        with pytest.raises(NotEnough, match="9 of 10 requests were answered, needed were 10"):
+            await runtime.run(Model(provider).batch(LETTERS, handle=told[-1], terms=terms))
+    assert provider.handed_in() == LETTERS
+
+
 async def test_looks_are_ever_further_apart_and_exact():
     provider = Hours()
     async with Runtime() as runtime:
@@ -402,8 +414,13 @@ def test_wrong_use_is_named():
         ask_batch(Model(NoBatches()), ["a"])
     with pytest.raises(TypeError, match="model is a Model"):
         ask_batch("openai:gpt", ["a"])
-    with pytest.raises(TypeError, match="items are str, Prompt or Chat, got 3"):
+    with pytest.raises(TypeError, match="asked a str, a Prompt or a Chat, got 3"):
         ask_batch(Model(Hours()), ["a", 3])
+    for one in ("Why?", Chat(()), 3):
+        with pytest.raises(TypeError, match=r"items are several questions, such as \[question\]"):
+            Model(Hours()).batch(one)
+    with pytest.raises(ValueError, match="need=2 is above the number of branches, 1"):
+        ask_batch(Model(Hours()), ["a"], need=2)
     with pytest.raises(ValueError, match="within is at least 0"):
         ask_batch(Model(Hours()), [], within=-1)
     with pytest.raises(TypeError, match="terms is a BatchTerms"):

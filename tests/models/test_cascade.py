@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from decimal import Decimal
+from typing import Literal
 
 import pytest
 from hypothesis import strategies as st
@@ -291,11 +292,24 @@ def test_costs_add_up():
         ([saying("a", "")], {"accept": True}, TypeError, "accept says whether .* got True"),
         ([saying("a", "")], {"accept": good, "unsure": "x"}, ValueError, "got 'x'"),
         ([saying("a", "")], {"accept": good, "stagger": (0, 1)}, ValueError, "one offset a call"),
+        ([saying("a", "")], {"accept": good, "output": 3}, TypeError, "no type that JSON can"),
+        ([saying("a", "")], {"accept": good, "max_tokens": 0}, ValueError, "max_tokens is at"),
     ],
 )
 def test_wrong_use_names_the_argument(models, how, error, says):
     with pytest.raises(error, match=says):
         cascade("q", models, **how)
+
+
+def test_an_answer_is_one_of_a_few_words():
+    small, large = saying("small", '"unsure"'), saying("large", '"yes"')
+    words = Literal["yes", "no", "unsure"]
+    found = run(cascade("q", [small, large], accept=is_known, output=words))
+    assert (found.answer.value, found.level) == ("yes", 1)
+
+
+def is_known(answer):
+    return answer.value != "unsure"
 
 
 def test_a_level_that_never_ran_says_so():

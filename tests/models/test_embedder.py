@@ -98,7 +98,7 @@ def test_wrong_arguments_are_named():
         Embedder(Lengths()).embed("text")
     with pytest.raises(TypeError, match=r"takes an adapter.*got 'openai:x'; that of an address"):
         Embedder("openai:x")
-    with pytest.raises(ValueError, match="at_once=0 is too small"):
+    with pytest.raises(ValueError, match="at_once is at least 1, got 0"):
         Embedder(Lengths(), at_once=0)
     with pytest.raises(ValueError, match="embedder='nobody:x' is not known"):
         embedder("nobody:x")

@@ -66,6 +66,25 @@ def test_the_oldest_of_many_is_forgotten():
     assert len(estimates.statistics()) == MOST
 
 
+def test_what_is_still_used_is_not_forgotten():
+    estimates = Estimates()
+    for number in range(MOST + 5):
+        estimates.observe("used", 4, Reading("m", 7, 1), 1.0)
+        estimates.observe(f"step {number}", 4, Reading("m", 1, 1), 1.0)
+    (used,) = [each for each in estimates.statistics() if each.step == "used"]
+    assert used.calls == MOST + 5
+
+
+def test_a_step_keeps_its_latest_model_where_an_earlier_one_is_forgotten():
+    estimates = Estimates()
+    for name, tokens in (("earlier", 7), ("latest", 9)):
+        estimates.observe("used", 4, Reading(name, tokens, 1), 1.0)
+    for number in range(MOST - 1):
+        estimates.observe(f"step {number}", 4, Reading("m", 1, 1), 1.0)
+    assert [each.model for each in estimates.statistics() if each.step == "used"] == ["latest"]
+    assert estimates.expected("used", 4) == (9, None)
+
+
 def test_all_text_of_arguments_counts():
     chat = Chat((Message("user", "four"),), system="five5")
     assert size_of(("é", {"a": ["bc"]}, 3), {"chat": chat}) == 2 + 2 + 4 + 4 + 5  # "user" is one

@@ -129,9 +129,11 @@ def test_a_prompt_and_a_chat_reach_the_provider_as_they_are():
     ("wrong", "message"),
     [
         ({"asked": 3}, "asked a str, a Prompt or a Chat, got 3"),
-        ({"max_tokens": 0}, "max_tokens=0 is too small"),
+        ({"max_tokens": 0}, "max_tokens is at least 1, got 0"),
+        ({"max_tokens": "9"}, "max_tokens is a whole number, got '9'"),
+        ({"max_tokens": 1.5}, "max_tokens is a whole number, got 1.5"),
         ({"tools": [len]}, "tools are each a ToolSpec"),
-        ({"output": int, "again": -1}, "again=-1 is too small"),
+        ({"output": int, "again": -1}, "again is at least 0, got -1"),
         ({"output": asyncio.Task}, "is no type that JSON can carry"),
         ({"output": {}}, "is no type that JSON can carry"),
         ({"output": 3}, "is no type that JSON can carry"),

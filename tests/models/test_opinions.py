@@ -1,5 +1,7 @@
 """Votes over models and ways to ask: who is asked, and what an answer is counted as."""
 
+from typing import Literal
+
 import pytest
 
 from fanwise import run, vote
@@ -28,6 +30,12 @@ def one_way(model):
     calls = ask_all(model, "x")
     run(vote(calls, key=ballot))
     return calls
+
+
+def test_the_votes_may_be_of_a_few_words():
+    models = [saying("a", '"yes"'), saying("b", '"no"'), saying("c", '"yes"')]
+    asked = ask_all(models, "q", output=Literal["yes", "no"])
+    assert run(vote(asked, key=ballot, stop_at=None)).counts == {"yes": 2, "no": 1}
 
 
 def answer(text, value=None, finish="stop"):

@@ -109,6 +109,24 @@ def test_your_own_come_first_by_name_then_by_pattern():
     assert prices.cost("anthropic:claude-sonnet-4-6", told(1_000_000), AT) == 3
 
 
+@pytest.mark.parametrize(
+    ("served", "dollars"),
+    [
+        ("gpt-4o-2024-08-06", 1), ("openai:gpt-4o-2024-08-06", 1), ("gpt-4o-2024-05-13", 2),
+        ("claude-haiku-4-5-20251001", 4), ("claude-haiku-4-5-2025", None), ("gpt-4o-mini-x", None),
+    ],
+)  # fmt: skip
+def test_your_own_price_of_a_name_holds_for_its_dated_ones_too(served, dollars):
+    """A response tells the dated name; the price list has the other."""
+    own = {
+        "gpt-4o": Price(input=1, output=1),
+        "gpt-4o-2024-05-13": Price(input=2, output=2),
+        "claude-haiku-4-5": Price(input=4, output=4),
+    }
+    found = Prices(own)._find(served)
+    assert (found and found.dollars(told(1_000_000))) == dollars
+
+
 def test_a_price_of_your_own_is_exact_and_says_what_it_does_not_know():
     price = Price(input=0.15, output="0.6", cached="0.075", batch=0.5)
     assert price.dollars(told(1_000_001, 3, cached=1)) == Decimal("0.150001875")

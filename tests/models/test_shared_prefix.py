@@ -191,14 +191,24 @@ def test_wrong_use_is_named():
         ask_shared("openai:gpt", SHARED, [])
     with pytest.raises(ValueError, match="shared is the text that all prompts begin with"):
         ask_shared(model, "", ["a"])
-    with pytest.raises(TypeError, match="prompts are str, Prompt or Chat, got 3"):
+    with pytest.raises(TypeError, match="asked a str, a Prompt or a Chat, got 3"):
         ask_shared(model, SHARED, [3])
+    with pytest.raises(TypeError, match=r"prompts are several questions, .* got 'Why\?'"):
+        ask_shared(model, SHARED, "Why?")
     with pytest.raises(ValueError, match="declared once"):
         ask_shared(model, SHARED, [Prompt("a", shared="another")])
     with pytest.raises(ValueError, match="the same system text"):
         ask_shared(model, SHARED, [Chat((), system="a"), Chat((), system="b")])
     with pytest.raises(ValueError, match="need"):
         ask_shared(model, SHARED, ["a"], need="many")
+    with pytest.raises(ValueError, match="need=2 is above the number of branches, 1"):
+        ask_shared(model, SHARED, ["a"], need=2)
+    with pytest.raises(ValueError, match="within is at least 0, got -1"):
+        ask_shared(model, SHARED, ["a"], within=-1)
+    with pytest.raises(ValueError, match="at_once is at least 1, got 0"):
+        ask_shared(model, SHARED, ["a"], at_once=0)
+    with pytest.raises(TypeError, match=r"max_tokens is a whole number, got '9'"):
+        ask_shared(model, SHARED, ["a"], max_tokens="9")
 
 
 @pytest.mark.parametrize(

@@ -214,18 +214,22 @@ async def test_what_a_response_says_of_limits_is_kept_and_handed_on(name):
     twin = Twin(quota=Quota(requests_per_minute=60, tokens_per_minute=6000))
     heard = []
     async with on_twin(name, twin) as model:
-        model.provider.listen(lambda who, rates: heard.append((who, rates)))
+        stop = model.provider.listen(lambda who, rates: heard.append((who, rates)))
         await model.ask("hi", max_tokens=100)
         async with model.stream("hi", max_tokens=100) as pieces:
             async for _ in pieces:
                 pass
+        kept = model.provider.rates
+        stop()
+        await model.ask("hi", max_tokens=100)
+        assert model.provider.rates.requests.remaining < kept.requests.remaining
     assert [who for who, _ in heard] == [model.name] * 2
     first, second = (rates.requests for _, rates in heard)
     assert (first.limit, first.remaining) == (60, 59)
     assert second.remaining == 58
     assert 0 < first.reset <= 2.0
     assert heard[1][1].tokens.limit == 6000
-    assert model.provider.rates == heard[1][1]
+    assert kept == heard[1][1]
 
 
 @every

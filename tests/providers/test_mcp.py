@@ -62,6 +62,44 @@ async def test_tools_of_a_server_in_memory(in_memory):
         assert [result.failed for result in turn.results] == [False, True, True, False]
 
 
+async def test_blocks_at_the_same_time_share_a_connection_until_the_last_is_left(in_memory):
+    shop = mcp_server(in_memory)
+
+    async def lasts(seconds):
+        async with shop:
+            link = shop._links[-1]
+            await asyncio.sleep(seconds)
+            turn = await run_tools(message(asks("price", 0, article="tea")), shop.tools)
+            return turn.results[0].text, link
+
+    async with no_orphans():
+        found = await asyncio.gather(lasts(1.0), lasts(3.0), lasts(2.0))
+        assert {text for text, _ in found} == {"1 x tea: 2 dollars"}
+        assert len({id(link) for _, link in found}) == 1
+        assert found[0][1].owner.done()
+        text, link = await lasts(1.0)
+        assert (text, link.owner.done()) == ("1 x tea: 2 dollars", True)
+        assert link is not found[0][1]
+
+
+async def test_a_block_that_is_cancelled_while_it_connects_leaves_the_others_alone(in_memory):
+    shop = mcp_server(in_memory)
+
+    async def enters():
+        async with shop:
+            await asyncio.sleep(1.0)
+            return len(shop.tools)
+
+    async with no_orphans():
+        first = asyncio.create_task(enters())
+        other = asyncio.create_task(enters())
+        await asyncio.sleep(0)
+        first.cancel()
+        assert await other == 4
+        assert first.cancelled()
+        assert shop._links == []
+
+
 async def test_a_width_for_the_server(in_memory):
     async with mcp_server(in_memory, at_once=2) as shop:
         calls = message(*(asks("wait", n, seconds=1 + n / 100) for n in range(5)))

@@ -65,6 +65,24 @@ async def test_an_entry_lives_for_five_minutes_from_its_last_read():
         assert await cached_of(client, SHARED) == 0
 
 
+def test_a_cache_holds_no_more_than_can_still_be_read():
+    cache = PromptCache()
+    for number in range(2000):  # four prefixes each, one prompt a second
+        both(cache, asked(f"{number:05}" * 1150), now=float(number))
+    alive = 300 * 4
+    assert alive <= len(cache._kept) <= 2 * alive + 1024
+    assert both(cache, asked("01990" * 1150), now=2000.0)[0] == 1408
+
+
+def test_what_expires_while_the_answer_is_thought_of_was_read():
+    cache, ask = PromptCache(), asked(SHARED)
+    both(cache, ask)
+    slow = cache.look(ask, 299.0)
+    assert cache.look(ask, 301.0).cached == 0  # a request that is refused then, and writes nothing
+    cache.read(slow, 299.0)
+    assert slow.cached == 1408
+
+
 def marked(*parts, tools=()):
     return asked(protocol="anthropic", endpoint="messages", parts=parts, tools=tools)
 

@@ -123,3 +123,25 @@ async def test_what_still_runs_is_told_as_running():
         await call
     assert twin.statistics().running == 0
     assert twin.statistics().statuses == {200: 1}
+
+
+async def test_what_is_over_can_be_taken_out_and_numbers_go_on():
+    twin = Twin({"m": Law(first=5)}, prices={"m": PRICE})
+    async with openai_on(twin) as client:
+
+        async def ask():
+            found = await client.chat.completions.create(model="m", messages=said("hello"))
+            return found.id
+
+        first = await ask()
+        running = asyncio.create_task(ask())
+        await asyncio.sleep(1)
+        paid = twin.ledger.cost
+        over = twin.ledger.take()
+        assert [entry.number for entry in over] == [1]
+        assert sum(entry.cost for entry in over) == paid > 0
+        assert (len(twin.ledger), twin.statistics().running, twin.ledger.cost) == (1, 1, 0)
+        second, third = await running, await ask()
+        assert [entry.number for entry in twin.ledger.take()] == [2, 3]
+        assert len({first, second, third}) == 3
+        assert (len(twin.ledger), twin.ledger.take()) == (0, [])

@@ -6,7 +6,7 @@ Mypy gives `assert_type(f(x), ...)` to a generic `f` as a context, so results ha
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
-from typing import assert_type
+from typing import Literal, assert_type
 
 from fanwise import (
     Cache,
@@ -404,6 +404,9 @@ async def caches_and_batches(model: Model) -> None:
     _ = assert_type(ask_batch(model, ["a"]), Call[FanIn[Answer[str]]])
     typed = ask_batch(model, ["a"], output=list[int], terms=BatchTerms(on_handle=print))
     assert_type(await typed, FanIn[Answer[list[int]]])
+    _ = assert_type(model.batch(["a"]), Call[FanIn[Answer[str]]])
+    words = model.batch(["a"], output=Literal["yes", "no"], need="80%", within=3600.0)
+    assert_type(await words, FanIn[Answer[Literal["yes", "no"]]])
 
 
 async def awaited_float(number: float) -> bytes:
@@ -421,6 +424,8 @@ async def models(small: Model, large: Model, judge: Model) -> None:
     _ = assert_type(mixed, Call[Ensemble[str]])
     merged = assert_type(ensemble("q", [small, large], aggregate=large), Call[Ensemble[str]])
     calls = assert_type(ask_all([small, large], "q", output=int), list[Call[Answer[int]]])
+    words = ask_all([small, large], ["q", "r"], output=Literal["yes", "no"])
+    _ = assert_type(words, list[Call[Answer[Literal["yes", "no"]]]])
     typed = await ensemble("q", calls, judge=judge)
     _ = assert_type(typed.answer.value, int)
     voted = await vote(ask_all(small, ["q", "r"]), key=ballot)
@@ -429,10 +434,16 @@ async def models(small: Model, large: Model, judge: Model) -> None:
     number = cascade("q", [small, large], accept=is_positive, output=int, stagger=(0, 1.5))
     _ = assert_type(number, Call[Cascade[int]])
     checked = assert_type(cascade("q", [small], accept=judge), Call[Cascade[str]])
+    word = cascade("q", [small], accept=is_known, output=Literal["yes", "no", "unsure"])
+    _ = assert_type((await word).answer.value, Literal["yes", "no", "unsure"])
     _ = plain_one, several, merged, text, checked
 
 
 def is_sure(answer: Answer[str]) -> bool:
+    return answer.value != "unsure"
+
+
+def is_known(answer: Answer[Literal["yes", "no", "unsure"]]) -> bool:
     return answer.value != "unsure"
 
 

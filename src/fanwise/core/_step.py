@@ -37,6 +37,7 @@ R_co = TypeVar("R_co", covariant=True)
 R = TypeVar("R")
 S = TypeVar("S")
 T = TypeVar("T")
+C = TypeVar("C", bound="Call[Any]")
 
 UNSET: Any = object()
 MADE_BY = "fanwise_made_by"
@@ -307,6 +308,17 @@ def made_by(attribute: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         return method
 
     return mark
+
+
+def made_by_caller(call: C) -> C:
+    """Say of a call that a function makes and gives: it was made where that function was called.
+
+    So the warning of one that is never awaited names a line of the user's.
+    """
+    if call.status == "new":
+        frame = _getframe(2)
+        call.code, call.place = frame.f_code, frame.f_lasti
+    return call
 
 
 def as_step(function: Callable[..., Any]) -> Step[..., Any] | BoundStep[..., Any]:

@@ -15,11 +15,12 @@ Finish = Literal["stop", "length", "tools", "refused", "cut"]
 
 @dataclass(frozen=True, slots=True)
 class Answer(Generic[T_co]):
-    """What a model answered, with the tokens used and the model's full name.
+    """What a model answered, with the tokens used and the model's address.
 
     `value` is the text, or the validated object where `output=` was asked for. `cost` is in US
     dollars, `None` where the model's price is not known, or not yet loaded (a thread begins with
-    the first question; the record has the cost in any case).
+    the first question; the record has the cost in any case). `served` is the provider's own name of
+    what answered, dated where it tells so, "" where it tells none.
     """
 
     text: str
@@ -29,6 +30,7 @@ class Answer(Generic[T_co]):
     calls: tuple[ToolCall, ...] = ()
     finish: Finish = "stop"
     cost: Decimal | None = None
+    served: str = ""
 
     @property
     def complete(self) -> bool:
@@ -77,11 +79,15 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The last piece of an answer: usage as far as the provider reported it, and why it ended."""
+    """The last piece of an answer: usage as far as the provider reported it, and why it ended.
+
+    `model` and `served` are as those of an `Answer`.
+    """
 
     usage: Usage | None
     finish: Finish
     model: str
+    served: str = ""
 
 
 RawPiece = Text | ToolBegun | ToolText | Counted | Ended

@@ -23,7 +23,7 @@ class Arriving:
     is what the provider has counted, `whole` whether it has said that the answer is over.
     """
 
-    __slots__ = ("_opened", "_reader", "_texts", "finish", "model", "usage", "whole")
+    __slots__ = ("_opened", "_reader", "_texts", "finish", "model", "served", "usage", "whole")
 
     finish: Finish
     usage: Usage | None
@@ -35,7 +35,7 @@ class Arriving:
         self._opened: dict[int, ToolArriving] = {}
         self.usage = None
         self.finish = "cut"
-        self.model = ""
+        self.model = self.served = ""
         self.whole = False
 
     def take(self, raw: RawPiece) -> Iterator[Piece]:
@@ -56,7 +56,7 @@ class Arriving:
                 self.usage = usage
             case Ended():
                 self.usage = raw.usage or self.usage
-                self.finish, self.model = raw.finish, raw.model
+                self.finish, self.model, self.served = raw.finish, raw.model, raw.served
                 self.whole = raw.usage is not None
                 yield from self._last_calls()
 
@@ -74,7 +74,8 @@ class Arriving:
         text = "".join(self._texts)
         found = (self._opened[index].call for index in sorted(self._opened))
         calls = tuple(call for call in found if call is not None)
-        return Answer(text, used, self.model or name, text, calls, self.finish)
+        model = self.model or name
+        return Answer(text, used, model, text, calls, self.finish, served=self.served)
 
     @property
     def written(self) -> str:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from fanwise.core import current, current_runtime
+from fanwise.core import current, current_runtime, note, waiting_call
 from fanwise.models._answer import Ended, Text, ToolBegun, ToolText
 from fanwise.models._arriving import Arriving
 from fanwise.models._chat import Message, as_chat
@@ -48,6 +48,7 @@ async def ask_text(provider: Provider, request: Request) -> Answer[str]:
         tell(used_until(began, request), provider.name, "cut")
         raise
     tell(answer.usage, answer.model, answer.finish, answer.text)
+    note_served(answer.model, answer.served)
     return await priced(answer)
 
 
@@ -126,6 +127,7 @@ def _settled(arriving: Arriving, request: Request, name: str) -> Usage:
     if used is None or not arriving.whole:
         used = used_so_far(request, arriving.written, used)
     tell(used, arriving.model or name, arriving.finish, arriving.written)
+    note_served(arriving.model, arriving.served)
     return used
 
 
@@ -169,7 +171,7 @@ async def _whole(provider: Provider, request: Request) -> AsyncGenerator[RawPiec
     for index, call in enumerate(answer.calls):
         yield ToolBegun(index, call.id, call.name)
         yield ToolText(index, call.broken or json.dumps(call.arguments))
-    yield Ended(answer.usage, answer.finish, answer.model)
+    yield Ended(answer.usage, answer.finish, answer.model, answer.served)
 
 
 def tell(
@@ -189,3 +191,11 @@ def tell(
     }
     told = {name: count for name, count in counts.items() if count}
     current().usage(model=model, estimated=usage.estimated, tier=tier, finish=finish, **told)
+
+
+def note_served(model: str, served: str) -> None:
+    """Tell the record the provider's own name of what answered, where its address does not."""
+    if served and served != model.partition(":")[2]:
+        call = waiting_call()
+        if call is not None:
+            note(call, served=served)

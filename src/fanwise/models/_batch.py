@@ -29,6 +29,7 @@ from fanwise.core import (
     current_runtime,
     deadline,
     is_transient,
+    made_by_caller,
     note,
     plain_function,
     step,
@@ -36,14 +37,12 @@ from fanwise.core import (
     whole,
 )
 from fanwise.models._answer import Answer
-from fanwise.models._asking import fitted, priced, tell, valued
+from fanwise.models._asking import fitted, note_served, priced, tell, valued
 from fanwise.models._batch_handle import BatchHandle
 from fanwise.models._batch_provider import BatchOutcome, BatchProvider, BatchResult, BatchStatus
-from fanwise.models._chat import Asked, Chat, as_chat
-from fanwise.models._model import Model
+from fanwise.models._chat import Asked, as_chat, as_questions
 from fanwise.models._output import codec_of, schema_of
-from fanwise.models._prompt import Prompt
-from fanwise.models._provider import Request
+from fanwise.models._provider import Provider, Request
 from fanwise.patterns import check_quorum, count_of, fan_out
 
 if TYPE_CHECKING:
@@ -52,6 +51,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeForm
 
     from fanwise.core import Call
+    from fanwise.models._model import Model
 
 T = TypeVar("T")
 
@@ -108,7 +108,13 @@ class BatchTerms:
         if self.max_tokens is not None:
             whole("BatchTerms(max_tokens=)", self.max_tokens, 1)
         if self.on_handle is not None:
+            if not callable(self.on_handle):
+                msg = f"BatchTerms(on_handle=) is a function of a text, got {self.on_handle!r}"
+                raise TypeError(msg)
             plain_function("BatchTerms(on_handle=)", self.on_handle)
+
+
+DEFAULT_TERMS = BatchTerms()
 
 
 # What is asked of the provider: steps, so that plans, rehearsals and the record know them.
@@ -257,7 +263,7 @@ def place_of(custom_id: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _Order:
+class Order:
     """What `ask_batch` was asked, beside the questions."""
 
     need: int | str
@@ -272,7 +278,7 @@ class _Ended:
 
     __slots__ = ("order", "outcome")
 
-    def __init__(self, outcome: BatchOutcome | Literal["timed out"], order: _Order) -> None:
+    def __init__(self, outcome: BatchOutcome | Literal["timed out"], order: Order) -> None:
         self.outcome = outcome
         self.order = order
 
@@ -289,6 +295,7 @@ async def _answer(asked: Asked, ended: _Ended) -> Answer[Any]:  # noqa: ARG001 -
     found, order = ended.outcome, ended.order
     if isinstance(found, Answer):
         tell(found.usage, found.model, found.finish, found.text, tier="batch")
+        note_served(found.model, found.served)
         answer = await priced(found, tier="batch")
         if order.output is None:
             return answer
@@ -305,15 +312,15 @@ async def _answer(asked: Asked, ended: _Ended) -> Answer[Any]:  # noqa: ARG001 -
     raise NotAnswered(found)
 
 
-def _order_counts(model: Model, asked: tuple[Asked, ...], order: _Order) -> object:
-    return model.name, tuple(map(as_chat, asked)), schema_of(order.output), order.handle
+def _order_counts(provider: BatchProvider, asked: tuple[Asked, ...], order: Order) -> object:
+    return provider.name, tuple(map(as_chat, asked)), schema_of(order.output), order.handle
 
 
 @step(name="ask_batch", key=_order_counts)
-async def _ask_batch(model: Model, asked: tuple[Asked, ...], order: _Order) -> FanIn[Answer[Any]]:
-    provider = model.provider
-    assert isinstance(provider, BatchProvider)  # noqa: S101 - checked when the call was made
-    current_runtime().expect_prices(model.name)
+async def _ask_batch(
+    provider: BatchProvider, asked: tuple[Asked, ...], order: Order
+) -> FanIn[Answer[Any]]:
+    current_runtime().expect_prices(provider.name)
     schema = schema_of(order.output)
     requests = [Request(each, (), schema, order.terms.max_tokens) for each in asked]
     if order.handle is None:
@@ -387,11 +394,12 @@ def ask_batch(
     need: int | str = "all",
     within: float | None = None,
     handle: str | None = None,
-    terms: BatchTerms = BatchTerms(),
+    terms: BatchTerms = DEFAULT_TERMS,
 ) -> Call[FanIn[Answer[Any]]]:
-    """Ask many questions through the provider's batch API, and give the answers in their order.
+    """Ask many questions through the provider's batch API; `Model.batch` is the same.
 
-    For work that can wait for hours, at the provider's lower price. `BatchTerms(on_handle=print)`
+    For work that can wait for hours, at the provider's lower price; the answers stand in the order
+    of the items. `BatchTerms(on_handle=print)`
     tells the job's handle: a line of text with which `handle=` goes on, in another process too,
     without handing anything in again. `need` is that of `fan_out`, judged at
     the end. After `within` seconds what is not answered is `timed_out`. Failures are outcomes;
@@ -400,25 +408,27 @@ def ask_batch(
     Raises `NotEnough` below `need`. Cancelled, it cancels the provider's batches, unless
     `terms=BatchTerms(leave=True)`; what was answered before stays readable by the handle.
     """
-    if not isinstance(model, Model):
+    if not hasattr(model, "provider"):
         msg = f'model is a Model, such as model("anthropic:..."), got {model!r}'
         raise TypeError(msg)
-    if not isinstance(model.provider, BatchProvider):
+    order = Order(need, within, output, handle, terms)
+    return made_by_caller(order_batch(model.provider, items, order))
+
+
+def order_batch(provider: Provider, items: Iterable[Asked], order: Order) -> Call[Any]:
+    """Give the call of a batch job; raise, naming the argument, where it cannot be meant."""
+    if not isinstance(provider, BatchProvider):
         at_once = "fan_out(*[model.ask(each) for each in items], at_once=8)"
-        msg = f"{model.name} has no batch API: {at_once} asks at once"
+        msg = f"{provider.name} has no batch API: {at_once} asks at once"
         raise TypeError(msg)
-    check_quorum("need", need)
-    if within is not None:
-        at_least("within", within, 0)
-    if handle is not None:
-        BatchHandle.read(handle)
-    if not isinstance(terms, BatchTerms):
-        msg = f"terms is a BatchTerms, such as BatchTerms(size=1000), got {terms!r}"
+    asked = as_questions("items", items)
+    check_quorum("need", order.need, len(asked))
+    if order.within is not None:
+        at_least("within", order.within, 0)
+    if order.handle is not None:
+        BatchHandle.read(order.handle)
+    if not isinstance(order.terms, BatchTerms):
+        msg = f"terms is a BatchTerms, such as BatchTerms(size=1000), got {order.terms!r}"
         raise TypeError(msg)
-    schema_of(output)
-    asked = tuple(items)
-    for each in asked:
-        if not isinstance(each, (str, Prompt, Chat)):
-            msg = f"items are str, Prompt or Chat, got {each!r}"
-            raise TypeError(msg)
-    return _ask_batch(model, asked, _Order(need, within, output, handle, terms))
+    schema_of(order.output)
+    return _ask_batch(provider, asked, order)

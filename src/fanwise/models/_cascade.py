@@ -30,15 +30,18 @@ from fanwise.core import (
     note,
     waiting_call,
 )
-from fanwise.models._chat import Chat, Message
-from fanwise.models._judge import in_role, numbered
+from fanwise.models._chat import Chat, Message, check_asked
+from fanwise.models._judge import numbered
 from fanwise.models._model import Model
-from fanwise.models._panel import as_models, check_asked
+from fanwise.models._output import schema_of
+from fanwise.models._panel import as_models
 from fanwise.patterns import check_stagger, fan_out, first
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
     from decimal import Decimal
+
+    from typing_extensions import TypeForm
 
     from fanwise.models._answer import Answer
     from fanwise.models._chat import Asked
@@ -155,7 +158,7 @@ class Check:
     def of(cls, accept: object) -> Check:
         """Take what the user gave; raise TypeError for what cannot check."""
         if isinstance(accept, Model):
-            return cls(in_role(accept, "verify"))
+            return cls(accept.in_role("verify"))
         if isinstance(accept, (Step, BoundStep)):
             return cls(accept)
         if not callable(accept) or isinstance(accept, Call):
@@ -233,7 +236,7 @@ class Asking:
     """What is asked of every level, and how its answers are checked."""
 
     asked: Asked
-    output: type[Any] | None
+    output: TypeForm[object] | None
     max_tokens: int | None
     check: Check
 
@@ -298,7 +301,7 @@ def cascade(
     models: Iterable[Model],
     *,
     accept: Model | Callable[[Answer[T]], bool | Awaitable[bool]],
-    output: type[T],
+    output: TypeForm[T],
     max_tokens: int | None = ...,
     stagger: Sequence[float] | None = ...,
     unsure: Literal["raise", "last"] = ...,
@@ -308,7 +311,7 @@ def cascade(
     models: Iterable[Model],
     *,
     accept: Model | Callable[[Answer[Any]], bool | Awaitable[bool]],
-    output: type[Any] | None = None,
+    output: TypeForm[object] | None = None,
     max_tokens: int | None = None,
     stagger: Sequence[float] | None = None,
     unsure: Literal["raise", "last"] = "raise",
@@ -322,7 +325,8 @@ def cascade(
     answered, not `accepted`. Cancelled, it cancels what runs and awaits it.
     """
     levels: list[Model] = as_models(models, Model, EXAMPLE)
-    check_asked(asked)
+    check_asked(asked, max_tokens)
+    schema_of(output)
     check_stagger(stagger, len(levels))
     if unsure not in ("raise", "last"):
         msg = f'unsure is "raise" or "last", got {unsure!r}'

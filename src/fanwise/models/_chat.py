@@ -1,9 +1,10 @@
 """What is said to a model and by it: messages, the tools it asks for, and their results."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from fanwise.core import whole
 from fanwise.models._prompt import Prompt
 
 Role = Literal["user", "assistant"]
@@ -65,6 +66,26 @@ class Chat:
 
 Asked = str | Prompt | Chat
 """What a model may be asked: a text, a task over passages, a conversation."""
+
+
+def check_asked(asked: object, max_tokens: int | None = None) -> None:
+    """Raise where it is nothing that a model can be asked, or no bound of its answer."""
+    if not isinstance(asked, (str, Prompt, Chat)):
+        msg = f"a model is asked a str, a Prompt or a Chat, got {asked!r}"
+        raise TypeError(msg)
+    if max_tokens is not None:
+        whole("max_tokens", max_tokens, 1)
+
+
+def as_questions(name: str, given: Iterable[Asked]) -> tuple[Asked, ...]:
+    """Give several questions; raise, naming the argument, for a single one, which has parts too."""
+    if isinstance(given, (str, Prompt, Chat)) or not isinstance(given, Iterable):
+        msg = f"{name} are several questions, such as [question], got {given!r}"
+        raise TypeError(msg)
+    asked = tuple(given)
+    for each in asked:
+        check_asked(each)
+    return asked
 
 
 def as_chat(asked: Asked) -> Chat:

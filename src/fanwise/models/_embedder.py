@@ -7,8 +7,9 @@ from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
-from fanwise.core import _registry, step
+from fanwise.core import _registry, made_by_caller, step, whole
 from fanwise.models._asking import tell
+from fanwise.models._model import check_address
 from fanwise.models._usage import Usage
 from fanwise.patterns import fan_map
 
@@ -75,8 +76,7 @@ class Embedder:
                 "embedder(address)"
             )
             raise TypeError(msg)
-        if at_once < 1:
-            raise ValueError(f"at_once={at_once!r} is too small; it must be at least 1")
+        whole("at_once", at_once, 1)
         self.provider = provider
         self.at_once = at_once
         self._policy = policy
@@ -100,8 +100,8 @@ class Embedder:
             raise TypeError(msg)
         given = tuple(texts)
         if 0 < len(given) <= self.provider.most:
-            return self._request((given, kind))
-        return self._embed(given, kind)
+            return made_by_caller(self._request((given, kind)))
+        return made_by_caller(self._embed(given, kind))
 
     def using(self, **policy: Any) -> Embedder:  # noqa: ANN401 - as @step
         """Give the same embedder under another policy; what is not named stays."""
@@ -136,4 +136,5 @@ def embedder(address: str) -> Embedder:
 
     Raises ValueError for an address that no provider knows; the message names those known.
     """
+    check_address("embedder", address)
     return Embedder(cast("Embeds", _registry.load("embedder", address)))

@@ -24,10 +24,10 @@ from fanwise.core import (
     note,
     waiting_call,
 )
-from fanwise.models._chat import Chat, Message
-from fanwise.models._judge import Judgement, in_role, judgements, numbered, usage_of
+from fanwise.models._chat import Chat, Message, check_asked
+from fanwise.models._judge import Judgement, judgements, numbered, usage_of
 from fanwise.models._model import Model
-from fanwise.models._panel import as_models, check_asked, excuse_calls
+from fanwise.models._panel import as_models, excuse_calls
 from fanwise.patterns import check_quorum, count_of, fan_out
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ async def _merged(
 ) -> Ensemble[Any]:
     texts = [found.outcomes[place].value.text for place in places]
     chat = Chat((Message("user", numbered(asked, texts)),), MERGING)
-    (merged,) = await fan_out(in_role(by, "merge").ask(chat), need=0)
+    (merged,) = await fan_out(by.in_role("merge").ask(chat), need=0)
     if merged.status == "ok" and merged.value.text.strip():
         return Ensemble(merged.value, None, "merged", found, places)
     log.warning("ensemble: no consensus was written, the first answer is taken: %r", merged)

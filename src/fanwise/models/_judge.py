@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache, reduce
+from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Final
 
@@ -56,12 +56,6 @@ class Judgement:
     def usage(self) -> Usage:
         """The tokens of all that the judge was asked."""
         return usage_of(self.answers)
-
-
-@lru_cache(256)
-def in_role(model: Model, role: str) -> Model:
-    """Give a model whose calls have a role. The same one again: a runtime keeps what steps use."""
-    return model.using(role=role)
 
 
 def usage_of(answers: Iterable[Answer[object]]) -> Usage:
@@ -129,7 +123,7 @@ def judgements(
     """Give a call for each judge, with both orders two; each sees the texts in a drawn order."""
     calls: list[Call[Judgement]] = []
     for each in judges:
-        judge = in_role(each, "judge")
+        judge = each.in_role("judge")
         order = list(range(len(texts)))
         random.shuffle(order)
         orders = (order, order[::-1]) if both_orders else (order,)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
-from fanwise.core import Timeout, _registry, made_by, step
+from fanwise.core import Timeout, _registry, made_by, made_by_caller, step, whole
 from fanwise.models._asking import ask_in_pieces, ask_text, ask_typed
-from fanwise.models._chat import Chat, as_chat
+from fanwise.models._batch import DEFAULT_TERMS, Order, order_batch
+from fanwise.models._chat import as_chat, check_asked
 from fanwise.models._estimate import expected
 from fanwise.models._output import load_codec, schema_of
 from fanwise.models._prices import price_of
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeForm
 
-    from fanwise.core import Call, Step, StreamCall, StreamStep
+    from fanwise.core import Call, FanIn, Step, StreamCall, StreamStep
     from fanwise.models._answer import Answer, Piece
+    from fanwise.models._batch import BatchTerms
     from fanwise.models._chat import Asked
     from fanwise.models._provider import Provider
     from fanwise.models._usage import Usage
@@ -35,7 +37,7 @@ class Model:
     the address, so that limits, plans and reports know it; usage is told to the record.
     """
 
-    __slots__ = ("_ask", "_policy", "_stream", "provider")
+    __slots__ = ("_ask", "_policy", "_roles", "_stream", "provider")
 
     provider: Provider
 
@@ -53,6 +55,7 @@ class Model:
             raise TypeError(msg)
         self.provider = provider
         self._policy = policy
+        self._roles: dict[str, Model] = {}
         ours: dict[str, Any] = {"name": provider.name, "key": _asked_key} | policy
         if isinstance(ours.get("timeout"), Timeout):
             ours["timeout"] = ours["timeout"].attempt
@@ -116,10 +119,9 @@ class Model:
         Raises TypeError for a type that JSON cannot carry, and for a question that is none.
         """
         _check(asked, tools, max_tokens)
-        if again < 0:
-            raise ValueError(f"again={again!r} is too small; it must be at least 0")
+        whole("again", again, 0)
         schema_of(output)
-        return self._ask(asked, output, tuple(tools), max_tokens, again)
+        return made_by_caller(self._ask(asked, output, tuple(tools), max_tokens, again))
 
     @made_by("_stream")
     def stream(
@@ -139,11 +141,50 @@ class Model:
         """
         _check(asked, tools, max_tokens)
         schema_of(output)
-        return self._stream(asked, output, tuple(tools), max_tokens)
+        return made_by_caller(self._stream(asked, output, tuple(tools), max_tokens))
+
+    @overload
+    def batch(
+        self, items: Iterable[Asked], *,
+        need: int | str = ..., within: float | None = ..., handle: str | None = ...,
+        terms: BatchTerms = ...,
+    ) -> Call[FanIn[Answer[str]]]: ...  # fmt: skip
+    @overload
+    def batch(
+        self, items: Iterable[Asked], *, output: TypeForm[T],
+        need: int | str = ..., within: float | None = ..., handle: str | None = ...,
+        terms: BatchTerms = ...,
+    ) -> Call[FanIn[Answer[T]]]: ...  # fmt: skip
+    def batch(
+        self,
+        items: Iterable[Asked],
+        *,
+        output: TypeForm[object] | None = None,
+        need: int | str = "all",
+        within: float | None = None,
+        handle: str | None = None,
+        terms: BatchTerms = DEFAULT_TERMS,
+    ) -> Call[FanIn[Answer[Any]]]:
+        """Ask many questions through the provider's batch API, within hours and at a lower price.
+
+        The same as `ask_batch(model, items)`, which says what its arguments mean. The model's
+        policy is for answers that somebody waits for, and does not hold here: `terms` do.
+
+        Raises TypeError where the provider has no batch API, `NotEnough` below `need`. Cancelled,
+        it cancels the provider's batches, unless `terms=BatchTerms(leave=True)`.
+        """
+        order = Order(need, within, output, handle, terms)
+        return made_by_caller(order_batch(self.provider, items, order))
 
     def using(self, **policy: Any) -> Model:  # noqa: ANN401 - as @step
         """Give the same model under another policy; what is not named stays."""
         return Model(self.provider, **(self._policy | policy))
+
+    def in_role(self, role: str) -> Model:
+        """Give the model whose calls have a role, such as "judge"; the same object each time."""
+        if role not in self._roles:
+            self._roles[role] = self.using(role=role)
+        return self._roles[role]
 
     def estimate(
         self,
@@ -199,11 +240,7 @@ class Model:
 
 
 def _check(asked: object, tools: Iterable[object], max_tokens: int | None) -> None:
-    if not isinstance(asked, (str, Prompt, Chat)):
-        msg = f"a model is asked a str, a Prompt or a Chat, got {asked!r}"
-        raise TypeError(msg)
-    if max_tokens is not None and max_tokens < 1:
-        raise ValueError(f"max_tokens={max_tokens!r} is too small; it must be at least 1, or None")
+    check_asked(asked, max_tokens)
     for tool in tools:
         if not isinstance(tool, ToolSpec):
             msg = f"tools are each a ToolSpec, what a model is told of a tool, got {tool!r}"
@@ -229,9 +266,17 @@ def _streamed_key(*args: Any, **kwargs: Any) -> object:  # noqa: ANN401 - as tho
     return ("stream", _asked_key(*args, **kwargs))
 
 
+def check_address(name: str, address: object) -> None:
+    """Raise, naming the argument, where it is no text."""
+    if not isinstance(address, str):
+        msg = f'{name}(address) takes a text such as "openai:gpt-5-mini", got {address!r}'
+        raise TypeError(msg)
+
+
 def model(address: str) -> Model:
     """Give the model of an address such as "local:extractive".
 
     Raises ValueError for an address that no provider knows; the message names those known.
     """
+    check_address("model", address)
     return Model(cast("Provider", _registry.load("model", address)))

@@ -5,13 +5,16 @@ from __future__ import annotations
 import unicodedata
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from fanwise.models._chat import Chat
+from fanwise.core import made_by_caller
+from fanwise.models._chat import Chat, check_asked
 from fanwise.models._model import Model
-from fanwise.models._panel import as_models, check_asked
+from fanwise.models._panel import as_models
 from fanwise.models._prompt import Prompt
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
+
+    from typing_extensions import TypeForm
 
     from fanwise.core import Call
     from fanwise.models._answer import Answer
@@ -57,14 +60,14 @@ def ask_all(
     models: Model | Iterable[Model],
     asked: Asked | Iterable[Asked],
     *,
-    output: type[T],
+    output: TypeForm[T],
     max_tokens: int | None = ...,
 ) -> list[Call[Answer[T]]]: ...
 def ask_all(
     models: Model | Iterable[Model],
     asked: Asked | Iterable[Asked],
     *,
-    output: type[Any] | None = None,
+    output: TypeForm[object] | None = None,
     max_tokens: int | None = None,
 ) -> list[Call[Answer[Any]]]:
     """Give a call for every model and every way to ask, for `vote`, `fan_out` or `ensemble`.
@@ -80,6 +83,12 @@ def ask_all(
     if not ways:
         msg = f"ask_all needs a question, such as {EXAMPLE}, got none"
         raise ValueError(msg)
-    if output is None:
-        return [each.ask(way, max_tokens=max_tokens) for way in ways for each in several]
-    return [each.ask(way, output=output, max_tokens=max_tokens) for way in ways for each in several]
+    calls: list[Call[Answer[Any]]] = []
+    for way in ways:
+        for one in several:
+            if output is None:
+                call: Call[Answer[Any]] = one.ask(way, max_tokens=max_tokens)
+            else:
+                call = one.ask(way, output=output, max_tokens=max_tokens)
+            calls.append(made_by_caller(call))
+    return calls

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 MILLION: Final = Decimal(1_000_000)
 BATCH: Final = "batch"
+_DATE: Final = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{8})$")  # which responses add to a name
 
 
 class KnownPrices(Protocol):
@@ -132,7 +134,8 @@ class Prices:
     """Prices by the name of a model: the first of your own that fits, else the known one.
 
     A name fits as it is written, with a slash for the colon after its provider, or without the
-    provider; patterns such as "openai/*" fit the first two. Models at `local:` cost nothing.
+    provider; then likewise without its date. Patterns such as "openai/*" fit names with a provider.
+    Models at `local:` cost nothing.
     """
 
     def __init__(self, own: Mapping[str, Priced] | None = None) -> None:
@@ -164,7 +167,7 @@ class Prices:
 
 def _own_of(own: Mapping[str, Priced], model: str) -> Priced | None:
     names = list(_spelled(model))
-    for name in names:
+    for name in (*names, *(_DATE.sub("", each) for each in names)):
         if name in own:
             return own[name]
     for pattern, price in own.items():

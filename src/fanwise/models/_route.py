@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 
 from fanwise.core import Call, Policy, Step, note, waiting_call
 from fanwise.models._chat import Chat, Message
-from fanwise.models._judge import in_role, text_of
+from fanwise.models._judge import text_of
 from fanwise.models._model import Model
 from fanwise.models._prompt import Prompt
 from fanwise.patterns import fan_out
@@ -88,7 +88,7 @@ class Route(Generic[Q_contra, R_co]):
         self.ways = MappingProxyType(dict(ways))
         self.hints = MappingProxyType(dict(hints or {}))
         self.default = default
-        self._by: Any = in_role(by, "plan") if isinstance(by, Model) else by
+        self._by: Any = by.in_role("plan") if isinstance(by, Model) else by
         self._check()
         self._choose: Any = Step(self._chosen, "choose", Policy(role="plan"), pattern="choose")
         self._call: Any = Step(self._routed, "route", Policy(), pattern="route")

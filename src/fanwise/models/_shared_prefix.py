@@ -18,12 +18,19 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, cast
 
-from fanwise.core import add_wait, current, step, waiting_call
+from fanwise.core import (
+    add_wait,
+    at_least,
+    current,
+    made_by_caller,
+    step,
+    waiting_call,
+    whole,
+)
 from fanwise.models._answer import Answer
 from fanwise.models._asking import priced
-from fanwise.models._chat import Asked, Chat, as_chat
+from fanwise.models._chat import Asked, Chat, as_chat, as_questions
 from fanwise.models._model import Model
-from fanwise.models._prompt import Prompt
 from fanwise.patterns import check_quorum, fan_out
 from fanwise.text import tokens_estimated
 
@@ -156,7 +163,7 @@ async def _first(model: Model, asked: Asked, max_tokens: int | None, door: _Door
 
 
 def _counts_all(model: Model, asked: tuple[Asked, ...], *rest: object) -> object:
-    return model.name, tuple(map(as_chat, asked)), [str(each) for each in rest]
+    return model.name, tuple(map(as_chat, asked)), rest
 
 
 @step(name="ask_shared", key=_counts_all)
@@ -221,14 +228,20 @@ def ask_shared(
     if not isinstance(model, Model):
         msg = f'model is a Model, such as model("anthropic:..."), got {model!r}'
         raise TypeError(msg)
-    given: object = shared
-    if not isinstance(given, str) or not given:
+    beginning: object = shared
+    if not isinstance(beginning, str) or not beginning:
         msg = f"shared is the text that all prompts begin with, not empty, got {shared!r}"
         raise ValueError(msg)
-    check_quorum("need", need)
-    asked = tuple([begun_with(shared, each) for each in prompts])
+    asked = tuple([begun_with(shared, each) for each in as_questions("prompts", prompts)])
+    check_quorum("need", need, len(asked))
+    if within is not None:
+        at_least("within", within, 0)
+    for name, given in (("at_once", at_once), ("max_tokens", max_tokens)):
+        if given is not None:
+            whole(name, given, 1)
     refuse_different_systems(asked)
-    return _ask_shared(model, asked, _Schedule(need, within, at_once), max_tokens)
+    schedule = _Schedule(need, within, at_once)
+    return made_by_caller(_ask_shared(model, asked, schedule, max_tokens))
 
 
 def kept_from(address: str) -> int:
@@ -239,9 +252,6 @@ def kept_from(address: str) -> int:
 def begun_with(shared: str, asked: Asked) -> Asked:
     """Give the same question with `shared` before it; raise where it has another beginning."""
     question = as_chat(asked) if isinstance(asked, str) else asked
-    if not isinstance(question, (Prompt, Chat)):
-        msg = f"prompts are str, Prompt or Chat, got {asked!r}"
-        raise TypeError(msg)
     if question.shared not in ("", shared):
         msg = f"a prompt has a shared text of its own, and shared= is declared once: {asked!r}"
         raise ValueError(msg)

@@ -50,6 +50,7 @@ class Link:
                 self.client.set_result(client)
                 await self.left.wait()
         except Exception as error:  # noqa: BLE001 - of the transport, the process, the server
+            self.lost = True
             if self.client.done():
                 log.warning("an MCP connection ended with %r", error)
             else:
@@ -85,10 +86,11 @@ class Link:
 class McpServer:
     """The tools of one MCP server, and the connection that their calls share.
 
-    `fanwise.models.tools.mcp_server` makes it, and says what its arguments mean.
+    `fanwise.models.tools.mcp_server` makes it, and says what its arguments mean. Blocks that are
+    entered at the same time share one connection, which the last of them closes.
     """
 
-    __slots__ = ("_links", "_prefix", "_target", "_limit", "entered", "name", "tools")
+    __slots__ = ("_inside", "_limit", "_links", "_prefix", "_target", "name", "tools")
 
     def __init__(self, target: Any, name: str, at_once: int, prefix: str) -> None:  # noqa: ANN401 - whatever the client takes
         """Describe it; nothing is connected to before the block."""
@@ -98,19 +100,17 @@ class McpServer:
         self._links: list[Link] = []  # the last is in use, the others are being closed
         self.name = name
         self.tools: tuple[Tool, ...] = ()
-        self.entered = False
+        self._inside = 0  # blocks
 
     async def __aenter__(self) -> Self:
         """Connect, and ask for the tools; raise what the transport raises."""
-        link = Link(self._target, self.name)
+        self._inside += 1
         try:
-            client = await asyncio.shield(link.client)
+            client = await asyncio.shield(self._link().client)
             self.tools = tuple([self._tool(each) for each in await _listed(client)])
         except BaseException:
-            await link.close()
+            await self._leave()
             raise
-        self._links = [link]
-        self.entered = True
         return self
 
     async def __aexit__(
@@ -120,9 +120,22 @@ class McpServer:
         trace: TracebackType | None,
     ) -> None:
         """Disconnect, and wait for the end of the server's process where it is ours."""
-        self.entered = False
-        for link in self._links:
-            await link.close()
+        await self._leave()
+
+    async def _leave(self) -> None:
+        """Leave one block, the last of them with the connection closed."""
+        self._inside -= 1
+        if not self._inside:
+            links, self._links = self._links, []
+            for link in links:
+                await link.close()
+
+    def _link(self) -> Link:
+        """Give the connection, a new one where there is none or the last was lost."""
+        if not self._links or self._links[-1].lost:
+            kept = [each for each in self._links if not each.owner.done()]
+            self._links = [*kept, Link(self._target, self.name)]
+        return self._links[-1]
 
     async def call(self, tool: str, arguments: dict[str, object]) -> object:
         """Call a tool by the server's own name for it.
@@ -144,14 +157,11 @@ class McpServer:
         return _value(result)
 
     async def _connected(self) -> Link:
-        """Give the connection, a new one where the last was lost."""
-        if not self.entered:
+        """Give the connection, once it stands."""
+        if not self._inside:
             msg = f"the tools of {self.name} work inside its block: async with mcp_server(...)"
             raise RuntimeError(msg)
-        link = self._links[-1]
-        if link.lost:
-            link = Link(self._target, self.name)
-            self._links = [each for each in self._links if not each.owner.done()] + [link]
+        link = self._link()
         try:
             await asyncio.shield(link.client)
         except Exception as error:

@@ -135,7 +135,7 @@ class _Known:
 
 
 class Estimates:
-    """What a runtime has learned of tokens, by step and model; the oldest of many is forgotten."""
+    """What a runtime has learned of tokens, by step and model; of many, the longest unused goes."""
 
     def __init__(self) -> None:
         """Know nothing."""
@@ -163,8 +163,11 @@ class Estimates:
         if known is None:
             known = self._known[key] = _Known()
             if len(self._known) > MOST:
-                (gone, _), _ = self._known.popitem(last=False)
-                self._latest.pop(gone, None)
+                (gone, last), _ = self._known.popitem(last=False)
+                if self._latest.get(gone) == last:
+                    del self._latest[gone]
+        else:
+            self._known.move_to_end(key)
         self._latest[step] = model
         known.learn(asked, reading, seconds)
 

@@ -50,8 +50,10 @@ def mcp_server(
     "mcp/<name>" where the runtime defines no other. `prefix` begins the names of its tools, where
     two servers use the same. A tool is a "read" where the server says so (`readOnlyHint`), else a
     "write". A cancelled call is cancelled in the server too. A server that dies fails the calls
-    under way with `ConnectionError`, and the next call connects to it anew. Needs the extra `mcp`,
-    which takes a second to import: make the server before the loop runs, at the top of a module.
+    under way with `ConnectionError`, and the next call connects to it anew. Blocks entered at the
+    same time, as those of many runs are, share one connection, which the last one closes. Needs
+    the extra `mcp`, which takes a second to import: make the server before the loop runs, at the
+    top of a module.
     """
     whole("at_once", at_once, 1)
     if not server or isinstance(server, int | float | bytes | dict):

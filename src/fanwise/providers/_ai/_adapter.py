@@ -1,8 +1,9 @@
 """A `Provider` made of a model of pydantic-ai and the provider's own client."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 import httpx2
@@ -64,14 +65,18 @@ class Adapter(Generic[C]):
         """The provider's own name of the model."""
         return self._name.partition(":")[2]
 
-    def listen(self, listener: RatesListener) -> None:
-        """Tell `listener` from now on what responses say of the provider's limits."""
+    def listen(self, listener: RatesListener) -> Callable[[], None]:
+        """Tell `listener` from now on what responses say of limits; call what is given to end it.
+
+        A model outlives many runtimes: one that listens for a while has to stop.
+        """
         self._listeners.append(listener)
+        return partial(self._listeners.remove, listener)
 
     def hear(self, rates: Rates) -> None:
         """Keep what a response said of limits, and hand it to those who listen."""
         self.rates = rates
-        for listener in self._listeners:
+        for listener in tuple(self._listeners):
             listener(self._name, rates)
 
     @contextmanager

@@ -5,11 +5,10 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 import httpx2
 from openai import AsyncOpenAI, OpenAIError
-from openai import OpenAI as OpenAISync
 from openai.types import Batch
 from pydantic_ai.models import Model
 from pydantic_ai.models.openai import OpenAIResponsesModel
@@ -24,10 +23,7 @@ from fanwise.providers._ai._adapter import Adapter
 from fanwise.providers._ai._given import Given, nowhere
 from fanwise.providers._ai._http import listen_on
 from fanwise.providers._ai._openai_chat import DirectChat, make_direct
-from fanwise.providers._ai._rehearsal import rehearsed
-
-if TYPE_CHECKING:
-    from openai.types.chat import ChatCompletionMessageParam
+from fanwise.providers._ai._openai_rehearsal import rehearse_chat, rehearse_responses
 
 Api = Literal["chat", "responses"]
 
@@ -144,7 +140,7 @@ def openai(
     given = Given(f"openai:{name}", client, key, base_url, http)
     if key is None and (base_url is not None or "OPENAI_BASE_URL" in os.environ):
         given = replace(given, key=os.environ.get("OPENAI_API_KEY", _NO_KEY))
-    maker = _Maker(name, _client(given), api, compatible=False)
+    maker = _Maker(name, _client(given), _spoken(api), compatible=False)
     return OpenAI(given.address, maker, borrowed=given.borrowed, marks=True)
 
 
@@ -165,8 +161,17 @@ def compatible(
         )
     key = key or os.environ.get("OPENAI_API_KEY", _NO_KEY)
     given = Given(f"openai-compatible:{name}", client, key, base_url, http)
-    maker = _Maker(name, _client(given), api, compatible=True)
+    maker = _Maker(name, _client(given), _spoken(api), compatible=True)
     return Compatible(given.address, maker, borrowed=given.borrowed, marks=False)
+
+
+def _spoken(api: Api) -> Api:
+    """Give the interface, once the types of its answers are built; refuse another."""
+    if api not in ("chat", "responses"):
+        raise ValueError(f'api={api!r}: "chat" or "responses"')
+    if api == "responses":
+        rehearse_responses()
+    return api
 
 
 def _client(given: Given[AsyncOpenAI]) -> AsyncOpenAI:
@@ -192,27 +197,4 @@ def compatible_maker(_address: str) -> object:
     return compatible
 
 
-def _rehearse() -> None:
-    """Have the types of answers built; see `_rehearsal`."""
-    said: list[ChatCompletionMessageParam] = [{"role": "user", "content": "."}]
-    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-    counts = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
-    head = {"id": "1", "created": 1, "model": "m", "usage": counts}
-    message = {"role": "assistant", "content": ".", "tool_calls": [call]}
-    whole = head | {
-        "object": "chat.completion",
-        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
-    }
-    chunk = head | {
-        "object": "chat.completion.chunk",
-        "choices": [{"index": 0, "delta": message | {"tool_calls": [call | {"index": 0}]}}],
-    }
-    with OpenAISync(
-        api_key="-", base_url="http://rehearsal", http_client=rehearsed(whole, [chunk])
-    ) as client:
-        client.chat.completions.create(model="m", messages=said)
-        for _ in client.chat.completions.create(model="m", messages=said, stream=True):
-            pass
-
-
-_rehearse()
+rehearse_chat()

@@ -8,6 +8,9 @@ pydantic-ai as it is 1.4 times its processor time, as here less than 1.3. Two pa
   goes to the client's public `post` as it is.
 - pydantic-ai looks up the provider's price table in order to find the counts of a response, and
   reads this table, which stops the loop, at the first. OpenAI's counts have fixed places.
+
+Their names that are not promised, `_map_usage` and `bearer_auth`, are held on to by
+`tests/providers/test_below.py`, which says so where a version moves them.
 """
 
 from collections.abc import Mapping

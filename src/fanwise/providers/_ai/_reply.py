@@ -74,7 +74,9 @@ def to_answer(response: ModelResponse, model: str, *, wrapped: bool) -> Answer[s
     finish = to_finish(response.finish_reason, calls=bool(calls))
     text = "".join(texts) or (_refusal(response) if finish == "refused" else "")
     text = unwrapped(text) if wrapped else text
-    return Answer(text, to_usage(response.usage), model, text, tuple(calls), finish)
+    served = response.model_name or ""
+    used = to_usage(response.usage)
+    return Answer(text, used, model, text, tuple(calls), finish, served=served)
 
 
 def to_call(part: ToolCallPart) -> ToolCall:
@@ -135,8 +137,8 @@ class Reading:
             raise BrokenAnswer(f"the stream of {model} ended before the answer did")
         if finish == "refused" and (said := _refusal(response)):
             yield Text(said)
-        reported = response.usage.has_values()
-        yield Ended(to_usage(response.usage) if reported else None, finish, model)
+        used = to_usage(response.usage) if response.usage.has_values() else None
+        yield Ended(used, finish, model, response.model_name or "")
 
     def _text(self, text: str) -> Iterator[Text]:
         given = text if self._unwrapping is None else self._unwrapping.feed(text)

@@ -11,6 +11,7 @@ from typing import Final
 
 _KEY: Final = "answer_value"
 _OPENING: Final = re.compile(r'\s*\{\s*"answer_value"\s*:\s*')
+_BARE_OPENING: Final = '{"answer_value":'
 
 
 def is_object(schema: Mapping[str, object]) -> bool:
@@ -44,27 +45,38 @@ def unwrapped(text: str) -> str:
 
 
 class Unwrapping:
-    """Takes the wrapping off an answer that comes in pieces."""
+    """Takes the wrapping off an answer that comes in pieces; one that has none goes through."""
 
-    __slots__ = ("_held", "_opened")
+    __slots__ = ("_held", "_opened", "_plain")
 
     def __init__(self) -> None:
         """Begin at the beginning of an answer."""
         self._held = ""
         self._opened = False
+        self._plain = False
 
     def feed(self, text: str) -> str:
         """Give what is certainly of the value; what may be the wrapping's end is held back."""
+        if self._plain:
+            return text
         self._held += text
         if not self._opened:
             match = _OPENING.match(self._held)
             if match is None:
-                return ""
+                return self._unless_opening()
             self._opened = True
             self._held = self._held[match.end() :]
         given = self._held.rstrip("} \t\r\n")
         self._held = self._held[len(given) :]
         return given
+
+    def _unless_opening(self) -> str:
+        """Give what is there once it cannot be the wrapping's beginning any more."""
+        if _BARE_OPENING.startswith("".join(self._held.split())):
+            return ""
+        self._plain = True
+        held, self._held = self._held, ""
+        return held
 
     def rest(self) -> str:
         """Give what was held back at the answer's end, without the wrapping's brace."""

@@ -124,7 +124,7 @@ class App:
     def _note(self, refused: Refused, request: Request, protocol: Protocol) -> None:
         """Write what never became a question into the ledger too."""
         if not refused.noted:
-            now, number = self._twin.now(), len(self._twin.ledger) + 1
+            now, number = self._twin.now(), self._twin.ledger.number()
             entry = Entry(number, now, "", protocol, request.path, request.key)
             entry.status, entry.error, entry.ended_at = refused.status, refused.message, now
             self._twin.note(entry)

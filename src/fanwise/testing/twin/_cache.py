@@ -27,6 +27,8 @@ STEP: Final = 128
 LOOK_BACK: Final = 20
 """Blocks before a mark at which Anthropic's cache looks for an earlier entry."""
 _LIFE: Final = {"5m": 300.0, "1h": 3600.0}
+_FEW: Final = 1024
+"""Prefixes of which none is thrown away before somebody asks for it."""
 
 
 @dataclass(slots=True)
@@ -59,12 +61,17 @@ _NONE: Final = Found()
 
 
 class PromptCache:
-    """The prompt caches of all models and keys."""
+    """The prompt caches of all models and keys.
 
-    __slots__ = ("_kept",)
+    What has expired is thrown away whenever there are twice as many prefixes as the last time, so
+    that a twin that runs for days holds no more than its callers could still read.
+    """
+
+    __slots__ = ("_full", "_kept")
 
     def __init__(self) -> None:
         self._kept: dict[bytes, _Kept] = {}
+        self._full = _FEW
 
     def __repr__(self) -> str:
         """Show how many prefixes are kept."""
@@ -79,13 +86,17 @@ class PromptCache:
     def read(self, found: Found, now: float) -> None:
         """Let what was read live on."""
         for name in found.to_read:
-            kept = self._kept[name]
-            kept.until = now + kept.life
+            kept = self._kept.get(name)
+            if kept is not None:  # it may have expired while the answer was thought of
+                kept.until = now + kept.life
 
     def write(self, found: Found, now: float) -> None:
         """Keep what a request writes: called when its first token is sent."""
         for prefix in found.to_write:
             self._kept[prefix.name] = _Kept(prefix.life, now + prefix.life)
+        if len(self._kept) > self._full:
+            self._kept = {name: kept for name, kept in self._kept.items() if kept.until > now}
+            self._full = max(_FEW, 2 * len(self._kept))
 
     def _lives(self, name: bytes, now: float) -> bool:
         kept = self._kept.get(name)

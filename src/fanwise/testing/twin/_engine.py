@@ -147,7 +147,7 @@ class Twin:
         """Write a question into the ledger, before anything is decided about it."""
         return self.note(
             Entry(
-                number=len(self.ledger) + 1,
+                number=self.ledger.number(),
                 time=self.now(),
                 model=ask.model,
                 protocol=ask.protocol,

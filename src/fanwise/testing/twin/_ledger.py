@@ -121,15 +121,16 @@ class Statistics:
 
 
 class Ledger:
-    """All requests, in the order in which they came."""
+    """All requests, in the order in which they came, but for those that were taken out."""
 
-    __slots__ = ("entries", "prices")
+    __slots__ = ("entries", "prices", "taken")
 
     prices: Mapping[str, Price]
 
     def __init__(self, prices: Mapping[str, Price]) -> None:
         self.prices = prices
         self.entries: list[Entry] = []
+        self.taken = 0
 
     def __repr__(self) -> str:
         """Show how many requests there were and what they cost."""
@@ -146,6 +147,20 @@ class Ledger:
     def __getitem__(self, place: int) -> Entry:
         """Give the request at a place."""
         return self.entries[place]
+
+    def number(self) -> int:
+        """Give the number of the next request, from 1."""
+        return self.taken + len(self.entries) + 1
+
+    def take(self) -> list[Entry]:
+        """Give the requests that are over and forget them: for a twin that runs for days.
+
+        Places, sums and statistics are of what is left; numbers go on.
+        """
+        over = [each for each in self.entries if each.ended_at is not None]
+        self.entries = [each for each in self.entries if each.ended_at is None]
+        self.taken += len(over)
+        return over
 
     @property
     def cost(self) -> Decimal:
