@@ -5,11 +5,10 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal, get_args
 
 import httpx2
 from openai import AsyncOpenAI, OpenAIError
-from openai import OpenAI as OpenAISync
 from openai.types import Batch
 from pydantic_ai.models import Model
 from pydantic_ai.models.openai import OpenAIResponsesModel
@@ -24,10 +23,7 @@ from fanwise.providers._ai._adapter import Adapter
 from fanwise.providers._ai._given import Given, nowhere
 from fanwise.providers._ai._http import listen_on
 from fanwise.providers._ai._openai_chat import DirectChat, make_direct
-from fanwise.providers._ai._rehearsal import rehearsed
-
-if TYPE_CHECKING:
-    from openai.types.chat import ChatCompletionMessageParam
+from fanwise.providers._ai._openai_rehearsal import rehearse_chat, rehearse_responses
 
 Api = Literal["chat", "responses"]
 
@@ -142,9 +138,9 @@ def openai(
 ) -> OpenAI:
     """Make the adapter of a model of OpenAI; see `fanwise.providers.openai`."""
     given = Given(f"openai:{name}", client, key, base_url, http)
-    if key is None and (base_url is not None or "OPENAI_BASE_URL" in os.environ):
-        given = replace(given, key=os.environ.get("OPENAI_API_KEY", _NO_KEY))
-    maker = _Maker(name, _client(given), api, compatible=False)
+    if (key, client) == (None, None) and (base_url or os.environ.get("OPENAI_BASE_URL")):
+        given = replace(given, key=os.environ.get("OPENAI_API_KEY") or _NO_KEY)
+    maker = _Maker(name, _client(given, api), api, compatible=False)
     return OpenAI(given.address, maker, borrowed=given.borrowed, marks=True)
 
 
@@ -163,14 +159,21 @@ def compatible(
             f"model='openai-compatible:{name}' needs a server's address: set OPENAI_BASE_URL, or"
             f" use fanwise.providers.openai_compatible({name!r}, base_url='http://...')"
         )
-    key = key or os.environ.get("OPENAI_API_KEY", _NO_KEY)
+    if key is None and client is None:
+        key = os.environ.get("OPENAI_API_KEY") or _NO_KEY
     given = Given(f"openai-compatible:{name}", client, key, base_url, http)
-    maker = _Maker(name, _client(given), api, compatible=True)
+    maker = _Maker(name, _client(given, api), api, compatible=True)
     return Compatible(given.address, maker, borrowed=given.borrowed, marks=False)
 
 
-def _client(given: Given[AsyncOpenAI]) -> AsyncOpenAI:
+def _client(given: Given[AsyncOpenAI], api: Api) -> AsyncOpenAI:
     """Give the user's client, or one over connections that are put in at the first question."""
+    if api not in get_args(Api):
+        raise ValueError(f'api is "chat" or "responses", got {api!r}')
+    given.check_client(AsyncOpenAI, "an openai.AsyncOpenAI")
+    given.check_environment("OPENAI_BASE_URL")
+    if api == "responses":
+        rehearse_responses()
     if given.client is not None:
         listen_on(given.client._client)  # noqa: SLF001 - it has no public name
         return given.client
@@ -179,7 +182,8 @@ def _client(given: Given[AsyncOpenAI]) -> AsyncOpenAI:
     try:
         return AsyncOpenAI(api_key=given.key, base_url=given.base_url, http_client=http)
     except OpenAIError as error:
-        raise given.without_key("OPENAI_API_KEY") from error
+        more = "" if api == "chat" else f", api={api!r}"
+        raise given.without_key("OPENAI_API_KEY", more=more) from error
 
 
 def openai_maker(_address: str) -> object:
@@ -192,27 +196,4 @@ def compatible_maker(_address: str) -> object:
     return compatible
 
 
-def _rehearse() -> None:
-    """Have the types of answers built; see `_rehearsal`."""
-    said: list[ChatCompletionMessageParam] = [{"role": "user", "content": "."}]
-    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-    counts = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
-    head = {"id": "1", "created": 1, "model": "m", "usage": counts}
-    message = {"role": "assistant", "content": ".", "tool_calls": [call]}
-    whole = head | {
-        "object": "chat.completion",
-        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
-    }
-    chunk = head | {
-        "object": "chat.completion.chunk",
-        "choices": [{"index": 0, "delta": message | {"tool_calls": [call | {"index": 0}]}}],
-    }
-    with OpenAISync(
-        api_key="-", base_url="http://rehearsal", http_client=rehearsed(whole, [chunk])
-    ) as client:
-        client.chat.completions.create(model="m", messages=said)
-        for _ in client.chat.completions.create(model="m", messages=said, stream=True):
-            pass
-
-
-_rehearse()
+rehearse_chat()
