@@ -101,6 +101,18 @@ async def test_usage_that_is_not_known_is_refused_by_name():
         await spends()
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"tokens_in": -1}, {"tokens_out": 1.5}, {"cached": "5"}, {"sent": True}, {"model": 5}]
+)
+async def test_usage_that_cannot_be_is_refused(wrong):
+    @step
+    async def spends():
+        current().usage(**wrong)
+
+    with pytest.raises((TypeError, ValueError), match=rf"usage\({min(wrong)}=\) is "):
+        await spends()
+
+
 async def test_a_bool_of_a_call_is_not_its_value():
     """`if search(query):` is always true: a call that is forgotten warns."""
     with pytest.warns(RuntimeWarning, match="made and never awaited"):

@@ -402,8 +402,16 @@ def test_wrong_use_is_named():
         ask_batch(Model(NoBatches()), ["a"])
     with pytest.raises(TypeError, match="model is a Model"):
         ask_batch("openai:gpt", ["a"])
-    with pytest.raises(TypeError, match="items are str, Prompt or Chat, got 3"):
+    with pytest.raises(TypeError, match="items are each a str, a Prompt or a Chat, got 3"):
         ask_batch(Model(Hours()), ["a", 3])
+    with pytest.raises(TypeError, match=r"items are several questions, .* got 'abc'"):
+        ask_batch(Model(Hours()), "abc")
+    with pytest.raises(ValueError, match="need=2 is above the number of branches, 1"):
+        ask_batch(Model(Hours()), ["a"], need=2)
+    with pytest.raises(TypeError, match=r"handle is the text that on_handle was given .* got 5"):
+        ask_batch(Model(Hours()), ["a"], handle=5)
+    with pytest.raises(TypeError, match=r"BatchTerms\(on_handle=\) is a function, .* got 5"):
+        BatchTerms(on_handle=5)
     with pytest.raises(ValueError, match="within is at least 0"):
         ask_batch(Model(Hours()), [], within=-1)
     with pytest.raises(TypeError, match="terms is a BatchTerms"):

@@ -129,9 +129,14 @@ def test_a_prompt_and_a_chat_reach_the_provider_as_they_are():
     ("wrong", "message"),
     [
         ({"asked": 3}, "asked a str, a Prompt or a Chat, got 3"),
-        ({"max_tokens": 0}, "max_tokens=0 is too small"),
+        ({"asked": Chat(())}, "a Chat of at least one message"),
+        ({"max_tokens": 0}, "max_tokens is at least 1, got 0"),
+        ({"max_tokens": "5"}, "max_tokens is a whole number, got '5'"),
+        ({"tools": LOOK}, "tools are several, such as .* got ToolSpec"),
         ({"tools": [len]}, "tools are each a ToolSpec"),
-        ({"output": int, "again": -1}, "again=-1 is too small"),
+        ({"output": int, "again": -1}, "again is at least 0, got -1"),
+        ({"output": int, "again": None}, "again is a whole number, got None"),
+        ({"output": len}, "output is a type, such as .* got the function <built-in function len>"),
         ({"output": asyncio.Task}, "is no type that JSON can carry"),
         ({"output": {}}, "is no type that JSON can carry"),
         ({"output": 3}, "is no type that JSON can carry"),
@@ -150,6 +155,49 @@ def test_an_address_is_no_adapter():
         TypeError, match=r"got 'openai:x'; the model of an address is model\(address"
     ):
         Model("openai:x")
+    with pytest.raises(TypeError, match=r"which has a name, .* got <class .*Scripted"):
+        Model(Scripted)
+    for wrong in (None, 5, Scripted("yes")):
+        with pytest.raises(TypeError, match=r"model\(\) takes an address, such as"):
+            model(wrong)
+
+
+def test_an_adapter_that_gives_no_answer_is_named():
+    class Wordy:
+        name = "fake:wordy"
+
+        async def answer(self, request):
+            return "just words"
+
+    found, _, _ = recorded(Model(Wordy()).ask("Why?"))
+    assert isinstance(found, TypeError)
+    assert "fake:wordy: `async def answer(request)` gives an Answer, gave 'just words'" in str(
+        found
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (
+            lambda: Message("system", "x"),
+            r'role is "user" or "assistant", got \'system\': .*Chat\(',
+        ),
+        (lambda: Message("user", 5), "text is a str, got 5"),
+        (lambda: Chat("Why?"), "messages is a tuple of Message, .* got 'Why\\?'"),
+        (lambda: Chat(()).then("Why?"), "messages is a tuple of Message"),
+        (lambda: Chat((), system=5), "system is a str, got 5"),
+        (lambda: Chat((), shared=None), "shared is a str, got None"),
+        (lambda: Prompt(5), r"Prompt\(task=\) is a str, got 5"),
+        (
+            lambda: Prompt("a", ("b",)),
+            r"Prompt\(passages=\) is a tuple of Passage, .* got \('b',\)",
+        ),
+    ],
+)
+def test_what_cannot_be_said_is_refused_when_it_is_made(make, said):
+    with pytest.raises((TypeError, ValueError), match=said):
+        make()
 
 
 # ---------------------------------------------------------------------------------------- types

@@ -191,8 +191,18 @@ def test_wrong_use_is_named():
         ask_shared("openai:gpt", SHARED, [])
     with pytest.raises(ValueError, match="shared is the text that all prompts begin with"):
         ask_shared(model, "", ["a"])
-    with pytest.raises(TypeError, match="prompts are str, Prompt or Chat, got 3"):
+    with pytest.raises(TypeError, match="prompts are each a str, a Prompt or a Chat, got 3"):
         ask_shared(model, SHARED, [3])
+    with pytest.raises(TypeError, match=r"prompts are several questions, .* got 'abc'"):
+        ask_shared(model, SHARED, "abc")
+    with pytest.raises(ValueError, match="at_once is at least 1, got 0"):
+        ask_shared(model, SHARED, ["a"], at_once=0)
+    with pytest.raises(ValueError, match="max_tokens is at least 1, got 0"):
+        ask_shared(model, SHARED, ["a"], max_tokens=0)
+    with pytest.raises(ValueError, match="within is at least 0, got -1"):
+        ask_shared(model, SHARED, ["a"], within=-1)
+    with pytest.raises(ValueError, match="need=2 is above the number of branches, 1"):
+        ask_shared(model, SHARED, ["a"], need=2)
     with pytest.raises(ValueError, match="declared once"):
         ask_shared(model, SHARED, [Prompt("a", shared="another")])
     with pytest.raises(ValueError, match="the same system text"):

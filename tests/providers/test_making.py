@@ -170,9 +170,9 @@ def test_what_is_brought_is_looked_at_at_once(given, error, said, monkeypatch):
 
 
 def test_a_client_of_another_provider_is_refused():
-    with pytest.raises(TypeError, match="client is an anthropic.AsyncAnthropic, got <openai"):
+    with pytest.raises(TypeError, match=r"client is an anthropic.AsyncAnthropic, got <openai"):
         providers.anthropic("m", client=openai.AsyncOpenAI(api_key="k"))
-    with pytest.raises(TypeError, match="client is a google.genai.Client, got <openai"):
+    with pytest.raises(TypeError, match=r"client is a google.genai.Client, got <openai"):
         providers.google("m", client=openai.AsyncOpenAI(api_key="k"))
 
 

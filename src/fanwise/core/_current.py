@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fanwise.core._identity import key_of
+from fanwise.core._policies import whole
 from fanwise.core._record import COUNTS
 from fanwise.core._scope import AWAY, CURRENT, DEADLINE, Attempt
 from fanwise.core._settlement import Reading, began, enter, has_told, read_response
@@ -77,6 +78,12 @@ class Current:
         unknown = counts.keys() - _NAMES
         if unknown:
             msg = f"usage({min(unknown)}=) is not known; there are: {', '.join(_NAMES)}"
+            raise TypeError(msg)
+        for name, count in counts.items():
+            if type(count) is not int or count < 0:
+                whole(f"usage({name}=)", count, 0)
+        if model is not None and not isinstance(model, str):
+            msg = f"usage(model=) is a name, such as 'openai:gpt-5-mini', got {model!r}"
             raise TypeError(msg)
         reading = Reading(model) if response is None else read_response(response)
         facts = self._facts()

@@ -37,10 +37,9 @@ from fanwise.models._answer import Answer
 from fanwise.models._asking import expect_prices, fitted, priced, tell, valued
 from fanwise.models._batch_handle import BatchHandle
 from fanwise.models._batch_provider import BatchOutcome, BatchProvider, BatchResult, BatchStatus
-from fanwise.models._chat import Asked, Chat, as_chat
+from fanwise.models._chat import Asked, as_chat, several_asked
 from fanwise.models._model import Model
 from fanwise.models._output import codec_of, schema_of
-from fanwise.models._prompt import Prompt
 from fanwise.models._provider import Request
 from fanwise.patterns import check_quorum, count_of, fan_out
 
@@ -106,6 +105,9 @@ class BatchTerms:
         if self.max_tokens is not None:
             whole("BatchTerms(max_tokens=)", self.max_tokens, 1)
         if self.on_handle is not None:
+            if not callable(self.on_handle):
+                msg = f"BatchTerms(on_handle=) is a function, such as print, got {self.on_handle!r}"
+                raise TypeError(msg)
             plain_function("BatchTerms(on_handle=)", self.on_handle)
 
 
@@ -404,7 +406,6 @@ def ask_batch(
         at_once = "fan_out(*[model.ask(each) for each in items], at_once=8)"
         msg = f"{model.name} has no batch API: {at_once} asks at once"
         raise TypeError(msg)
-    check_quorum("need", need)
     if within is not None:
         at_least("within", within, 0)
     if handle is not None:
@@ -413,9 +414,6 @@ def ask_batch(
         msg = f"terms is a BatchTerms, such as BatchTerms(size=1000), got {terms!r}"
         raise TypeError(msg)
     schema_of(output)
-    asked = tuple(items)
-    for each in asked:
-        if not isinstance(each, (str, Prompt, Chat)):
-            msg = f"items are str, Prompt or Chat, got {each!r}"
-            raise TypeError(msg)
+    asked = several_asked("items", items)
+    check_quorum("need", need, len(asked))
     return _ask_batch(model, asked, _Order(need, within, output, handle, terms))

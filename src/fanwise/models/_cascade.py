@@ -30,10 +30,10 @@ from fanwise.core import (
     note,
     waiting_call,
 )
-from fanwise.models._chat import Chat, Message
+from fanwise.models._chat import Chat, Message, check_asked
 from fanwise.models._judge import in_role, numbered
 from fanwise.models._model import Model
-from fanwise.models._panel import as_models, check_asked
+from fanwise.models._panel import as_models
 from fanwise.patterns import check_stagger, fan_out, first
 
 if TYPE_CHECKING:

@@ -24,10 +24,10 @@ from fanwise.core import (
     note,
     waiting_call,
 )
-from fanwise.models._chat import Chat, Message
+from fanwise.models._chat import Chat, Message, check_asked
 from fanwise.models._judge import Judgement, in_role, judgements, numbered, usage_of
 from fanwise.models._model import Model
-from fanwise.models._panel import as_models, check_asked, excuse_calls
+from fanwise.models._panel import as_models, excuse_calls
 from fanwise.patterns import check_quorum, count_of, fan_out
 
 if TYPE_CHECKING:

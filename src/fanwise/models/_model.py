@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
-from fanwise.core import Timeout, _registry, made_by, step
+from fanwise.core import Timeout, _registry, made_by, step, whole
 from fanwise.models._asking import ask_in_pieces, ask_text, ask_typed
-from fanwise.models._chat import Chat, as_chat
+from fanwise.models._chat import as_chat, check_asked
 from fanwise.models._estimate import expected
 from fanwise.models._output import load_codec, schema_of
 from fanwise.models._prices import price_of
@@ -14,7 +15,7 @@ from fanwise.models._prompt import Prompt
 from fanwise.models._provider import Request, ToolSpec
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Sequence
+    from collections.abc import AsyncGenerator, Sequence
     from decimal import Decimal
 
     from typing_extensions import TypeForm
@@ -49,6 +50,12 @@ class Model:
             msg = (
                 "Model(provider) takes an adapter, with a name and `async def answer(request)`, "
                 f"got {provider!r}; the model of an address is model(address)"
+            )
+            raise TypeError(msg)
+        if isinstance(provider, type) or not isinstance(getattr(provider, "name", None), str):
+            msg = (
+                'Model(provider) takes an adapter, which has a name, such as "mine:clerk", '
+                f"got {provider!r}"
             )
             raise TypeError(msg)
         self.provider = provider
@@ -116,8 +123,7 @@ class Model:
         Raises TypeError for a type that JSON cannot carry, and for a question that is none.
         """
         _check(asked, tools, max_tokens)
-        if again < 0:
-            raise ValueError(f"again={again!r} is too small; it must be at least 0")
+        whole("again", again, 0)
         schema_of(output)
         return self._ask(asked, output, tuple(tools), max_tokens, again)
 
@@ -198,15 +204,16 @@ class Model:
         return f"<Model {self.name}>"
 
 
-def _check(asked: object, tools: Iterable[object], max_tokens: int | None) -> None:
-    if not isinstance(asked, (str, Prompt, Chat)):
-        msg = f"a model is asked a str, a Prompt or a Chat, got {asked!r}"
+def _check(asked: object, tools: object, max_tokens: int | None) -> None:
+    check_asked(asked)
+    if max_tokens is not None:
+        whole("max_tokens", max_tokens, 1)
+    if not isinstance(tools, Iterable):
+        msg = f"tools are several, such as tool_specs([search]), got {tools!r}"
         raise TypeError(msg)
-    if max_tokens is not None and max_tokens < 1:
-        raise ValueError(f"max_tokens={max_tokens!r} is too small; it must be at least 1, or None")
     for tool in tools:
         if not isinstance(tool, ToolSpec):
-            msg = f"tools are each a ToolSpec, what a model is told of a tool, got {tool!r}"
+            msg = f"tools are each a ToolSpec, such as tool_specs([search]) gives, got {tool!r}"
             raise TypeError(msg)
 
 
@@ -229,9 +236,17 @@ def _streamed_key(*args: Any, **kwargs: Any) -> object:  # noqa: ANN401 - as tho
     return ("stream", _asked_key(*args, **kwargs))
 
 
+def check_address(kind: str, address: object) -> None:
+    """Raise where an address is no text."""
+    if not isinstance(address, str):
+        msg = f'{kind}() takes an address, such as "openai:gpt-5-mini", got {address!r}'
+        raise TypeError(msg)
+
+
 def model(address: str) -> Model:
     """Give the model of an address such as "local:extractive".
 
     Raises ValueError for an address that no provider knows; the message names those known.
     """
+    check_address("model", address)
     return Model(cast("Provider", _registry.load("model", address)))

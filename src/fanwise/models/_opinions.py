@@ -5,9 +5,9 @@ from __future__ import annotations
 import unicodedata
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from fanwise.models._chat import Chat
+from fanwise.models._chat import Chat, several_asked
 from fanwise.models._model import Model
-from fanwise.models._panel import as_models, check_asked
+from fanwise.models._panel import as_models
 from fanwise.models._prompt import Prompt
 
 if TYPE_CHECKING:
@@ -74,9 +74,8 @@ def ask_all(
     """
     given = [models] if isinstance(models, Model) else models
     several: list[Model] = as_models(given, Model, EXAMPLE)
-    ways: list[Asked] = [asked] if isinstance(asked, (str, Prompt, Chat)) else list(asked)
-    for each in ways:
-        check_asked(each)
+    one = isinstance(asked, (str, Prompt, Chat))
+    ways: tuple[Asked, ...] = several_asked("asked", [asked] if one else asked)
     if not ways:
         msg = f"ask_all needs a question, such as {EXAMPLE}, got none"
         raise ValueError(msg)

@@ -6,9 +6,7 @@ from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from fanwise.core import Call, excuse
-from fanwise.models._chat import Chat
 from fanwise.models._model import Model
-from fanwise.models._prompt import Prompt
 
 K = TypeVar("K")
 
@@ -41,10 +39,3 @@ def excuse_calls(given: Iterable[object]) -> None:
     for each in given:
         if isinstance(each, Call):
             excuse(each)
-
-
-def check_asked(asked: object) -> None:
-    """Raise where it is nothing that a model can be asked."""
-    if not isinstance(asked, (str, Prompt, Chat)):
-        msg = f"a model is asked a str, a Prompt or a Chat, got {asked!r}"
-        raise TypeError(msg)

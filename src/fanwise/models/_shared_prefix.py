@@ -18,12 +18,11 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, cast
 
-from fanwise.core import current, note, step, waiting_call
+from fanwise.core import at_least, current, note, step, waiting_call, whole
 from fanwise.models._answer import Answer
 from fanwise.models._asking import priced
-from fanwise.models._chat import Asked, Chat, as_chat
+from fanwise.models._chat import Asked, Chat, as_chat, several_asked
 from fanwise.models._model import Model
-from fanwise.models._prompt import Prompt
 from fanwise.patterns import check_quorum, fan_out
 from fanwise.text import tokens_estimated
 
@@ -225,8 +224,13 @@ def ask_shared(
     if not isinstance(given, str) or not given:
         msg = f"shared is the text that all prompts begin with, not empty, got {shared!r}"
         raise ValueError(msg)
-    check_quorum("need", need)
-    asked = tuple([begun_with(shared, each) for each in prompts])
+    asked = tuple([begun_with(shared, each) for each in several_asked("prompts", prompts)])
+    check_quorum("need", need, len(asked))
+    if within is not None:
+        at_least("within", within, 0)
+    for name, bound in (("at_once", at_once), ("max_tokens", max_tokens)):
+        if bound is not None:
+            whole(name, bound, 1)
     refuse_different_systems(asked)
     return _ask_shared(model, asked, _Schedule(need, within, at_once), max_tokens)
 
@@ -239,9 +243,6 @@ def kept_from(address: str) -> int:
 def begun_with(shared: str, asked: Asked) -> Asked:
     """Give the same question with `shared` before it; raise where it has another beginning."""
     question = as_chat(asked) if isinstance(asked, str) else asked
-    if not isinstance(question, (Prompt, Chat)):
-        msg = f"prompts are str, Prompt or Chat, got {asked!r}"
-        raise TypeError(msg)
     if question.shared not in ("", shared):
         msg = f"a prompt has a shared text of its own, and shared= is declared once: {asked!r}"
         raise ValueError(msg)

@@ -27,8 +27,9 @@ class Given(Generic[C]):
             raise ValueError(f"model={self.address!r} names no model after the colon")
         if name != name.strip():
             raise ValueError(f"model={self.address!r} has spaces around the model's name")
-        if self.key is not None and (not isinstance(self.key, str) or not self.key):
-            raise _wrong("key is a text", self.key)
+        key: object = self.key
+        if key is not None and (not isinstance(key, str) or not key):
+            raise _wrong("key is a text", key)
         if self.http is not None and not isinstance(self.http, httpx2.AsyncClient):
             raise _wrong("http is an httpx2.AsyncClient", self.http)
         if self.base_url is not None:
