@@ -39,6 +39,7 @@ R_co = TypeVar("R_co", covariant=True)
 R = TypeVar("R")
 S = TypeVar("S")
 T = TypeVar("T")
+C = TypeVar("C", bound=Call[Any])
 
 UNSET: Any = object()
 MADE_BY = "fanwise_made_by"
@@ -309,6 +310,17 @@ def made_by(attribute: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         return method
 
     return mark
+
+
+def made_for_caller(call: C) -> C:
+    """Say of a new call that who called the function that makes it made it.
+
+    So a call that is never awaited is warned of at the user's line, not at one of the library.
+    """
+    if call.status == "new":
+        frame = _getframe(2)
+        call.code, call.place = frame.f_code, frame.f_lasti
+    return call
 
 
 def as_step(function: Callable[..., Any]) -> Step[..., Any] | BoundStep[..., Any]:

@@ -27,6 +27,7 @@ from fanwise.core import (
     at_least,
     deadline,
     is_transient,
+    made_for_caller,
     note,
     plain_function,
     step,
@@ -416,4 +417,5 @@ def ask_batch(
     schema_of(output)
     asked = several_asked("items", items)
     check_quorum("need", need, len(asked))
-    return _ask_batch(model, asked, _Order(need, within, output, handle, terms))
+    order = _Order(need, within, output, handle, terms)
+    return made_for_caller(_ask_batch(model, asked, order))

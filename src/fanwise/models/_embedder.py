@@ -8,7 +8,7 @@ from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast, get_args
 
-from fanwise.core import _registry, step, whole
+from fanwise.core import _registry, made_for_caller, step, whole
 from fanwise.models._asking import tell
 from fanwise.models._model import check_address
 from fanwise.models._usage import Usage
@@ -107,8 +107,8 @@ class Embedder:
                 msg = f"embed takes texts, got {each!r} among them"
                 raise TypeError(msg)
         if 0 < len(given) <= self.provider.most:
-            return self._request((given, kind))
-        return self._embed(given, kind)
+            return made_for_caller(self._request((given, kind)))
+        return made_for_caller(self._embed(given, kind))
 
     def using(self, **policy: Any) -> Embedder:  # noqa: ANN401 - as @step
         """Give the same embedder under another policy; what is not named stays."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
-from fanwise.core import Timeout, _registry, made_by, step, whole
+from fanwise.core import Timeout, _registry, made_by, made_for_caller, step, whole
 from fanwise.models._asking import ask_in_pieces, ask_text, ask_typed
 from fanwise.models._chat import as_chat, check_asked
 from fanwise.models._estimate import expected
@@ -125,7 +125,7 @@ class Model:
         _check(asked, tools, max_tokens)
         whole("again", again, 0)
         schema_of(output)
-        return self._ask(asked, output, tuple(tools), max_tokens, again)
+        return made_for_caller(self._ask(asked, output, tuple(tools), max_tokens, again))
 
     @made_by("_stream")
     def stream(
@@ -145,7 +145,7 @@ class Model:
         """
         _check(asked, tools, max_tokens)
         schema_of(output)
-        return self._stream(asked, output, tuple(tools), max_tokens)
+        return made_for_caller(self._stream(asked, output, tuple(tools), max_tokens))
 
     def using(self, **policy: Any) -> Model:  # noqa: ANN401 - as @step
         """Give the same model under another policy; what is not named stays."""

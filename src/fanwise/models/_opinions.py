@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from fanwise.core import made_for_caller
 from fanwise.models._chat import Chat, several_asked
 from fanwise.models._model import Model
 from fanwise.models._panel import as_models
@@ -79,6 +80,12 @@ def ask_all(
     if not ways:
         msg = f"ask_all needs a question, such as {EXAMPLE}, got none"
         raise ValueError(msg)
-    if output is None:
-        return [each.ask(way, max_tokens=max_tokens) for way in ways for each in several]
-    return [each.ask(way, output=output, max_tokens=max_tokens) for way in ways for each in several]
+    calls: list[Call[Answer[Any]]] = []
+    for way in ways:
+        for each in several:
+            if output is None:
+                call: Call[Answer[Any]] = each.ask(way, max_tokens=max_tokens)
+            else:
+                call = each.ask(way, output=output, max_tokens=max_tokens)
+            calls.append(made_for_caller(call))
+    return calls

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, cast
 
-from fanwise.core import at_least, current, note, step, waiting_call, whole
+from fanwise.core import at_least, current, made_for_caller, note, step, waiting_call, whole
 from fanwise.models._answer import Answer
 from fanwise.models._asking import priced
 from fanwise.models._chat import Asked, Chat, as_chat, several_asked
@@ -232,7 +232,8 @@ def ask_shared(
         if bound is not None:
             whole(name, bound, 1)
     refuse_different_systems(asked)
-    return _ask_shared(model, asked, _Schedule(need, within, at_once), max_tokens)
+    schedule = _Schedule(need, within, at_once)
+    return made_for_caller(_ask_shared(model, asked, schedule, max_tokens))
 
 
 def kept_from(address: str) -> int:
