@@ -118,7 +118,7 @@ __all__ = [
     "TimerQueue", "Told", "Watcher", "WorkerDied", "WorkerNotStarted", "WriteRefused",
     "WrongLength", "__version__", "add_watcher", "as_step", "ask", "at_least", "begin", "current",
     "current_runtime", "deadline", "digest_of", "excuse", "failure_of", "is_transient", "leave",
-    "line_of", "made_by", "made_for_caller", "microseconds", "module_of", "name_of", "note", "perform",
-    "plain_function", "plainly", "read_records", "reduced", "refuse_while_importing",
+    "line_of", "made_by", "made_for_caller", "microseconds", "module_of", "name_of", "note",
+    "perform", "plain_function", "plainly", "read_records", "reduced", "refuse_while_importing",
     "request_digest", "run", "step", "waiting_call", "watch", "whole", "woken_by_signals",
 ]  # fmt: skip
