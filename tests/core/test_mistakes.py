@@ -113,6 +113,14 @@ async def test_usage_that_cannot_be_is_refused(wrong):
         await spends()
 
 
+async def test_a_call_that_is_taken_for_its_value_says_how_to_come_by_it():
+    call = gives("text")
+    with pytest.raises(AttributeError, match=r"'Call' object has no .* \(await \.\.\.\)\.upper"):
+        call.upper()
+    assert (await call).upper() == "TEXT"
+    assert not hasattr(call, "lower")
+
+
 async def test_a_bool_of_a_call_is_not_its_value():
     """`if search(query):` is always true: a call that is forgotten warns."""
     with pytest.warns(RuntimeWarning, match="made and never awaited"):
