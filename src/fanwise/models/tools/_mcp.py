@@ -60,7 +60,7 @@ def mcp_server(
     try:
         adapter = cast("_Adapter", _registry.load("tools", "mcp"))
     except ModuleNotFoundError as error:
-        if error.name != "mcp":
+        if (error.name or "").startswith("fanwise"):
             raise
         msg = "MCP servers need: pip install 'fanwise[mcp]'"
         raise ModuleNotFoundError(msg, name="mcp") from error
