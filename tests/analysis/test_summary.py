@@ -55,6 +55,25 @@ async def test_retries_and_what_they_wasted():
     assert (found.retries, found.hedges, found.wasted, found.work) == (2, 0, 2 * MICRO, 3 * MICRO)
 
 
+async def test_calls_that_were_not_retried_any_more_are_counted_and_say_so():
+    @step(retry=Retry(attempts=2, shortest=0, longest=0))
+    async def fails():
+        raise ConnectionError
+
+    async def main():
+        return await fan_out(*[fails() for _ in range(12)], need=0)
+
+    async with Runtime() as runtime:
+        run = runtime.start(step(main)())
+        found = await run.wait()
+        sums = summary(run.record())
+    assert (sums.retries, sums.unretried) == (10, 2)
+    assert "not retried: 2 calls, as the share of retries was spent" in str(sums).splitlines()
+    notes = [getattr(outcome.error, "__notes__", []) for outcome in found.outcomes]
+    told = ["fails was not retried: its run's share of retries is spent"]
+    assert [each for each in notes if each] == [told, told]
+
+
 async def test_hedges_and_what_they_wasted():
     @step(hedge=Hedge(after=TICK))
     async def slow_once():

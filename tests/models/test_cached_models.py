@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from openai.types.chat import ChatCompletion
 
-from fanwise import Cache, Runtime, fan_out, step
+from fanwise import Cache, Hedge, Runtime, fan_out, step
 from fanwise.models import Answer, Ended, Model, Passage, Prompt, Text, ToolSpec, Usage
 
 
@@ -54,6 +54,28 @@ async def test_equal_questions_are_paid_for_once(provider, cached):
     assert provider.asked == 1
     assert sum(row.usage.get("tokens_in", 0) for row in rows) == 10
     assert [row.facts.get("reused") for row in rows].count("joined") == 4
+
+
+class FirstIsSlow(Says):
+    """Its first answer takes ten seconds, the others one."""
+
+    async def answer(self, request):
+        if self.asked == 0:
+            self.asked += 1
+            await asyncio.sleep(10)
+        return await super().answer(request)
+
+
+async def test_an_answer_whose_slower_twin_was_cut_is_whole_and_kept():
+    asked = Model(FirstIsSlow(), hedge=Hedge(after=2.0), cache=Cache(size=100, ttl=600))
+    async with Runtime() as runtime:
+        first = await runtime.run(asked.ask("is it?"))
+        again = await runtime.run(asked.ask("is it?"))
+        rows = [row for run in runtime.runs for row in run.record().calls]
+    assert again is first
+    assert [row.facts.get("finish") for row in rows] == ["stop", None]
+    assert [row.attempts for row in rows] == [2, 0]
+    assert rows[0].facts["estimated"] is True
 
 
 async def test_models_of_one_address_share_and_others_do_not(provider, cached):

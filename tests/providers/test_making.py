@@ -3,7 +3,9 @@
 import asyncio
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
+import httpx2
 import openai
 import pytest
 
@@ -136,6 +138,101 @@ def test_one_model_serves_one_run_after_the_other():
         with pytest.raises(Exception, match="Connection error"):
             run(Model(made).ask("hi"))
         assert not [loop for loop in _http._KEPT if not loop.is_closed()]
+
+
+NO_ADDRESS = "='localhost:8030/v1' is no address: it begins with http:// or https://"
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "said"),
+    [
+        ({"name": " m"}, ValueError, "model='openai: m' has spaces around the model's name"),
+        ({"name": " "}, ValueError, "model='openai: ' names no model"),
+        ({"key": 5}, TypeError, "key is a text, got 5"),
+        ({"key": ""}, TypeError, "key is a text, got ''"),
+        ({"base_url": "localhost:8030/v1"}, ValueError, "base_url" + NO_ADDRESS),
+        ({"base_url": 5}, TypeError, "base_url is a text, such as 'http://127.0.0.1:8030/v1'"),
+        ({"http": httpx2.Client()}, TypeError, "http is an httpx2.AsyncClient, got <httpx2"),
+        ({"api": "chats"}, ValueError, 'api is "chat" or "responses", got \'chats\''),
+        ({"client": 5}, TypeError, "client is an openai.AsyncOpenAI, got 5"),
+        (
+            {"client": openai.OpenAI(api_key="k")},
+            TypeError,
+            "client is an openai.AsyncOpenAI, got <openai.OpenAI",
+        ),
+    ],
+)
+def test_what_is_brought_is_looked_at_at_once(given, error, said, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    with pytest.raises(error) as raised:
+        providers.openai(**{"name": "m"} | given)
+    assert str(raised.value).startswith(said)
+
+
+def test_a_client_of_another_provider_is_refused():
+    with pytest.raises(TypeError, match=r"client is an anthropic.AsyncAnthropic, got <openai"):
+        providers.anthropic("m", client=openai.AsyncOpenAI(api_key="k"))
+    with pytest.raises(TypeError, match=r"client is a google.genai.Client, got <openai"):
+        providers.google("m", client=openai.AsyncOpenAI(api_key="k"))
+
+
+@pytest.mark.parametrize(
+    ("variable", "address"),
+    [
+        ("OPENAI_BASE_URL", "openai:m"),
+        ("OPENAI_BASE_URL", "openai-responses:m"),
+        ("OPENAI_BASE_URL", "openai-compatible:m"),
+        ("ANTHROPIC_BASE_URL", "anthropic:m"),
+    ],
+)
+@pytest.mark.parametrize("value", ["", "localhost:8030/v1"])
+def test_an_address_in_the_environment_that_is_none_is_refused(
+    value, variable, address, monkeypatch
+):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "k")
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ValueError, match=f"{variable}='{value}' is no address"):
+        model(address)
+
+
+def test_a_client_of_ones_own_goes_before_the_environment(monkeypatch):
+    client = openai.AsyncOpenAI(api_key="k", base_url="http://127.0.0.1:9/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
+    assert providers.openai("m", client=client).name == "openai:m"
+    assert providers.openai_compatible("m", client=client).name == "openai-compatible:m"
+
+
+def test_the_way_to_bring_a_key_keeps_the_interface():
+    with pytest.raises(ValueError, match=r"providers\.openai\('m', key=\.\.\., api='responses'\)"):
+        model("openai-responses:m")
+
+
+def test_the_types_of_responses_are_built_before_the_loop_runs():
+    program = (
+        "from fanwise import providers;"
+        "chat = providers.openai('m', key='k');"
+        "from openai.types.responses import Response;"
+        "before = Response.__pydantic_complete__;"
+        "providers.openai('m', key='k', api='responses');"
+        "print(before, Response.__pydantic_complete__)"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert (done.stdout.strip(), done.stderr) == ("False True", "")
+
+
+def test_models_of_one_adapter_are_asked_in_many_threads():
+    made = Model(providers.openai("m", key="k", base_url="http://127.0.0.1:9/v1"))
+
+    def ask(_: int) -> str:
+        with pytest.raises(Exception, match="Connection error") as raised:
+            run(made.ask("hi"))
+        return type(raised.value).__name__
+
+    with ThreadPoolExecutor(8) as threads:
+        assert set(threads.map(ask, range(40))) == {"ModelConnectionError"}
 
 
 @pytest.mark.real_clock

@@ -232,12 +232,13 @@ def test_wrong_use_is_told(server):
         mcp_server(server)
 
 
-def test_without_the_extra_it_is_named(monkeypatch):
+@pytest.mark.parametrize("package", ["mcp", "jsonschema"])  # which comes with the other
+def test_without_the_extra_it_is_named(package, monkeypatch):
     real = builtins.__import__
 
     def lacking(name, *rest):
-        if name == "mcp" or name.startswith("mcp."):
-            raise ModuleNotFoundError("No module named 'mcp'", name="mcp")
+        if name == package or name.startswith(f"{package}."):
+            raise ModuleNotFoundError(f"No module named {package!r}", name=package)
         return real(name, *rest)
 
     monkeypatch.delitem(sys.modules, "fanwise.providers._mcp", raising=False)

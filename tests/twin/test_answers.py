@@ -12,7 +12,18 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, create_model
 
 from fanwise.models import QUOTING, Passage, Prompt, Quote, read_quotes
-from fanwise.testing.twin import Calls, Choose, Part, Quoting, Saying, Script, Tool, ToolUse, Twin
+from fanwise.testing.twin import (
+    Calls,
+    Choose,
+    Fault,
+    Part,
+    Quoting,
+    Saying,
+    Script,
+    Tool,
+    ToolUse,
+    Twin,
+)
 from fanwise.testing.twin._answers import auto, extract, to_blocks
 from fanwise.testing.twin._fault import wrong
 from fanwise.testing.twin._schema import fill
@@ -173,5 +184,23 @@ def test_an_unknown_rule_is_refused_with_what_there_is(wrong_rule):
 
 
 def test_an_answer_that_is_none_is_refused():
-    with pytest.raises(TypeError, match="a str, a Saying"):
-        to_blocks([1])
+    for wrong_answer in ([1], 1):
+        with pytest.raises(TypeError, match="a str, a Saying"):
+            to_blocks(wrong_answer)
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: Script("yes"), "answers='yes': a list of answers"),
+        (lambda: Script([5]), "not 5"),
+        (lambda: Script(matches={"a": 5}), "not 5"),
+        (lambda: Calls(["look"]), "calls holds 'look': a tool and its arguments"),
+        (lambda: Quoting(each=0), "each=0: sentences of a passage"),
+        (lambda: Twin(faults=Fault("reset")), "faults=Fault.*: a list of Fault"),
+        (lambda: Twin(batches=5), "batches=5: a BatchPace"),
+    ],
+)
+def test_a_script_that_could_answer_nothing_is_refused_when_it_is_made(make, told):
+    with pytest.raises((TypeError, ValueError), match=told):
+        make()

@@ -145,7 +145,16 @@ async def test_a_share_is_drawn_from_the_seed():
         ({"kind": "outage"}, "between"),
         ({"kind": "status", "status": 200}, "status=200"),
         ({"kind": "status", "share": 2}, "share=2"),
+        ({"kind": "status", "status": "503"}, "status='503'"),
         ({"kind": "reset", "after": -1}, "after=-1"),
+        ({"kind": "reset", "nth": 0}, "nth=0"),
+        ({"kind": "reset", "nth": "3"}, "nth='3'"),
+        ({"kind": "reset", "nth": [1, 0]}, "nth="),
+        ({"kind": "reset", "times": 0}, "times=0"),
+        ({"kind": "outage", "between": 5}, "between=5"),
+        ({"kind": "outage", "between": (5, 1)}, "between="),
+        ({"kind": "stall", "seconds": -1}, "seconds=-1"),
+        ({"kind": "status", "retry_after": "1"}, "retry_after='1'"),
     ],
 )
 def test_a_script_that_means_nothing_is_refused(wrong, told):

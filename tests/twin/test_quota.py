@@ -223,7 +223,13 @@ def test_seconds_are_spelt_as_the_provider_spells_them(seconds, told):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"requests_per_minute": 0}, {"tokens_per_minute": math.inf}, {"burst_s": 0}, {"charge": "x"}],
+    [
+        {"requests_per_minute": 0},
+        {"requests_per_minute": "60"},
+        {"tokens_per_minute": math.inf},
+        {"burst_s": 0},
+        {"charge": "x"},
+    ],
 )
 def test_a_quota_that_nothing_could_pass_is_refused_with_its_name(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):

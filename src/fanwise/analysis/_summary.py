@@ -29,7 +29,8 @@ class Summary:
     steps only are counted, not the patterns around them. `wasted` is time of innermost calls that
     gave no value: failed attempts, losing hedges, calls that were cancelled or failed, and all of
     a wrong guess; `wasted_usage` and `wasted_money` what such calls used. `cut` counts the answers
-    of models that ended at their greatest length or broke off.
+    of models that ended at their greatest length or broke off, `unretried` the calls that were to
+    be retried when the run's share of retries was spent.
     """
 
     calls: int
@@ -46,6 +47,7 @@ class Summary:
     money: Money = NO_MONEY
     wasted_money: Money = NO_MONEY
     cut: int = 0
+    unretried: int = 0
 
     @property
     def ratio(self) -> float:
@@ -85,6 +87,7 @@ def summary_of(graph: Graph, lost: Waste) -> Summary:
         money=money_of(record.calls),
         wasted_money=lost.money,
         cut=sum(row.facts.get("finish") in CUT for row in record.calls),
+        unretried=sum("retries_spent" in row.facts for row in record.calls),
     )
 
 
@@ -116,6 +119,8 @@ def _lines(found: Summary) -> Iterable[str]:
     if found.retries or found.hedges:
         retries = "1 retry" if found.retries == 1 else f"{found.retries:,} retries"
         yield f"{retries}, {_counted(found.hedges, 'hedge')}"
+    if found.unretried:
+        yield f"not retried: {_counted(found.unretried, 'call')}, as the share of retries was spent"
     if found.wasted:
         spent = f", {found.wasted_money}" if str(found.wasted_money) else ""
         yield f"wasted: {time_text(found.wasted)}{spent}"

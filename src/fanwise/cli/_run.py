@@ -187,6 +187,8 @@ def _summary(ended: Ended[object]) -> Iterator[str]:
         used = ", ".join(f"{name} {number:,}" for name, number in sums.usage.items())
         yield f"used: {used}{' (estimated)' if sums.estimated else ''}"
     yield from cost_lines(sums)
+    if sums.unretried:
+        yield f"not retried: {count(sums.unretried, 'call')}, as the share of retries was spent"
     look = ended.look
     if look.failed:
         yield f"{count(look.failures, 'call')} failed:"

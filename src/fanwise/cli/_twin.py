@@ -39,8 +39,8 @@ from fanwise.testing.twin import Entry, Twin
     "models",
     multiple=True,
     help=(
-        'A model and how long it takes: "NAME,first=0.4,per_second=80,slow_share=0.05". '
-        "[default: any, at once]"
+        'A model and how long it takes: "NAME,first=0.4,per_second=80,slow_share=0.05"; '
+        'others are not there, unless "*" is. [default: any, at once]'
     ),
     metavar="LAW",
 )

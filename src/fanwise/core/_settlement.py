@@ -35,6 +35,7 @@ log = logging.getLogger("fanwise")
 
 MOST = 64  # answers of one call that are priced one by one; the rest is added to the last alike
 MOST_CLASSES = 4096
+CUT = "cut"
 DEEPEST = 10  # causes of an error that are looked at
 UNSENT = frozenset(  # of errors that come before anything was sent, in several client libraries
     {"ClientConnectorError", "ConnectError", "ConnectTimeout", "ConnectionRefusedError",
@@ -237,9 +238,15 @@ def enter(facts: dict[str, Any], number: int, reading: Reading) -> None:
         facts["model"] = reading.model
     if reading.estimated:
         facts["estimated"] = True
-    if reading.finish is not None:
+    if reading.finish is not None and not (reading.finish == CUT and _ended(facts, number)):
         facts["finish"] = reading.finish
     add_to_bill(facts, (number, reading.model, reading.tier, reading.estimated, *counts))
+
+
+def _ended(facts: dict[str, Any], number: int) -> bool:
+    """Say whether another attempt has said how its answer ended; a loser is cut after it."""
+    bill = facts.get("bill")
+    return "finish" in facts and (not bill or bill[-1][0] != number)
 
 
 def add_to_bill(facts: dict[str, Any], told: Told) -> None:

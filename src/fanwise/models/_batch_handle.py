@@ -44,7 +44,10 @@ class BatchHandle:
 
     @classmethod
     def read(cls, text: str) -> Self:
-        """Read a handle; raise ValueError for what is none."""
+        """Read a handle; raise ValueError for what is none, TypeError for what is no text."""
+        if not isinstance(text, str):
+            msg = f"handle is the text that on_handle was given ({FORM}:...), got {text!r}"
+            raise TypeError(msg)
         form, _, rest = text.rpartition("fanwise-batch:1:")
         parts = rest.split(":")
         if form.strip() or len(parts) != 4 or not (parts[0].isdigit() and parts[1].isdigit()):

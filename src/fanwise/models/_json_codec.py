@@ -5,6 +5,7 @@ Loaded apart from the rest, since pydantic takes 30 ms of processor time and som
 
 from __future__ import annotations
 
+from inspect import isroutine
 from typing import TYPE_CHECKING, Any
 
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
@@ -24,6 +25,9 @@ class Typed:
 
     def __init__(self, output: Any) -> None:  # noqa: ANN401 - any form of type
         """Make the codec of `output`; raise TypeError for what JSON cannot carry."""
+        if isroutine(output):  # pydantic would call it
+            msg = f"output is a type, such as list[str], got the function {output!r}"
+            raise TypeError(msg)
         try:
             self._adapter: TypeAdapter[Any] = TypeAdapter(output)
             self.schema = self._adapter.json_schema()

@@ -36,6 +36,20 @@ class Prompt:
     most: int | None = None
     shared: str = ""
 
+    def __post_init__(self) -> None:
+        """Refuse a task that is no text, and passages that are none."""
+        for name, given in (("task", self.task), ("instructions", self.instructions)):
+            if not isinstance(given, str):
+                msg = f"Prompt({name}=) is a str, got {given!r}"
+                raise TypeError(msg)
+        passages: object = self.passages
+        if not isinstance(passages, tuple) or not all(isinstance(p, Passage) for p in passages):
+            msg = (
+                'Prompt(passages=) is a tuple of Passage, such as (Passage("text"),), '
+                f"got {passages!r}"
+            )
+            raise TypeError(msg)
+
     def __repr__(self) -> str:
         """Show the task and the number of passages, not their texts."""
         return f"<Prompt {self.task!r} over {len(self.passages)} passages>"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -12,7 +13,7 @@ from fanwise.models._provider import ToolSpec
 from fanwise.models.tools._given import arguments_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from fanwise.core import Effect
     from fanwise.models.tools._given import Given
@@ -119,6 +120,9 @@ def tool_specs(tools: Iterable[object]) -> tuple[ToolSpec, ...]:
 
 def by_name(tools: Iterable[object]) -> dict[str, Tool]:
     """Give the tools by their names; raise ValueError where two have the same."""
+    if not isinstance(tools, Iterable):
+        msg = f"tools are several, such as [search, weather], got {tools!r}"
+        raise TypeError(msg)
     found: dict[str, Tool] = {}
     for each in tools:
         tool = as_tool(each)

@@ -11,7 +11,7 @@ from anthropic import AsyncAnthropic
 from anthropic.types.messages import MessageBatch
 from pydantic_ai.models import Model
 from pydantic_ai.models.anthropic import AnthropicModel
-from pydantic_ai.providers.anthropic import AnthropicProvider
+from pydantic_ai.providers.anthropic import AnthropicProvider, AsyncAnthropicClient
 
 from fanwise.models import BatchResult, BatchState, BatchStatus, Request
 from fanwise.providers._ai import _batches
@@ -94,6 +94,8 @@ def anthropic(
 
 def _client(given: Given[AsyncAnthropic]) -> AsyncAnthropic:
     """Give the user's client, or one over connections that are put in at the first question."""
+    given.check_client(AsyncAnthropicClient, "an anthropic.AsyncAnthropic")
+    given.check_environment("ANTHROPIC_BASE_URL")
     if given.client is not None:
         listen_on(given.client._client)  # noqa: SLF001 - it has no public name
         return given.client

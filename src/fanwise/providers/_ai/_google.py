@@ -85,6 +85,7 @@ def google(
     if key is None and client is None:
         key = os.environ.get("GOOGLE_API_KEY") or os.environ.get("GEMINI_API_KEY")
     given = Given(f"google:{name}", client, key, base_url, http)
+    given.check_client(Client, "a google.genai.Client")
     if key is None and client is None:
         raise given.without_key("GOOGLE_API_KEY", "GEMINI_API_KEY")
     if http is not None:

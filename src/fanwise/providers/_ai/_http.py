@@ -40,8 +40,9 @@ async def open_client() -> httpx2.AsyncClient:
     kept = _KEPT.get(loop)
     if kept is not None:
         return kept[0]
-    for other in [other for other in _KEPT if other.is_closed()]:
-        del _KEPT[other]
+    for other in list(_KEPT):  # a copy: other threads have loops of their own
+        if other.is_closed():
+            _KEPT.pop(other, None)
     # Proxies of the environment are read by a client that makes its own transports only.
     client = httpx2.AsyncClient(
         transport=None if getproxies() else Pools(),

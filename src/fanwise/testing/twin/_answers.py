@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from fanwise.testing.twin._schema import fill
-from fanwise.testing.twin._values import Ask, Block, Json, Saying, ToolUse, compact
+from fanwise.testing.twin._values import (
+    Ask,
+    Block,
+    Json,
+    Saying,
+    ToolUse,
+    compact,
+    is_count,
+)
 
 Said: TypeAlias = str | Block | Sequence[Block]
 Rule: TypeAlias = Callable[[Ask], Said | Awaitable[Said]]
@@ -81,6 +89,11 @@ class Quoting:
 
     each: int = 2
 
+    def __post_init__(self) -> None:
+        """Refuse to quote nothing."""
+        if not is_count(self.each, 1):
+            raise ValueError(f"each={self.each!r}: sentences of a passage, 1 or more")
+
     def __call__(self, ask: Ask) -> Said:
         """Quote."""
         lines = [
@@ -103,6 +116,14 @@ class Calls:
     calls: Sequence[tuple[str, Json | None]]
     before: str = ""
     after: str = "{results}"
+
+    def __post_init__(self) -> None:
+        """Refuse what are no calls."""
+        for each in self.calls:
+            named: object = each
+            if not (isinstance(named, (tuple, list)) and len(named) == 2):
+                msg = f'calls holds {each!r}: a tool and its arguments, such as ("look", {{}})'
+                raise TypeError(msg)
 
     def __call__(self, ask: Ask) -> Said:
         """Call or answer."""
@@ -145,6 +166,14 @@ class Script:
     repeat: bool = False
     otherwise: Rule = auto
     _given: int = field(default=0, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse a script of what are no answers."""
+        if isinstance(self.answers, str) or not isinstance(self.answers, Sequence):
+            msg = f'answers={self.answers!r}: a list of answers, such as Script(["yes", "no"])'
+            raise TypeError(msg)
+        for said in (*self.answers, *self.matches.values()):
+            to_blocks(said)
 
     def __call__(self, ask: Ask) -> Said | Awaitable[Said]:
         """Give the next answer."""
@@ -195,7 +224,8 @@ def to_blocks(said: Said) -> tuple[Block, ...]:
         return (Saying(said),)
     if isinstance(said, Saying | ToolUse):
         return (said,)
-    blocks = tuple(said)
+    given: object = said
+    blocks = tuple(given) if isinstance(given, Iterable) else (given,)
     for block in blocks:
         if not isinstance(block, Saying | ToolUse):
             raise TypeError(

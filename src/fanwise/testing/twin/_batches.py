@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from fanwise.testing.twin._values import Json
+from fanwise.testing.twin._values import Json, is_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +47,7 @@ class BatchPace:
         """Refuse times that are none."""
         for name in ("first", "each", "closing", "window"):
             value = getattr(self, name)
-            if not 0 <= value < math.inf:
+            if not (is_number(value) and 0 <= value < math.inf):
                 raise ValueError(f"{name}={value!r}: seconds, 0 or more")
 
 

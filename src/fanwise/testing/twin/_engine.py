@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from fanwise.testing.twin._answers import Answering, answering, to_blocks
 from fanwise.testing.twin._app import App
+from fanwise.testing.twin._batches import BatchPace
 from fanwise.testing.twin._cache import PromptCache
 from fanwise.testing.twin._fault import Fault, Faults, wrong
 from fanwise.testing.twin._http import Refused
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from fanwise.testing.twin._batches import BatchPace
     from fanwise.testing.twin._cache import Found
     from fanwise.testing.twin._transport import Client, TwinTransport
     from fanwise.testing.twin._values import Ask, Block
@@ -73,6 +73,8 @@ class Twin:
         self.seed = seed
         quotas = {_ANY: quota} if isinstance(quota, Quota) else quota or {}
         self._quotas = _table("quota", quotas, Quota)
+        if batches is not None and not isinstance(batches, BatchPace):
+            raise TypeError(f"batches={batches!r}: a BatchPace is expected")
         self._answer = answering(answers, seed)
         self._faults = Faults(faults, seed)
         self._gates: dict[tuple[str, str], Gate] = {}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
 from fanwise.testing.twin._http import Refused
-from fanwise.testing.twin._values import Block, Json, Saying, ToolUse
+from fanwise.testing.twin._values import Block, Json, Saying, ToolUse, is_count, is_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,12 +61,25 @@ class Fault:
             raise ValueError(f"kind={self.kind!r}: one of {', '.join(_KINDS)}")
         if self.kind == "outage" and self.between is None:
             raise ValueError('kind="outage" needs between=(start, end), in seconds')
-        if self.share is not None and not 0 <= self.share <= 1:
-            raise ValueError(f"share={self.share!r}: a share between 0 and 1")
-        if not 400 <= self.status <= 599:
+        self._check_requests()
+        if not (is_count(self.status, 400) and self.status <= 599):
             raise ValueError(f"status={self.status!r}: an HTTP error, 400 to 599")
-        if self.after < 0:
+        if not is_count(self.after, 0):
             raise ValueError(f"after={self.after!r}: tokens before it strikes, 0 or more")
+        for name, given in (("seconds", self.seconds), ("retry_after", self.retry_after)):
+            if given is not None and not (is_number(given) and given >= 0):
+                raise ValueError(f"{name}={given!r}: seconds, 0 or more, or None")
+
+    def _check_requests(self) -> None:
+        """Refuse requests that there could never be."""
+        if self.between is not None and not _is_time(self.between):
+            raise ValueError(f"between={self.between!r}: (start, end) in seconds, start first")
+        if self.nth is not None and not all(is_count(n, 1) for n in _meant(self.nth)):
+            raise ValueError(f"nth={self.nth!r}: the number of a request, from 1, or several")
+        if self.times is not None and not is_count(self.times, 1):
+            raise ValueError(f"times={self.times!r}: how often at most, 1 or more")
+        if self.share is not None and not (is_number(self.share) and 0 <= self.share <= 1):
+            raise ValueError(f"share={self.share!r}: a share between 0 and 1")
 
     def refusal(self) -> Refused:
         """Give the error of "status" and "outage"."""
@@ -74,12 +88,26 @@ class Fault:
         return Refused(self.status, kind, text, headers=again)
 
 
+def _meant(nth: int | Sequence[int]) -> Sequence[int]:
+    """Give the numbers of the requests that are hit."""
+    return (nth,) if isinstance(nth, int) else nth
+
+
+def _is_time(given: Any) -> bool:  # noqa: ANN401 - whatever was given
+    if not (isinstance(given, (tuple, list)) and len(given) == 2):
+        return False
+    start, end = given
+    return is_number(start) and is_number(end) and bool(0 <= start < end)
+
+
 class Faults:
     """The script, with what it has done so far."""
 
     __slots__ = ("_hits", "_seed", "_seen", "script")
 
     def __init__(self, script: Sequence[Fault], seed: int) -> None:
+        if not isinstance(script, Iterable):
+            raise TypeError(f"faults={script!r}: a list of Fault is expected")
         self.script = tuple(script)
         for fault in self.script:
             if not isinstance(fault, Fault):
@@ -109,8 +137,7 @@ class Faults:
         if fault.between is not None and not fault.between[0] <= seconds < fault.between[1]:
             return False
         if fault.nth is not None:
-            meant = (fault.nth,) if isinstance(fault.nth, int) else fault.nth
-            return self._seen[place] in meant
+            return self._seen[place] in _meant(fault.nth)
         if fault.share is not None:
             return random.Random(f"{self._seed}:{number}:{place}").random() < fault.share
         return True

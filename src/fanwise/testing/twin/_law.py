@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from fanwise.testing.twin._values import is_number
+
 if TYPE_CHECKING:
     import random
 
@@ -54,17 +56,18 @@ class Law:
 
     def __post_init__(self) -> None:
         """Refuse what no model can do."""
-        if not 0 <= self.first < math.inf:
+        if not (is_number(self.first) and 0 <= self.first < math.inf):
             raise ValueError(f"first={self.first!r}: seconds to the first token, 0 or more")
-        if self.per_second is not None and not 0 < self.per_second < math.inf:
+        rate = self.per_second
+        if rate is not None and not (is_number(rate) and 0 < rate < math.inf):
             msg = f"per_second={self.per_second!r}: tokens a second, above 0, or None for no wait"
             raise ValueError(msg)
         for name, share in (("slow_share", self.slow_share), ("jitter", self.jitter)):
-            if not 0 <= share <= 1:
+            if not (is_number(share) and 0 <= share <= 1):
                 raise ValueError(f"{name}={share!r}: a share between 0 and 1")
         if self.draws not in ("number", "content"):
             raise ValueError(f'draws={self.draws!r}: "number" or "content"')
-        if not 1 <= self.slow_factor < math.inf:
+        if not (is_number(self.slow_factor) and 1 <= self.slow_factor < math.inf):
             raise ValueError(f"slow_factor={self.slow_factor!r}: a factor of 1 or more")
 
     def draw(self, luck: random.Random) -> Pace:

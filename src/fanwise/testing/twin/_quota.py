@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Literal
 
 from fanwise.testing.twin._http import Refused
+from fanwise.testing.twin._values import is_number
 
 if TYPE_CHECKING:
     from fanwise.testing.twin._values import Ask, Protocol
@@ -48,12 +49,12 @@ class Quota:
     def __post_init__(self) -> None:
         """Refuse rates that no request could pass."""
         for name, limit in self.limits.items():
-            if not 0 < limit < math.inf:
+            if not (is_number(limit) and 0 < limit < math.inf):
                 named = f"{name}_tokens" if name in ("input", "output") else name
                 raise ValueError(f"{named}_per_minute={limit!r}: above 0, or None for no bound")
         if self.charge not in ("admission", "use"):
             raise ValueError(f'charge={self.charge!r}: "admission" or "use"')
-        if not 0 < self.burst_s < math.inf:
+        if not (is_number(self.burst_s) and 0 < self.burst_s < math.inf):
             raise ValueError(f"burst_s={self.burst_s!r}: seconds' worth that a bucket holds, > 0")
 
     @property

@@ -25,6 +25,16 @@ def count_tokens(text: str) -> int:
     return -(-len(text) // CHARACTERS)
 
 
+def is_number(value: object) -> bool:
+    """Tell whether it is a number, which may be compared; a bool is none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def is_count(value: object, least: int) -> bool:
+    """Tell whether it is a whole number of at least `least`."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
 def cut_tokens(text: str) -> list[str]:
     """Cut a text into its tokens, which put together give it again."""
     return [text[at : at + CHARACTERS] for at in range(0, len(text), CHARACTERS)]
