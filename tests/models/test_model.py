@@ -152,49 +152,6 @@ def test_an_address_is_no_adapter():
         TypeError, match=r"got 'openai:x'; the model of an address is model\(address"
     ):
         Model("openai:x")
-    with pytest.raises(TypeError, match=r"which has a name, .* got <class .*Scripted"):
-        Model(Scripted)
-    for wrong in (None, 5, Scripted("yes")):
-        with pytest.raises(TypeError, match=r"model\(\) takes an address, such as"):
-            model(wrong)
-
-
-def test_an_adapter_that_gives_no_answer_is_named():
-    class Wordy:
-        name = "fake:wordy"
-
-        async def answer(self, request):
-            return "just words"
-
-    found, _, _ = recorded(Model(Wordy()).ask("Why?"))
-    assert isinstance(found, TypeError)
-    assert "fake:wordy: `async def answer(request)` gives an Answer, gave 'just words'" in str(
-        found
-    )
-
-
-@pytest.mark.parametrize(
-    ("make", "said"),
-    [
-        (
-            lambda: Message("system", "x"),
-            r'role is "user" or "assistant", got \'system\': .*Chat\(',
-        ),
-        (lambda: Message("user", 5), "text is a str, got 5"),
-        (lambda: Chat("Why?"), "messages is a tuple of Message, .* got 'Why\\?'"),
-        (lambda: Chat(()).then("Why?"), "messages is a tuple of Message"),
-        (lambda: Chat((), system=5), "system is a str, got 5"),
-        (lambda: Chat((), shared=None), "shared is a str, got None"),
-        (lambda: Prompt(5), r"Prompt\(task=\) is a str, got 5"),
-        (
-            lambda: Prompt("a", ("b",)),
-            r"Prompt\(passages=\) is a tuple of Passage, .* got \('b',\)",
-        ),
-    ],
-)
-def test_what_cannot_be_said_is_refused_when_it_is_made(make, said):
-    with pytest.raises((TypeError, ValueError), match=said):
-        make()
 
 
 # ---------------------------------------------------------------------------------------- types

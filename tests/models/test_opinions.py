@@ -79,7 +79,7 @@ def test_a_lost_vote_is_said():
         (["a"], "q", TypeError, r"models are models, such as .* got 'a'"),
         ([], "q", ValueError, r"at least one, such as ask_all\(.*\), got none"),
         (saying("a", ""), [], ValueError, r"needs a question, such as ask_all\(.*\), got none"),
-        (saying("a", ""), [3], TypeError, r"asked are each a str, a Prompt or a Chat, got 3"),
+        (saying("a", ""), [3], TypeError, r"asked a str, a Prompt or a Chat, got 3"),
     ],
 )
 def test_wrong_use_names_the_argument(models, asked, error, says):

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeForm
 
-    from fanwise.models._answer import Finish, Piece, RawPiece
+    from fanwise.models._answer import Answer, Finish, Piece, RawPiece
     from fanwise.models._chat import Asked
     from fanwise.models._output import Codec
     from fanwise.models._provider import Provider, Request
@@ -47,10 +47,6 @@ async def ask_text(provider: Provider, request: Request) -> Answer[str]:
     except CancelledError:
         tell(used_until(began, request), provider.name, "cut")
         raise
-    given: object = answer
-    if not isinstance(given, Answer):
-        msg = f"{provider.name}: `async def answer(request)` gives an Answer, gave {given!r}"
-        raise TypeError(msg)
     tell(answer.usage, answer.model, answer.finish, answer.text)
     note_served(answer.model, answer.served)
     return await priced(answer)

@@ -42,16 +42,6 @@ class Message:
     calls: tuple[ToolCall, ...] = ()
     results: tuple[ToolResult, ...] = ()
 
-    def __post_init__(self) -> None:
-        """Refuse another role, and a text that is none."""
-        role: object = self.role
-        if role not in ("user", "assistant"):
-            msg = f'role is "user" or "assistant", got {role!r}'
-            if role == "system":
-                msg += ": a system text is said by Chat(messages, system=...)"
-            raise ValueError(msg)
-        _check_text("text", self.text)
-
 
 @dataclass(frozen=True, slots=True)
 class Chat:
@@ -65,18 +55,6 @@ class Chat:
     system: str = ""
     shared: str = ""
 
-    def __post_init__(self) -> None:
-        """Refuse what are no messages, and texts that are none."""
-        given: object = self.messages
-        if not isinstance(given, tuple) or not all(isinstance(each, Message) for each in given):
-            msg = (
-                'messages is a tuple of Message, such as (Message("user", "Why?"),), '
-                f"got {self.messages!r}"
-            )
-            raise TypeError(msg)
-        _check_text("system", self.system)
-        _check_text("shared", self.shared)
-
     def then(self, *messages: Message) -> "Chat":
         """Give the same conversation with more messages."""
         return Chat((*self.messages, *messages), self.system, self.shared)
@@ -84,12 +62,6 @@ class Chat:
     def __repr__(self) -> str:
         """Count the messages, without their texts."""
         return f"<Chat of {len(self.messages)} messages>"
-
-
-def _check_text(name: str, given: object) -> None:
-    if not isinstance(given, str):
-        msg = f"{name} is a str, got {given!r}"
-        raise TypeError(msg)
 
 
 Asked = str | Prompt | Chat
@@ -123,26 +95,3 @@ def as_chat(asked: Asked) -> Chat:
     if isinstance(asked, Prompt):
         return Chat((Message("user", asked.text()),), shared=asked.shared)
     return Chat((Message("user", asked),))
-
-
-def check_asked(asked: object) -> None:
-    """Raise where it is nothing that a model can be asked."""
-    if not isinstance(asked, (str, Prompt, Chat)):
-        msg = f"a model is asked a str, a Prompt or a Chat, got {asked!r}"
-        raise TypeError(msg)
-    if isinstance(asked, Chat) and not asked.messages:
-        msg = "a model is asked a Chat of at least one message, got one without any"
-        raise ValueError(msg)
-
-
-def several_asked(name: str, given: object) -> tuple[Asked, ...]:
-    """Give questions; raise, naming the argument, where they are none, or a single one."""
-    if isinstance(given, (str, Prompt, Chat)) or not isinstance(given, Iterable):
-        msg = f"{name} are several questions, such as [first, second], got {given!r}"
-        raise TypeError(msg)
-    questions: tuple[Asked, ...] = tuple(given)
-    for each in questions:
-        if not isinstance(each, (str, Prompt, Chat)):
-            msg = f"{name} are each a str, a Prompt or a Chat, got {each!r}"
-            raise TypeError(msg)
-    return questions

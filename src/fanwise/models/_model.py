@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from fanwise.core import Timeout, _registry, made_by, made_by_caller, step, whole
@@ -16,7 +15,7 @@ from fanwise.models._prompt import Prompt
 from fanwise.models._provider import Request, ToolSpec
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Iterable, Sequence
     from decimal import Decimal
 
     from typing_extensions import TypeForm
@@ -52,12 +51,6 @@ class Model:
             msg = (
                 "Model(provider) takes an adapter, with a name and `async def answer(request)`, "
                 f"got {provider!r}; the model of an address is model(address)"
-            )
-            raise TypeError(msg)
-        if isinstance(provider, type) or not isinstance(getattr(provider, "name", None), str):
-            msg = (
-                'Model(provider) takes an adapter, which has a name, such as "mine:clerk", '
-                f"got {provider!r}"
             )
             raise TypeError(msg)
         self.provider = provider
@@ -250,7 +243,7 @@ def _check(asked: object, tools: Iterable[object], max_tokens: int | None) -> No
     check_asked(asked, max_tokens)
     for tool in tools:
         if not isinstance(tool, ToolSpec):
-            msg = f"tools are each a ToolSpec, such as tool_specs([search]) gives, got {tool!r}"
+            msg = f"tools are each a ToolSpec, what a model is told of a tool, got {tool!r}"
             raise TypeError(msg)
 
 

@@ -77,8 +77,9 @@ def ask_all(
     """
     given = [models] if isinstance(models, Model) else models
     several: list[Model] = as_models(given, Model, EXAMPLE)
-    one = isinstance(asked, (str, Prompt, Chat))
-    ways: tuple[Asked, ...] = several_asked("asked", [asked] if one else asked)
+    ways: list[Asked] = [asked] if isinstance(asked, (str, Prompt, Chat)) else list(asked)
+    for each in ways:
+        check_asked(each)
     if not ways:
         msg = f"ask_all needs a question, such as {EXAMPLE}, got none"
         raise ValueError(msg)

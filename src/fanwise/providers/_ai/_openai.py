@@ -159,8 +159,7 @@ def compatible(
             f"model='openai-compatible:{name}' needs a server's address: set OPENAI_BASE_URL, or"
             f" use fanwise.providers.openai_compatible({name!r}, base_url='http://...')"
         )
-    if key is None and client is None:
-        key = os.environ.get("OPENAI_API_KEY") or _NO_KEY
+    key = key or os.environ.get("OPENAI_API_KEY", _NO_KEY)
     given = Given(f"openai-compatible:{name}", client, key, base_url, http)
     maker = _Maker(name, _client(given), _spoken(api), compatible=True)
     return Compatible(given.address, maker, borrowed=given.borrowed, marks=False)
@@ -177,12 +176,6 @@ def _spoken(api: Api) -> Api:
 
 def _client(given: Given[AsyncOpenAI]) -> AsyncOpenAI:
     """Give the user's client, or one over connections that are put in at the first question."""
-    if api not in get_args(Api):
-        raise ValueError(f'api is "chat" or "responses", got {api!r}')
-    given.check_client(AsyncOpenAI, "an openai.AsyncOpenAI")
-    given.check_environment("OPENAI_BASE_URL")
-    if api == "responses":
-        rehearse_responses()
     if given.client is not None:
         listen_on(given.client._client)  # noqa: SLF001 - it has no public name
         return given.client
@@ -191,8 +184,7 @@ def _client(given: Given[AsyncOpenAI]) -> AsyncOpenAI:
     try:
         return AsyncOpenAI(api_key=given.key, base_url=given.base_url, http_client=http)
     except OpenAIError as error:
-        more = "" if api == "chat" else f", api={api!r}"
-        raise given.without_key("OPENAI_API_KEY", more=more) from error
+        raise given.without_key("OPENAI_API_KEY") from error
 
 
 def openai_maker(_address: str) -> object:
