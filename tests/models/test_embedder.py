@@ -100,6 +100,14 @@ def test_wrong_arguments_are_named():
         Embedder("openai:x")
     with pytest.raises(ValueError, match="at_once is at least 1, got 0"):
         Embedder(Lengths(), at_once=0)
+    with pytest.raises(TypeError, match=r"embed takes several texts, such as .* got 5"):
+        Embedder(Lengths()).embed(5)
+    with pytest.raises(TypeError, match="embed takes texts, got 5 among them"):
+        Embedder(Lengths()).embed(["a", 5])
+    with pytest.raises(ValueError, match='kind is "document" or "query", got \'qury\''):
+        Embedder(Lengths()).embed(["a"], kind="qury")
+    with pytest.raises(TypeError, match=r"embedder\(\) takes an address, .* got None"):
+        embedder(None)
     with pytest.raises(ValueError, match="embedder='nobody:x' is not known"):
         embedder("nobody:x")
     assert repr(Embedded(([1.0, 2.0],), Usage(1, 0), "m")) == "<1 vectors of 2 numbers by m>"

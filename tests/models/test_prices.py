@@ -147,6 +147,18 @@ def test_an_amount_that_is_none_is_refused(wrong):
         Price(input=wrong, output=1)
 
 
+def test_a_share_above_one_is_no_share():
+    with pytest.raises(ValueError, match=r"Price\(batch=\) is the share .* 0.5 for half, got 50"):
+        Price(input=1, output=1, batch=50)
+
+
+async def test_only_a_name_and_a_usage_have_a_price():
+    with pytest.raises(TypeError, match=r"usage is a Usage, such as .* got None"):
+        await price_of("m", None)
+    with pytest.raises(TypeError, match=r"model is a name, such as .* got None"):
+        await price_of(None, Usage(1, 1))
+
+
 @pytest.mark.parametrize(
     "wrong", [{"m": 3}, [("m", Price(input=1, output=1))], {3: Price(input=1, output=1)}]
 )

@@ -358,6 +358,7 @@ class Execution:
             return None
         if run.retries >= max(RETRIES_ALWAYS, RETRY_SHARE * run.calls):
             note(call, retries_spent=True)
+            error.add_note(f"{call.name} was not retried: its run's share of retries is spent")
             return None
         longest = min(retry.longest, retry.shortest * 2 ** (call.attempts - 1))
         draw = run.random(self.scope, f"backoff@{call.attempts}")

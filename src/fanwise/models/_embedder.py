@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
-from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast, get_args
 
 from fanwise.core import _registry, made_by_caller, step, whole
 from fanwise.models._asking import tell
@@ -14,7 +15,7 @@ from fanwise.models._usage import Usage
 from fanwise.patterns import fan_map
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from fanwise.core import Call, Step
 
@@ -95,10 +96,16 @@ class Embedder:
         Raises TypeError for a single str: it would be read as its letters. A request that fails
         fails it all. Cancelled, it closes its connections.
         """
-        if isinstance(texts, str):
+        if isinstance(texts, str) or not isinstance(texts, Iterable):
             msg = f"embed takes several texts, such as embed([text]), got {texts!r}"
             raise TypeError(msg)
+        if kind not in get_args(Kind):
+            raise ValueError(f'kind is "document" or "query", got {kind!r}')
         given = tuple(texts)
+        for each in given:
+            if not isinstance(each, str):
+                msg = f"embed takes texts, got {each!r} among them"
+                raise TypeError(msg)
         if 0 < len(given) <= self.provider.most:
             return made_by_caller(self._request((given, kind)))
         return made_by_caller(self._embed(given, kind))

@@ -12,13 +12,13 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from fanwise.core import _registry, current_runtime
+from fanwise.models._usage import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from fanwise.core import Told
     from fanwise.core._bills import Priced
-    from fanwise.models._usage import Usage
 
     Amount = Decimal | int | str | float
 
@@ -94,6 +94,9 @@ class Price:
     ) -> None:
         """Take the amounts."""
         self.batch = _given("batch", batch)
+        if self.batch is not None and self.batch > 1:
+            msg = f"Price(batch=) is the share of the price, such as 0.5 for half, got {batch!r}"
+            raise ValueError(msg)
         self.rates = Rates(
             _amount("input", input),
             _amount("output", output),
@@ -209,6 +212,12 @@ async def price_of(
     `None` where the price is not known. The first use waits 0.3 s for the known prices, which a
     thread loads.
     """
+    if not isinstance(model, str):
+        msg = f'model is a name, such as "openai:gpt-5-mini", got {model!r}'
+        raise TypeError(msg)
+    if not isinstance(usage, Usage):
+        msg = f"usage is a Usage, such as Usage(tokens_in=900, tokens_out=40), got {usage!r}"
+        raise TypeError(msg)
     runtime = current_runtime()
     table = runtime.bills.table
     # On the virtual clock nothing happens beside the loop.

@@ -113,7 +113,10 @@ def from_address(address: str) -> OpenAI | Compatible | Anthropic | Google:
     return make(name)
 
 
-def _constructor(provider: str, name: str) -> object:
+def _constructor(provider: str, name: object) -> object:
+    if not isinstance(name, str):
+        msg = f"name is that of a model, such as 'gpt-5-mini', got {name!r}"
+        raise TypeError(msg)
     try:
         return _registry.load("adapter", provider)
     except ImportError as error:

@@ -154,8 +154,9 @@ class Adapter(Generic[C]):
         kept = self._at.get(loop)
         if kept is not None and kept[0] is http:
             return kept[1], kept[2]
-        for other in [other for other in self._at if other.is_closed()]:
-            del self._at[other]
+        for other in list(self._at):  # a copy: other threads have loops of their own
+            if other.is_closed():
+                self._at.pop(other, None)
         client = self._maker.client(http)
         model = self._maker.model(client)
         self._at[loop] = (http, client, model)

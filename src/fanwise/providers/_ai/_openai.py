@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import httpx2
 from openai import AsyncOpenAI, OpenAIError
@@ -138,9 +138,9 @@ def openai(
 ) -> OpenAI:
     """Make the adapter of a model of OpenAI; see `fanwise.providers.openai`."""
     given = Given(f"openai:{name}", client, key, base_url, http)
-    if key is None and (base_url is not None or "OPENAI_BASE_URL" in os.environ):
-        given = replace(given, key=os.environ.get("OPENAI_API_KEY", _NO_KEY))
-    maker = _Maker(name, _client(given), _spoken(api), compatible=False)
+    if (key, client) == (None, None) and (base_url or os.environ.get("OPENAI_BASE_URL")):
+        given = replace(given, key=os.environ.get("OPENAI_API_KEY") or _NO_KEY)
+    maker = _Maker(name, _client(given, api), api, compatible=False)
     return OpenAI(given.address, maker, borrowed=given.borrowed, marks=True)
 
 
@@ -159,23 +159,21 @@ def compatible(
             f"model='openai-compatible:{name}' needs a server's address: set OPENAI_BASE_URL, or"
             f" use fanwise.providers.openai_compatible({name!r}, base_url='http://...')"
         )
-    key = key or os.environ.get("OPENAI_API_KEY", _NO_KEY)
+    if key is None and client is None:
+        key = os.environ.get("OPENAI_API_KEY") or _NO_KEY
     given = Given(f"openai-compatible:{name}", client, key, base_url, http)
-    maker = _Maker(name, _client(given), _spoken(api), compatible=True)
+    maker = _Maker(name, _client(given, api), api, compatible=True)
     return Compatible(given.address, maker, borrowed=given.borrowed, marks=False)
 
 
-def _spoken(api: Api) -> Api:
-    """Give the interface, once the types of its answers are built; refuse another."""
-    if api not in ("chat", "responses"):
-        raise ValueError(f'api={api!r}: "chat" or "responses"')
+def _client(given: Given[AsyncOpenAI], api: Api) -> AsyncOpenAI:
+    """Give the user's client, or one over connections that are put in at the first question."""
+    if api not in get_args(Api):
+        raise ValueError(f'api is "chat" or "responses", got {api!r}')
+    given.check_client(AsyncOpenAI, "an openai.AsyncOpenAI")
+    given.check_environment("OPENAI_BASE_URL")
     if api == "responses":
         rehearse_responses()
-    return api
-
-
-def _client(given: Given[AsyncOpenAI]) -> AsyncOpenAI:
-    """Give the user's client, or one over connections that are put in at the first question."""
     if given.client is not None:
         listen_on(given.client._client)  # noqa: SLF001 - it has no public name
         return given.client
@@ -184,7 +182,8 @@ def _client(given: Given[AsyncOpenAI]) -> AsyncOpenAI:
     try:
         return AsyncOpenAI(api_key=given.key, base_url=given.base_url, http_client=http)
     except OpenAIError as error:
-        raise given.without_key("OPENAI_API_KEY") from error
+        more = "" if api == "chat" else f", api={api!r}"
+        raise given.without_key("OPENAI_API_KEY", more=more) from error
 
 
 def openai_maker(_address: str) -> object:
