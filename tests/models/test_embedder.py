@@ -106,7 +106,7 @@ def test_wrong_arguments_are_named():
         Embedder(Lengths()).embed(["a", 5])
     with pytest.raises(ValueError, match='kind is "document" or "query", got \'qury\''):
         Embedder(Lengths()).embed(["a"], kind="qury")
-    with pytest.raises(TypeError, match=r"embedder\(\) takes an address, .* got None"):
+    with pytest.raises(TypeError, match=r"embedder\(address\) takes a text such as .* got None"):
         embedder(None)
     with pytest.raises(ValueError, match="embedder='nobody:x' is not known"):
         embedder("nobody:x")
