@@ -126,6 +126,7 @@ class Ledger:
     __slots__ = ("entries", "prices", "taken")
 
     prices: Mapping[str, Price]
+    taken: int
 
     def __init__(self, prices: Mapping[str, Price]) -> None:
         self.prices = prices
