@@ -104,8 +104,8 @@ def test_wrong_arguments_are_named():
         Embedder(Lengths()).embed(5)
     with pytest.raises(TypeError, match="embed takes texts, got 5 among them"):
         Embedder(Lengths()).embed(["a", 5])
-    with pytest.raises(ValueError, match='kind is "document" or "query", got \'qury\''):
-        Embedder(Lengths()).embed(["a"], kind="qury")
+    with pytest.raises(ValueError, match='kind is "document" or "query", got \'passage\''):
+        Embedder(Lengths()).embed(["a"], kind="passage")
     with pytest.raises(TypeError, match=r"embedder\(address\) takes a text such as .* got None"):
         embedder(None)
     with pytest.raises(ValueError, match="embedder='nobody:x' is not known"):

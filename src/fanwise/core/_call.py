@@ -266,16 +266,6 @@ class Call(Generic[R_co]):
         finally:
             del error, trace
 
-    if not TYPE_CHECKING:  # checkers are to refuse what a call does not have
-
-        def __getattr__(self, name: str) -> object:
-            """Say, where a call is taken for its value, how to come by that."""
-            msg = (
-                f"{type(self).__name__!r} object has no attribute {name!r}: "
-                f"a call is not its value yet, which await gives: (await ...).{name}"
-            )
-            raise AttributeError(msg)
-
     def __del__(self) -> None:
         """Warn where the call was made and nobody ever asked for it."""
         if self.status == "new" and not self.excused:
