@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from fanwise import Step
 
 AWAITS = 100_000
-SLICES = 10  # of a round
 TASK = "await loop.create_task(noop(i))"
 
 
@@ -30,9 +29,9 @@ def armed(scale: Scale) -> Iterator[Figure]:
 
 
 def _figure(scale: Scale, of: Step[[int], int], what: str, bar: float) -> Figure:
-    count = scale.of(AWAITS // SLICES)
+    count = scale.of(AWAITS)
     rounds = asyncio.run(_rounds(scale, of, count))
-    yardstick, ours = rounds.each(SLICES * count)
+    yardstick, ours = rounds.each(count)
     return Figure(what, rounds.ratio(), bar, TASK, note=f"{ours:.2f} over {yardstick:.2f} µs")
 
 
@@ -52,4 +51,4 @@ async def _rounds(scale: Scale, of: Step[[int], int], count: int) -> Rounds:
             total += await of(i)
         assert total == count * (count - 1) // 2
 
-    return await alternate(scale, tasks, lambda: in_one_run(steps, {"noop": count}), SLICES)
+    return await alternate(scale, tasks, lambda: in_one_run(steps, {"noop": count}))

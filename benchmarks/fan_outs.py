@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 WIDTHS = (10, 100, 1_000, 10_000)
 BRANCHES = 100_000  # in all, each round: 0.3 s or more, and well below the rows kept in memory
-SLICES = 10  # of a round
 HELD = 1_000_000
 HELD_A_RUN = 100_000
 RECORDED = 4  # reading a file back takes ten times as long as what is measured: fewer branches
@@ -31,7 +30,7 @@ def plain(scale: Scale) -> Iterator[Figure]:
     """Measure at each width, with nothing else in memory."""
     for width in WIDTHS:
         rounds = asyncio.run(_against_gather(scale, noop_step, width))
-        note = _costs(width, rounds, SLICES * _slice(scale, width))
+        note = _costs(scale, width, rounds)
         yield Figure(f"fan_out, {width:,} wide", rounds.ratio(), 1.8, GATHER, note=note)
 
 
@@ -45,8 +44,7 @@ def timeout(scale: Scale) -> Iterator[Figure]:
     for width in WIDTHS:
         rounds = asyncio.run(_against_gather(scale, timed_step, width))
         alone = asyncio.run(_asyncio_timeout(scale, width))
-        costs = _costs(width, rounds, SLICES * _slice(scale, width))
-        note = f"{costs}; asyncio.timeout alone {alone.ratio().median:.2f} x"
+        note = f"{_costs(scale, width, rounds)}; asyncio.timeout alone {alone.ratio().median:.2f} x"
         what = f"fan_out with timeouts, {width:,} wide"
         yield Figure(what, rounds.ratio(), 2.0, GATHER, note=note)
 
@@ -56,7 +54,7 @@ def record(scale: Scale) -> Iterator[Figure]:
     smaller = Scale(scale.rounds, scale.share / RECORDED)
     for width in WIDTHS:
         rounds = asyncio.run(_recorded(smaller, width))
-        note = _costs(width, rounds, _repeats(smaller, width))
+        note = _costs(smaller, width, rounds)
         what = f"fan_out, record=PATH, {width:,} wide"
         yield Figure(what, rounds.ratio(), None, GATHER, note=note)
 
@@ -65,12 +63,8 @@ def _repeats(scale: Scale, width: int) -> int:
     return max(1, scale.of(BRANCHES) // width)
 
 
-def _slice(scale: Scale, width: int) -> int:
-    return max(1, scale.of(BRANCHES) // (SLICES * width))
-
-
-def _costs(width: int, rounds: Rounds, repeats: int) -> str:
-    yardstick, ours = rounds.each(repeats * width)
+def _costs(scale: Scale, width: int, rounds: Rounds) -> str:
+    yardstick, ours = rounds.each(_repeats(scale, width) * width)
     return f"{ours:.2f} over {yardstick:.2f} µs"
 
 
@@ -101,17 +95,16 @@ def _calls(width: int, repeats: int) -> dict[str, int]:
 
 
 async def _against_gather(scale: Scale, of: Step[[int], int], width: int) -> Rounds:
-    repeats = _slice(scale, width)
+    repeats = _repeats(scale, width)
     return await alternate(
         scale,
         lambda: _gathers(width, repeats),
         lambda: in_one_run(lambda: _fan_outs(of, width, repeats), _calls(width, repeats)),
-        SLICES,
     )
 
 
 async def _asyncio_timeout(scale: Scale, width: int) -> Rounds:
-    repeats = _slice(scale, width)
+    repeats = _repeats(scale, width)
 
     async def timed(i: int) -> int:
         async with asyncio.timeout(30.0):
@@ -123,7 +116,7 @@ async def _asyncio_timeout(scale: Scale, width: int) -> Rounds:
                 sum(await asyncio.gather(*[timed(i) for i in range(width)]))
         return span
 
-    return await alternate(scale, lambda: _gathers(width, repeats), timeouts, SLICES)
+    return await alternate(scale, lambda: _gathers(width, repeats), timeouts)
 
 
 async def _held(scale: Scale) -> list[Figure]:
@@ -134,7 +127,7 @@ async def _held(scale: Scale) -> list[Figure]:
         rows = sum(len(run.rows) for run in runtime.runs)
         for width in WIDTHS:
             rounds = await _against_gather(scale, noop_step, width)
-            slower, ours = (each / 1e6 / free[width] for each in rounds.each(SLICES))
+            slower, ours = (each / 1e6 / free[width] for each in rounds.each(1))
             note = f"{rows:,} rows; over gather without them {ours:.2f} x, gather itself {slower:.2f} x"
             what = f"fan_out, a million rows, {width:,} wide"
             figures.append(Figure(what, rounds.ratio(), 2.0, GATHER, note=note))
@@ -142,7 +135,7 @@ async def _held(scale: Scale) -> list[Figure]:
 
 
 async def _unburdened(scale: Scale, width: int) -> float:
-    spans = [await _gathers(width, _slice(scale, width)) for _ in range(scale.rounds)]
+    spans = [await _gathers(width, _repeats(scale, width)) for _ in range(scale.rounds)]
     return median(span.processor for span in spans)
 
 
