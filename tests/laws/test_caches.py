@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from hypothesis import strategies as st
 
 from fanwise import Cache, step
-from fanwise.core import _cache_state
 from fanwise.core._cache_state import CacheState, Sharing
-from tests.laws.proving import ORDERS, changed, holds, now, rejects, replaced, ticks, virtually
+from tests.laws.proving import ORDERS, changed, holds, now, rejects, ticks, virtually
 
 
 @dataclass(frozen=True)
@@ -128,17 +127,17 @@ def test_a_cache_that_keeps_what_is_cut():
 
 
 def test_a_leader_that_fails_and_tells_nobody():
-    def forget(state, key, flight):
-        del state.flights[key]
+    def forget(sharing, flight):
+        del sharing.state.flights[sharing.key]
 
-    rejects(shared, *PROGRAMS, mutant=replaced(_cache_state.hand_on, forget))
+    rejects(shared, *PROGRAMS, mutant=changed((Sharing, "hand_on", forget)))
 
 
 def test_a_leader_that_fails_and_lets_everybody_run():
-    def let_all(state, key, flight):
+    def let_all(sharing, flight):
         for turn in flight.followers.values():
             if not turn.done():
                 turn.set_result(None)
-        del state.flights[key]
+        del sharing.state.flights[sharing.key]
 
-    rejects(shared, *PROGRAMS, mutant=replaced(_cache_state.hand_on, let_all))
+    rejects(shared, *PROGRAMS, mutant=changed((Sharing, "hand_on", let_all)))

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import strategies as st
 
 from fanwise.core import Hedge, NotDone, NotEnough, Retry, WriteRefused, step
-from fanwise.core._attempts import Execution, refuse_write
+from fanwise.core._attempts import Execution
 from fanwise.core._identity import identified
-from fanwise.core._step import refuse_write_below_race
+from fanwise.core._watchers import refuse_write_below_race
 from fanwise.patterns import fan_map, fan_out, first, vote
 from tests.laws.proving import (
     ORDERS,
@@ -191,10 +191,9 @@ def test_law_5_rejects_writes_in_races():
     def lenient(call):
         return None
 
-    with replaced(refuse_write_below_race, lenient):
-        for voted in (False, True):
-            drawn = {"deep": st.just(True), "voted": st.just(voted)}
-            rejects(race_of_writes, **drawn, mutant=replaced(refuse_write, lenient))
+    for voted in (False, True):
+        drawn = {"deep": st.just(True), "voted": st.just(voted)}
+        rejects(race_of_writes, **drawn, mutant=replaced(refuse_write_below_race, lenient))
 
 
 def test_a_write_takes_no_hedge():
