@@ -147,6 +147,7 @@ NO_ADDRESS = "='localhost:8030/v1' is no address: it begins with http:// or http
     ("given", "error", "said"),
     [
         ({"name": " m"}, ValueError, "model='openai: m' has spaces around the model's name"),
+        ({"name": None}, TypeError, "name is that of a model, such as 'gpt-5-mini', got None"),
         ({"name": " "}, ValueError, "model='openai: ' names no model"),
         ({"key": 5}, TypeError, "key is a text, got 5"),
         ({"key": ""}, TypeError, "key is a text, got ''"),
