@@ -7,7 +7,6 @@ import math
 from collections import Counter
 from functools import lru_cache
 from itertools import pairwise
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -21,9 +20,9 @@ from fanwise.models._correlation import same_wrong
 from fanwise.models._majority import largest_below, right_with, won_by
 from tests.laws.proving import changed, replaced
 from tests.models.panel import saying
+from tests.repository.sources import ROOT
 
-ADVICE = Path(__file__).parents[3] / "shared" / "data" / "advice"
-DATA = next((each for each in (ADVICE, Path("/work/shared/data/advice")) if each.exists()), ADVICE)
+DATA = ROOT.parent / "shared/data/advice"
 
 
 def beta_binomial(mean, rho, of, right):
