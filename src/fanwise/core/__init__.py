@@ -69,7 +69,19 @@ from fanwise.core._policies import (
     plain_function,
     whole,
 )  # fmt: skip
-from fanwise.core._protocols import Admission, Body, Drawn, Hooks, Journal, MemoryJournal, Plan
+from fanwise.core._protocols import (
+    Admission,
+    Amount,
+    Body,
+    Drawn,
+    Gate,
+    Gates,
+    GateStatistics,
+    Hooks,
+    Journal,
+    MemoryJournal,
+    Plan,
+)  # fmt: skip
 from fanwise.core._races import RaceStatistics
 from fanwise.core._record import (
     AttemptRow,
@@ -103,21 +115,22 @@ from fanwise.core._watch import ask, begin, failure_of, leave
 from fanwise.core._watchers import LIVE, NO_KWARGS, Ending, Watcher, add_watcher, excuse
 
 __all__ = [
-    "BODY", "CURRENT", "DEADLINE", "LIVE", "NO_KWARGS", "READS_ONLY", "Admission", "AttemptRow",
-    "Body", "BoundStep", "BoundStreamStep", "Breaker", "BreakerOpen", "BreakerStatistics", "Cache",
-    "CacheStatistics", "Call", "CallDropped", "CallRow", "CallSkipped", "CircularWait", "Current",
-    "CurrentAway", "DeadlinePassed", "Decorator", "Drawn", "Effect", "Ending", "FanIn",
-    "FanwiseError", "GuessStatistics", "Header", "Hedge", "HedgeStatistics", "Hooks",
-    "IdentityClash", "Job", "Journal", "Landed", "Limit", "LimitError", "LimitHeld",
-    "LimitStatistics", "LimitUnknown", "LoopBlocked", "MemoryJournal", "NotCanonical", "NotDone",
-    "NotEnough", "Outcome", "OwnLimit", "Plan", "Policy", "PoolError", "PoolUnknown",
-    "RaceStatistics", "Reader", "Reading", "Record", "RecordDamaged", "RemoteError", "Retry",
-    "Run", "RunRecord", "Runtime", "RuntimeStatistics", "Scope", "Status", "Step", "StepTimedOut",
-    "StrayCancel", "Stream", "StreamCall", "StreamStep", "StreamTaken", "TimedOut", "Timeout",
-    "TimerQueue", "Told", "Watcher", "WorkerDied", "WorkerNotStarted", "WriteRefused",
-    "WrongLength", "__version__", "add_watcher", "as_step", "ask", "at_least", "begin", "current",
-    "current_runtime", "deadline", "digest_of", "excuse", "failure_of", "is_transient", "leave",
-    "line_of", "made_by", "microseconds", "module_of", "name_of", "note", "perform",
-    "plain_function", "plainly", "read_records", "reduced", "refuse_while_importing",
-    "request_digest", "run", "step", "waiting_call", "watch", "whole", "woken_by_signals",
+    "BODY", "CURRENT", "DEADLINE", "LIVE", "NO_KWARGS", "READS_ONLY", "Admission", "Amount",
+    "AttemptRow", "Body", "BoundStep", "BoundStreamStep", "Breaker", "BreakerOpen",
+    "BreakerStatistics", "Cache", "CacheStatistics", "Call", "CallDropped", "CallRow",
+    "CallSkipped", "CircularWait", "Current", "CurrentAway", "DeadlinePassed", "Decorator", "Drawn",
+    "Effect", "Ending", "FanIn", "FanwiseError", "Gate", "GateStatistics", "Gates",
+    "GuessStatistics", "Header", "Hedge", "HedgeStatistics", "Hooks", "IdentityClash", "Job",
+    "Journal", "Landed", "Limit", "LimitError", "LimitHeld", "LimitStatistics", "LimitUnknown",
+    "LoopBlocked", "MemoryJournal", "NotCanonical", "NotDone", "NotEnough", "Outcome", "OwnLimit",
+    "Plan", "Policy", "PoolError", "PoolUnknown", "RaceStatistics", "Reader", "Reading", "Record",
+    "RecordDamaged", "RemoteError", "Retry", "Run", "RunRecord", "Runtime", "RuntimeStatistics",
+    "Scope", "Status", "Step", "StepTimedOut", "StrayCancel", "Stream", "StreamCall", "StreamStep",
+    "StreamTaken", "TimedOut", "Timeout", "TimerQueue", "Told", "Watcher", "WorkerDied",
+    "WorkerNotStarted", "WriteRefused", "WrongLength", "__version__", "add_watcher", "as_step",
+    "ask", "at_least", "begin", "current", "current_runtime", "deadline", "digest_of", "excuse",
+    "failure_of", "is_transient", "leave", "line_of", "made_by", "microseconds", "module_of",
+    "name_of", "note", "perform", "plain_function", "plainly", "read_records", "reduced",
+    "refuse_while_importing", "request_digest", "run", "step", "waiting_call", "watch", "whole",
+    "woken_by_signals",
 ]  # fmt: skip
