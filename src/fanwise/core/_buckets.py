@@ -146,12 +146,14 @@ class Buckets:
         return not self._wait(self._advance(), self._costs(amount))
 
     def least_wait(self, amount: Amount) -> float:
-        """Give the seconds in which so much refills, if all that is reserved came back."""
+        """Give the seconds in which so much is there, if as much comes back as did until now."""
         self._advance()
-        parts = 0.0
+        back = self._refunded / max(1, self._refunded + self._used)
+        wait = 0.0
         for bucket, cost in zip(self._buckets, self._costs(amount), strict=True):
-            parts = max(parts, (cost - bucket.level - (bucket.size - bucket.cap)) / bucket.rate)
-        return parts / SECOND
+            room = bucket.level + back * (bucket.size - bucket.cap)
+            wait = max(wait, (cost - room) / bucket.rate)
+        return wait / SECOND
 
     def settle(self, number: int, used: Amount) -> None:
         """Take what was used in place of what was reserved; a second time changes nothing."""

@@ -96,9 +96,10 @@ class Gate(Protocol):
         """Say whether `admit_nowait` would admit, as far as is known here; takes nothing."""
 
     def least_wait(self, amount: Amount, /) -> float:
-        """Give the fewest seconds in which so much can come free (a sum of several amounts).
+        """Give the seconds in which so much comes free (a sum of several amounts).
 
-        Whatever is settled meanwhile; 0 where it is not known.
+        As far as can be told from how much of what was reserved came back until now; 0 where it is
+        not known.
         """
 
     def settle(self, number: int, used: Amount, /) -> None:
