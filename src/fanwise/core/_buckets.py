@@ -164,6 +164,7 @@ class Buckets:
             held = self._expired.pop(number, None)
         if held is None:
             return
+        withdrawn = not used.requests and held.at == now  # nothing has refilled since
         for bucket, reserved, true in zip(
             self._buckets, held.costs, self._costs(used), strict=True
         ):
@@ -172,8 +173,8 @@ class Buckets:
             elif bucket.keeps:
                 bucket.level += reserved - true
                 bucket.cap += reserved
-            else:  # a refund of the same instant is none: nothing has refilled since
-                bucket.level += reserved - true if held.at == now else min(0, reserved - true)
+            else:
+                bucket.level += reserved - true if withdrawn else min(0, reserved - true)
         tokens = used.tokens_in + used.tokens_out
         self._used += tokens
         self._refunded += 0 if late else max(0, held.tokens - tokens)

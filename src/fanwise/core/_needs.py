@@ -80,7 +80,7 @@ class Expected:
         read = self._read(need)
         written = self._written.value
         if written is None:
-            written = None if need is None else float(need.tokens_out)
+            written = None if need is None else need.tokens_out
         if read is None or written is None:
             return self._whole
         if need is not None and need.most is not None and (self._early or written > need.most):

@@ -49,13 +49,14 @@ class Amount(NamedTuple):
 class Need(NamedTuple):
     """What a step says that an attempt will use, in tokens; `most` bounds what it writes.
 
-    For a step under a limit with tokens, as `@step(needs=Need(1500, 300))` or as a function of the
+    `tokens_out=None` says that nothing is known of what it writes: then the first attempt goes
+    alone, with a whole bucket. For a step under a limit with tokens, as `@step(needs=Need(1500, 300))` or as a function of the
     step's arguments that gives one. It serves until the runtime has seen what the step uses; from
     then on `tokens_in` is only compared with that of other calls.
     """
 
     tokens_in: int = 0
-    tokens_out: int = 0
+    tokens_out: int | None = 0
     most: int | None = None
 
 
@@ -105,7 +106,8 @@ class Gate(Protocol):
     def settle(self, number: int, used: Amount, /) -> None:
         """Correct what a reservation took by what was used, at once or soon; at most once each.
 
-        A reservation that is never settled counts as used. Does not wait.
+        A reservation that is never settled counts as used; one of which not even a request was used
+        is withdrawn. Does not wait.
         """
 
     def release(self, number: int, /) -> None:
