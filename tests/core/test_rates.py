@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from fanwise import Hedge, Limit, Retry, Runtime, current, deadline, fan_out, step
-from fanwise.core import Need
+from fanwise.core import Need, _needs
 from fanwise.errors import LimitHeld, LimitTooSlow, LimitTooSmall
 from fanwise.testing import run_virtual
 
@@ -25,6 +25,18 @@ def under(limit, body, **more):
             return await body(runtime)
 
     return run_virtual(main())
+
+
+@pytest.fixture(autouse=True)
+def sure_from_the_start(request, monkeypatch):
+    """Most steps here say the truth of themselves; `doubtful` marks where nobody knows."""
+    if "doubtful" not in request.fixturenames:
+        monkeypatch.setattr(_needs, "SURE", 0)
+
+
+@pytest.fixture
+def doubtful():
+    """Let the runtime take what steps say of themselves for a guess, as it is."""
 
 
 def room(runtime, rate="tokens_per_minute"):
@@ -137,6 +149,20 @@ def test_a_provider_that_charges_at_admission_takes_the_most_and_gives_nothing_b
         assert room(runtime) == 10 / 120
 
     under(Limit(tokens_per_minute=120, charge="admission"), body)
+
+
+@pytest.mark.usefixtures("doubtful")
+def test_what_is_said_beforehand_counts_twice_until_ten_are_settled():
+    async def body(runtime):
+        reserved = []
+        for _ in range(12):
+            await runtime.run(ask((40, 10)))
+            reserved.append(runtime.statistics().limits[0].quota.reserved - sum(reserved))
+        assert reserved[0] == 2 * (40 + 20)
+        assert reserved == sorted(reserved, reverse=True)
+        assert reserved[-2:] == [50, 50]
+
+    under(Limit(tokens_per_minute=10**6), body)
 
 
 def test_the_first_attempt_of_a_step_that_says_nothing_goes_alone():

@@ -7,9 +7,10 @@ served before its deadline is told so at once.
 import asyncio
 from collections import Counter
 
+import pytest
 from hypothesis import strategies as st
 
-from fanwise.core import Amount, Hedge, Limit, Need, Retry, current, deadline, step
+from fanwise.core import Amount, Hedge, Limit, Need, Retry, _needs, current, deadline, step
 from fanwise.core import _lines as lines
 from fanwise.core._buckets import Buckets
 from fanwise.core._lines import Flow, Line, Rank
@@ -44,6 +45,12 @@ PROGRAM = {
     "drain_at": st.none() | ticks(0, 60),
     "order": ORDERS,
 }  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def sure_from_the_start(monkeypatch):
+    """What these steps say of themselves is true, so that the times are known beforehand."""
+    monkeypatch.setattr(_needs, "SURE", 0)
 
 
 def above_the_rate(begun):

@@ -49,10 +49,10 @@ class Amount(NamedTuple):
 class Need(NamedTuple):
     """What a step says that an attempt will use, in tokens; `most` bounds what it writes.
 
-    `tokens_out=None` says that nothing is known of what it writes: then the first attempt goes
-    alone, with a whole bucket. For a step under a limit with tokens, as `@step(needs=Need(1500, 300))` or as a function of the
+    For a step under a limit with tokens, as `@step(needs=Need(1500, 300))` or as a function of the
     step's arguments that gives one. It serves until the runtime has seen what the step uses; from
-    then on `tokens_in` is only compared with that of other calls.
+    then on `tokens_in` is only compared with that of other calls. `tokens_out=None` says that
+    nothing is known of what it writes: then the first attempt goes alone, with a whole bucket.
     """
 
     tokens_in: int = 0
