@@ -44,7 +44,29 @@ PROGRAM = {
     "cancel_at": st.none() | ticks(0, 60),
     "drain_at": st.none() | ticks(0, 60),
     "order": ORDERS,
+    "far": st.booleans(),
 }  # fmt: skip
+
+
+class FarGate(Buckets):
+    """A gate as on a server: what it says has to be waited for, at times or always."""
+
+    asked = 0
+
+    def admit_nowait(self, number, amount):
+        self.asked += 1
+        return None if self.asked % 3 else super().admit_nowait(number, amount)
+
+    async def admit(self, number, amount):
+        await asyncio.sleep(0)  # cancelled here, it takes nothing
+        return super().admit_nowait(number, amount)
+
+
+class FarGates:
+    """The gates of a runtime whose limits are elsewhere."""
+
+    def gate(self, name, limit):
+        return FarGate(limit, asyncio.get_running_loop().time)
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +87,7 @@ def above_the_rate(begun):
 
 
 def nothing_is_lost(  # noqa: PLR0917 - one parameter per strategy
-    branches, eighths, width, policy, enough, cancel_at, drain_at, order
+    branches, eighths, width, policy, enough, cancel_at, drain_at, order, far
 ):
     inside = [0]
     begun = []
@@ -93,6 +115,7 @@ def nothing_is_lost(  # noqa: PLR0917 - one parameter per strategy
         return await fan_out(*calls, need=0, enough=most)
 
     async def program(runtime):
+        runtime.gates = FarGates() if far else None
         task = asyncio.create_task(runtime.run(main()))
         loop = asyncio.get_running_loop()
         acts = [(cancel_at, task.cancel), (drain_at, runtime.drain)]
@@ -150,10 +173,11 @@ SERVED = {
     "needs": st.lists(st.integers(1, 60), min_size=1, max_size=12),
     "gaps": st.lists(ticks(0, 8), min_size=12, max_size=12),
     "order": ORDERS,
+    "far": st.booleans(),
 }
 
 
-def in_order_and_in_time(needs, gaps, order):
+def in_order_and_in_time(needs, gaps, order, far):
     """One line, first come first served; each is let in the moment its own tokens are there."""
     begun = {}
 
@@ -171,6 +195,7 @@ def in_order_and_in_time(needs, gaps, order):
         await asyncio.gather(*tasks)
 
     async def program(runtime):
+        runtime.gates = FarGates() if far else None
         await runtime.run(main())
         level, time, arrived, line = float(TOKENS), 0.0, 0.0, []
         for need, gap in zip(needs, gaps, strict=False):
