@@ -6,6 +6,7 @@ served before its deadline is told so at once.
 
 import asyncio
 from collections import Counter
+from types import MappingProxyType
 
 import pytest
 from hypothesis import strategies as st
@@ -507,6 +508,55 @@ def test_priorities_reject_one_that_nobody_reads():
         return min((turn for turn in turns if turn), key=lambda turn: turn.number, default=None)
 
     rejects(waiting_ages, **PRIORITIES, mutant=changed((Line, "_head", plain)))
+
+
+REFUSING = {"retry_after": ticks(0, 20), "at": st.integers(0, 5), "order": ORDERS}
+
+
+def too_many_pauses_the_name(retry_after, at, order):
+    """After a 429 nobody of that name goes on until its Retry-After is over; others do."""
+    begun = []
+
+    class TooMany(ConnectionError):
+        status_code = 429
+        headers = MappingProxyType({"retry-after": str(retry_after)})
+
+    @step(limit="thing")
+    async def job(number):
+        begun.append(now())
+        await asyncio.sleep(0.125)
+        if number == at:
+            raise TooMany
+
+    @step(limit="other")
+    async def other():
+        await asyncio.sleep(0.25)
+        return now()
+
+    @step
+    async def main():
+        elsewhere = asyncio.ensure_future(other())
+        await fan_out(*[job(number) for number in range(10)], need=0)
+        assert await elsewhere == 0.25
+
+    async def program(runtime):
+        await runtime.run(main())
+        refused = at + 0.125
+        over = refused + (retry_after or 1.0)
+        assert len(begun) == 10
+        assert not [time for time in begun if refused <= time < over]
+        assert begun[at + 1] == max(at + 1, over)
+
+    slow, wide = Limit(requests_per_minute=60, burst=1), Limit(at_once=2)
+    virtually(program, order=order, limits={"thing": slow, "other": wide})
+
+
+def test_pauses_hold():
+    holds(too_many_pauses_the_name, **REFUSING)
+
+
+def test_pauses_reject_one_that_stops_its_caller_alone():
+    rejects(too_many_pauses_the_name, **REFUSING, mutant=changed((Line, "pause", lambda *_: None)))
 
 
 def test_flows_that_had_no_more_than_is_due_are_forgotten():
