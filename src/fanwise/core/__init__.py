@@ -30,6 +30,8 @@ from fanwise.core._errors import (
     IdentityClash,
     LimitError,
     LimitHeld,
+    LimitTooSlow,
+    LimitTooSmall,
     LimitUnknown,
     LoopBlocked,
     NotCanonical,
@@ -67,7 +69,20 @@ from fanwise.core._policies import (
     plain_function,
     whole,
 )  # fmt: skip
-from fanwise.core._protocols import Admission, Body, Drawn, Hooks, Journal, MemoryJournal, Plan
+from fanwise.core._protocols import (
+    Admission,
+    Amount,
+    Body,
+    Drawn,
+    Gate,
+    Gates,
+    GateStatistics,
+    Hooks,
+    Journal,
+    MemoryJournal,
+    Need,
+    Plan,
+)  # fmt: skip
 from fanwise.core._races import RaceStatistics
 from fanwise.core._record import (
     AttemptRow,
@@ -103,14 +118,15 @@ from fanwise.core._watch import ask, begin, failure_of, leave
 from fanwise.core._watchers import LIVE, NO_KWARGS, Ending, Watcher, add_watcher, excuse
 
 __all__ = [
-    "BODY", "CURRENT", "DEADLINE", "LIVE", "NO_KWARGS", "READS_ONLY", "Admission", "AttemptRow",
-    "Body", "BoundStep", "BoundStreamStep", "Breaker", "BreakerOpen", "BreakerStatistics", "Cache",
-    "CacheStatistics", "Call", "CallDropped", "CallRow", "CallSkipped", "CircularWait", "Current",
-    "CurrentAway", "DeadlinePassed", "Decorator", "Drawn", "Effect", "Ending", "FanIn",
-    "FanwiseError", "GuessStatistics", "Header", "Hedge", "HedgeStatistics", "Hooks",
-    "IdentityClash", "Job", "Journal", "Landed", "Limit", "LimitError", "LimitHeld",
-    "LimitStatistics", "LimitUnknown", "LoopBlocked", "MemoryJournal", "NotCanonical", "NotDone",
-    "NotEnough", "Outcome", "OwnLimit", "Plan", "Policy", "PoolError", "PoolUnknown",
+    "BODY", "CURRENT", "DEADLINE", "LIVE", "NO_KWARGS", "READS_ONLY", "Admission", "Amount",
+    "AttemptRow", "Body", "BoundStep", "BoundStreamStep", "Breaker", "BreakerOpen",
+    "BreakerStatistics", "Cache", "CacheStatistics", "Call", "CallDropped", "CallRow",
+    "CallSkipped", "CircularWait", "Current", "CurrentAway", "DeadlinePassed", "Decorator",
+    "Drawn", "Effect", "Ending", "FanIn", "FanwiseError", "Gate", "GateStatistics", "Gates",
+    "GuessStatistics", "Header", "Hedge", "HedgeStatistics", "Hooks", "IdentityClash", "Job",
+    "Journal", "Landed", "Limit", "LimitError", "LimitHeld", "LimitStatistics", "LimitTooSlow",
+    "LimitTooSmall", "LimitUnknown", "LoopBlocked", "MemoryJournal", "Need", "NotCanonical",
+    "NotDone", "NotEnough", "Outcome", "OwnLimit", "Plan", "Policy", "PoolError", "PoolUnknown",
     "RaceStatistics", "Reader", "Reading", "Record", "RecordDamaged", "RemoteError", "Retry",
     "Run", "RunRecord", "Runtime", "RuntimeStatistics", "Scope", "Status", "Step", "StepTimedOut",
     "StrayCancel", "Stream", "StreamCall", "StreamStep", "StreamTaken", "TimedOut", "Timeout",

@@ -6,13 +6,14 @@ layers and implement these.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Awaitable, Callable, Mapping
 
     from fanwise.core._call import Call
+    from fanwise.core._policies import Limit
 
 Listener = "Callable[[CallRow | AttemptRow], None]"
 
@@ -35,6 +36,98 @@ class Admission(Protocol):
 
     def settle(self, reservation: object, call: Call[Any]) -> None:
         """Correct a reservation, once, when its attempt has ended."""
+
+
+class Amount(NamedTuple):
+    """What an attempt takes of a limit's rates; all tokens are those read and those written."""
+
+    requests: int = 1
+    tokens_in: int = 0
+    tokens_out: int = 0
+
+
+class Need(NamedTuple):
+    """What a step says that an attempt will use, in tokens; `most` bounds what it writes.
+
+    For a step under a limit with tokens, as `@step(needs=Need(1500, 300))` or as a function of the
+    step's arguments that gives one. It serves until the runtime has seen what the step uses; from
+    then on `tokens_in` is only compared with that of other calls. `tokens_out=None` says that
+    nothing is known of what it writes: then the first attempt goes alone, with a whole bucket.
+    """
+
+    tokens_in: int = 0
+    tokens_out: int | None = 0
+    most: int | None = None
+
+
+class GateStatistics(NamedTuple):
+    """A gate at one instant: slots taken, what it gave and took back so far, and what is free.
+
+    `admitted` counts reservations, `reserved` their tokens, `used` the tokens of settled ones,
+    `refunded` what came back of them. `room` maps each rate to the share of its bucket that could
+    be taken now (below 0: a debt).
+    """
+
+    in_flight: int
+    admitted: int
+    reserved: int
+    used: int
+    refunded: int
+    room: Mapping[str, float]
+
+
+class Gate(Protocol):
+    """The quota of one limit, its width and all its rates decided at once; here or on a server.
+
+    The line before it (`fanwise.core._queues`) asks for its head only, one at a time, and makes the
+    numbers of reservations, so that a question may be sent again. Nothing is held by one who is
+    told to wait.
+    """
+
+    def admit_nowait(self, number: int, amount: Amount, /) -> float | None:
+        """Take a slot and `amount` and give 0.0, or take nothing and say when to ask again.
+
+        In seconds from now, `inf` for "when `wake` was called"; `None` where only `admit` can say.
+        """
+
+    async def admit(self, number: int, amount: Amount, /) -> float:
+        """Do as `admit_nowait`, at whoever knows; cancelled, it takes nothing."""
+
+    def has_room(self, amount: Amount, /) -> bool:
+        """Say whether `admit_nowait` would admit, as far as is known here; takes nothing."""
+
+    def least_wait(self, amount: Amount, /) -> float:
+        """Give the seconds in which so much comes free (a sum of several amounts).
+
+        As far as can be told from how much of what was reserved came back until now; 0 where it is
+        not known.
+        """
+
+    def settle(self, number: int, used: Amount, /) -> None:
+        """Correct what a reservation took by what was used, at once or soon; at most once each.
+
+        A reservation that is never settled counts as used; one of which not even a request was used
+        is withdrawn. Does not wait.
+        """
+
+    def release(self, number: int, /) -> None:
+        """Give the slot of a reservation back; at most once each. Does not wait."""
+
+    def wake_with(self, wake: Callable[[], None], /) -> None:
+        """Take what is to be called, in the loop, when asking again may have another answer."""
+
+    def statistics(self) -> GateStatistics:
+        """Give the gate's counters, as far as they are known here."""
+
+
+class Gates(Protocol):
+    """Where the gates of a runtime come from, when limits are shared beyond the process."""
+
+    def gate(self, name: str, limit: Limit, /) -> Gate:
+        """Give the gate of a limit; asked once a runtime and name."""
+
+    async def aclose(self) -> None:
+        """Let go of everything, when the runtime closes."""
 
 
 class Plan(Protocol):
@@ -111,5 +204,6 @@ class MemoryJournal:
 
 
 __all__ = [
-    "Admission", "Body", "Drawn", "Hooks", "Journal", "Listener", "MemoryJournal", "Plan",
+    "Admission", "Amount", "Body", "Drawn", "Gate", "GateStatistics", "Gates", "Hooks", "Journal",
+    "Listener", "MemoryJournal", "Need", "Plan",
 ]  # fmt: skip
