@@ -1,0 +1,558 @@
+"""A gate whose quota is shared with other processes: what a worker does between its visits.
+
+Problem: every attempt asks; a question to a server takes a hundred times as long as the answer is
+worth; and the server, or this process, may go away at any time.
+Method: a visit brings a lease for the next attempts, which are then admitted from the pocket. It
+grows while it is used up and goes back when it idles, or when somebody elsewhere waits. One task, the
+clerk, makes all visits of a gate, one after the other; it lives while anything is held, and then a
+heartbeat is a visit that asks for nothing. A visit without an answer is sent again as it was, and
+its number keeps it from happening twice. Without the server a gate admits its stated share of the
+limit from a bucket of its own, which begins empty, or nothing; what it admitted is owed afterwards.
+Rejected: a task for every question (cancelling one would leave its visit in doubt), renewing every
+reservation (the holder's heartbeat speaks for all), an unlimited gate while the server is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from math import inf
+from typing import TYPE_CHECKING, NamedTuple
+from uuid import uuid4
+
+from fanwise.core import GateStatistics
+from fanwise.stores._memory import MemoryBoard
+from fanwise.stores._visit import (
+    DIMENSIONS,
+    GRANTED,
+    LOST,
+    MICROSECONDS,
+    NOTHING,
+    WAIT,
+    BoardLost,
+    Visit,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from fractions import Fraction
+
+    from fanwise.core import Amount
+    from fanwise.stores._visit import Board, Four, Reply, Terms
+
+log = logging.getLogger("fanwise")
+
+LAPSE = 2.5  # heartbeats after which a holder that is not seen holds nothing
+TRUSTED = 2.0  # heartbeats for which a lease is used without having been renewed
+HELD_SHARE = 0.75  # of the time in which a bucket refills: for so long a reservation keeps its place
+FOREVER = 1 << 52
+
+
+class Manner(NamedTuple):
+    """How workers share: seconds between `heartbeat`s, the longest `lease` in attempts.
+
+    `without` is the share of the limit that this worker may use while the board is gone (0: none);
+    `hold` the seconds for which an unsettled reservation keeps its place; `keeps` says for each
+    dimension whether it does.
+    """
+
+    heartbeat: float
+    lease: int
+    without: Fraction
+    hold: float
+    keeps: tuple[bool, bool, bool, bool]
+
+
+class Held(NamedTuple):
+    """A reservation that is not settled: since when, and what it took of each dimension."""
+
+    since: float
+    need: Four
+    tokens: int
+
+
+class Asked(NamedTuple):
+    """The question of the line's head."""
+
+    number: int
+    amount: Amount
+    need: Four
+    answer: asyncio.Future[float]
+
+
+class Purse:
+    """What a holder has: its pocket, what it owes, its slots, its reservations."""
+
+    __slots__ = ("expired", "held", "in_use", "keeps", "kept", "owed", "pocket", "spare")
+
+    def __init__(self, keeps: tuple[bool, bool, bool, bool]) -> None:
+        """Have nothing."""
+        self.keeps = keeps
+        self.pocket = [0, 0, 0, 0]
+        self.kept = [0, 0, 0, 0]
+        self.owed = [0, 0, 0, 0]
+        self.held: OrderedDict[int, Held] = OrderedDict()
+        self.expired: dict[int, Held] = {}
+        self.in_use: set[int] = set()
+        self.spare = 0
+
+    def covers(self, need: Four) -> bool:
+        """Say whether the pocket has so much of everything."""
+        a, b, c, d = self.pocket
+        return a >= need[0] and b >= need[1] and c >= need[2] and d >= need[3]
+
+    def take(self, number: int, held: Held) -> None:
+        """Admit an attempt from the pocket."""
+        for d, need in enumerate(held.need):
+            if need:
+                self.pocket[d] -= need
+                if self.keeps[d]:
+                    self.kept[d] += need
+        self.held[number] = held
+        self.in_use.add(number)
+
+    def settle(self, number: int, true: Four) -> Held | None:
+        """Correct a reservation, once; give it, or `None` where that was done."""
+        held, late = self.held.pop(number, None), False
+        if held is None:
+            held, late = self.expired.pop(number, None), True
+        if held is None:
+            return None
+        for d, reserved in enumerate(held.need):
+            if self.keeps[d] and not late:
+                self.kept[d] -= reserved
+                self.owed[d] += true[d] - reserved
+            else:
+                self.owed[d] += max(0, true[d] - reserved)
+        return held
+
+    def expire(self, before: float) -> None:
+        """Let reservations from before that instant lose their place; they stay spent."""
+        while self.held:
+            number, held = next(iter(self.held.items()))
+            if held.since > before:
+                return
+            del self.held[number]
+            self.expired[number] = held
+            for d, reserved in enumerate(held.need):
+                if self.keeps[d]:
+                    self.kept[d] -= reserved
+
+    def turn_in(self) -> None:
+        """Give back what lies in the pocket, and the slots that nobody uses."""
+        for d in range(4):
+            self.owed[d] -= self.pocket[d]
+            self.pocket[d] = 0
+        self.spare = 0
+
+    def drop(self) -> None:
+        """Let go of a lease that is over; what was in it counts as used."""
+        self.pocket = [0, 0, 0, 0]
+        self.spare = 0
+
+    def put(self, slots: int, grants: Four) -> None:
+        """Take what was granted."""
+        self.spare += slots
+        for d, grant in enumerate(grants):
+            self.pocket[d] += grant
+
+    def empty(self) -> bool:
+        """Say whether nobody has to be told anything."""
+        held = self.in_use or self.spare or any(self.owed) or any(self.pocket)
+        return not held and not self.held
+
+    def __repr__(self) -> str:
+        """Show what is there."""
+        return f"<Purse {self.pocket}, owes {self.owed}, {len(self.held)} in flight>"
+
+
+def four(values: list[int]) -> Four:
+    """Give a tuple of four."""
+    a, b, c, d = values
+    return (a, b, c, d)
+
+
+class SharedGate:
+    """The quota of one limit that stands on a board, as one worker sees it."""
+
+    def __init__(self, terms: Terms, board: Board, manner: Manner) -> None:
+        """Stand before a board; nothing is asked before the first attempt."""
+        self.terms = terms
+        self._board = board
+        self._manner = manner
+        self._purse = Purse(manner.keeps)
+        self._wake: Callable[[], None] = nobody
+        self._loop = asyncio.get_running_loop()
+        self._event = asyncio.Event()
+        self._clerk: asyncio.Task[None] | None = None
+        self._asked: Asked | None = None
+        self._wanted: tuple[Four, float] | None = None  # what was refused, asked for until then
+        self._away: Away | None = None
+        self._holder = uuid4().hex
+        self._number = 0
+        self._known_until = 0
+        self._trusted = 0.0  # until when the pocket may be used
+        self._factor = 1  # of a lease, in attempts
+        self._busy = False  # since the last visit
+        self._crowded = False
+        self._listening = False
+        self._spent: Four = NOTHING
+        self._admitted = self._reserved = self._used = self._refunded = 0
+
+    # The gate
+
+    def wake_with(self, wake: Callable[[], None], /) -> None:
+        """Take what is called when asking again may have another answer."""
+        self._wake = wake
+
+    def admit_nowait(self, number: int, amount: Amount, /) -> float | None:
+        """Admit from the pocket and give 0.0, or `None`: only `admit` can say."""
+        purse = self._purse
+        if number in purse.held or number in purse.in_use:
+            return 0.0  # it was sent again
+        need = self.terms.needs(amount)
+        if not self._fits(need):
+            return None
+        self._enter(number, amount, need)
+        return 0.0
+
+    async def admit(self, number: int, amount: Amount, /) -> float:
+        """Ask the board, and give 0.0, or the seconds until it is worth asking again."""
+        wait = self.admit_nowait(number, amount)
+        if wait is not None:
+            return wait
+        asked = Asked(number, amount, self.terms.needs(amount), self._loop.create_future())
+        self._asked = asked
+        self._poke()
+        try:
+            return await asked.answer
+        finally:
+            if self._asked is asked:
+                self._asked = None
+
+    def forgo(self) -> None:
+        """Leave the line at the board: nobody here waits any more."""
+        if self._wanted is not None:
+            self._wanted = None
+            self._poke()
+
+    def has_room(self, amount: Amount, /) -> bool:
+        """Say whether the pocket would admit it."""
+        return self._fits(self.terms.needs(amount))
+
+    def least_wait(self, amount: Amount, /) -> float:  # noqa: ARG002 - the board's to say
+        """Give 0: what others give back is not known here."""
+        return 0.0
+
+    def settle(self, number: int, used: Amount, /) -> None:
+        """Correct what a reservation took; a second time changes nothing."""
+        true = self.terms.needs(used)
+        held = self._purse.settle(number, true)
+        if held is None:
+            return
+        tokens = used.tokens_in + used.tokens_out
+        self._used += tokens
+        self._refunded += max(0, held.tokens - tokens)
+        if self._crowded or self._asked or self._wanted:
+            self._poke()
+        self._wake()
+
+    def release(self, number: int, /) -> None:
+        """Give the slot of a reservation back; a second time changes nothing."""
+        purse = self._purse
+        if number not in purse.in_use:
+            return
+        purse.in_use.remove(number)
+        if self.terms.at_once is not None:
+            purse.spare += 1
+        if self._crowded or self._asked or self._wanted:
+            self._poke()
+        self._wake()
+
+    def statistics(self) -> GateStatistics:
+        """Give this worker's counters, and the room that the board last told of."""
+        room = {
+            f"{name}_per_minute": 1 - spent / (rate.capacity * rate.scale)
+            for name, rate, spent in zip(DIMENSIONS, self.terms.rates, self._spent, strict=True)
+            if rate is not None
+        }
+        in_flight = len(self._purse.in_use)
+        return GateStatistics(
+            in_flight, self._admitted, self._reserved, self._used, self._refunded, room
+        )
+
+    # What is heard from the board
+
+    def woken(self, holder: str, wait: int, /) -> None:  # noqa: ARG002 - the line asks anew
+        """Let the line ask again: it is this worker's turn, or sooner than it knew."""
+        if holder == self._holder:
+            self._wake()
+
+    def recalled(self, holder: str, /) -> None:
+        """Give back what lies idle: another worker waits."""
+        if holder != self._holder:
+            self._crowded = True
+            if self._purse.spare or any(self._purse.pocket):
+                self._poke()
+
+    async def aclose(self) -> None:
+        """Give everything back, as far as the board can be reached."""
+        if self._clerk is not None:
+            self._clerk.cancel()
+            await asyncio.wait([self._clerk])
+        if not self._number or self._away is not None:
+            return
+        self._purse.turn_in()
+        self._purse.in_use.clear()
+        self._wanted = None
+        try:
+            await self._board.visit(self.terms, self._visit(None))
+        except BoardLost as error:
+            log.info("limit %s: what was held comes back by itself: %s", self.terms.name, error)
+
+    # From the pocket
+
+    def _fits(self, need: Four) -> bool:
+        purse, slotless = self._purse, self.terms.at_once is None
+        if slotless and need == NOTHING:
+            return True
+        slot = slotless or purse.spare > 0
+        return slot and self._loop.time() < self._trusted and purse.covers(need)
+
+    def _enter(self, number: int, amount: Amount, need: Four) -> None:
+        tokens = amount.tokens_in + amount.tokens_out
+        self._purse.take(number, Held(self._loop.time(), need, tokens))
+        if self.terms.at_once is not None:
+            self._purse.spare -= 1
+        self._busy = True
+        self._admitted += 1
+        self._reserved += tokens
+
+    def _poke(self) -> None:
+        """Let the clerk make a visit now."""
+        self._event.set()
+        if self._clerk is None or self._clerk.done():
+            self._clerk = self._loop.create_task(self._serve(), name=f"limit {self.terms.name}")
+
+    # Visits
+
+    async def _serve(self) -> None:
+        """Be the clerk: visit when asked or when the heart beats, while there is anything to say."""
+        while True:
+            self._event.clear()
+            await self._listen()
+            asked = self._asked
+            self._purse.expire(self._loop.time() - self._manner.hold)
+            if asked is not None or self._crowded or not self._busy:
+                self._purse.turn_in()
+                if asked is None:
+                    self._factor = 1
+            visit = self._visit(asked)
+            sent = self._loop.time()
+            self._busy = False
+            try:
+                reply = await self._board.visit(self.terms, visit)
+            except BoardLost as error:
+                reply, sent = await self._outage(visit, error)
+            self._hear(reply, visit, sent, asked)
+            if self._purse.empty() and self._asked is None and self._wanted is None:
+                return
+            await self._beat()
+
+    async def _beat(self) -> None:
+        """Wait for a reason to visit, no longer than a heartbeat."""
+        if self._asked is not None:
+            return
+        try:
+            async with asyncio.timeout(self._manner.heartbeat):
+                await self._event.wait()
+        except TimeoutError:
+            if self._wanted is not None and self._loop.time() > self._wanted[1]:
+                self._wanted = None
+
+    async def _listen(self) -> None:
+        """Be told of others; a board that is gone is listened to when it is back."""
+        if not self._listening:
+            try:
+                await self._board.listen(self.terms.name, self)
+                self._listening = True
+            except BoardLost:
+                return
+
+    def _visit(self, asked: Asked | None) -> Visit:
+        """Say what is held and owed, and ask for the head of the line."""
+        purse, terms = self._purse, self.terms
+        need = asked.need if asked is not None else self._wanted[0] if self._wanted else NOTHING
+        asks = asked is not None or self._wanted is not None
+        more = self._factor - 1 if asked is not None and not self._crowded else 0
+        self._number += 1
+        owed, purse.owed = four(purse.owed), [0, 0, 0, 0]
+        kept = [a + b for a, b in zip(purse.pocket, purse.kept, strict=True)]
+        return Visit(
+            self._holder,
+            self._number,
+            born=self._number == 1,
+            lapse=int(LAPSE * self._manner.heartbeat * MICROSECONDS),
+            known_until=self._known_until,
+            held=0 if terms.at_once is None else len(purse.in_use) + purse.spare,
+            slots=int(asks and terms.at_once is not None),
+            more_slots=more,
+            owed=owed,
+            kept=four(kept),
+            need=need,
+            more=four([more * each for each in need]),
+        )
+
+    def _hear(self, reply: Reply, visit: Visit, sent: float, asked: Asked | None) -> None:
+        """Take an answer."""
+        if reply.status == LOST:
+            self._forgotten(visit)
+            return
+        self._known_until = reply.known_until
+        self._spent = reply.spent
+        self._crowded = reply.waiting
+        self._trusted = sent + TRUSTED * self._manner.heartbeat
+        if reply.status == GRANTED:
+            self._granted(reply)
+        elif reply.status == WAIT:
+            seconds = reply.wait / MICROSECONDS
+            self._wanted = (visit.need, self._loop.time() + seconds + self._manner.heartbeat)
+            if asked is not None and asked is self._asked:
+                self._answer(seconds)
+
+    def _granted(self, reply: Reply) -> None:
+        self._purse.put(reply.slots, reply.grants)
+        self._wanted = None
+        self._factor = min(self._manner.lease, 2 * self._factor)
+        asked = self._asked
+        if asked is None or not self._fits(asked.need):
+            self._wake()  # it was granted to a head that is gone, or that has not asked again
+            return
+        self._enter(asked.number, asked.amount, asked.need)
+        self._answer(0.0)
+
+    def _answer(self, seconds: float) -> None:
+        asked, self._asked = self._asked, None
+        if asked is not None and not asked.answer.done():
+            asked.answer.set_result(seconds)
+
+    def _forgotten(self, visit: Visit) -> None:
+        """Begin anew: the board does not know this holder, whose leases are over.
+
+        Whether a visit without an answer took place is unknown: what it owed is owed again, what it
+        gave back is not.
+        """
+        self._holder = uuid4().hex
+        self._number = 0
+        self._purse.drop()
+        for d, owed in enumerate(visit.owed):
+            self._purse.owed[d] += max(0, owed)
+        self._event.set()
+
+    # Without the board
+
+    async def _outage(self, visit: Visit, error: BoardLost) -> tuple[Reply, float]:
+        """Admit the stated share until the board is back; give its answer to `visit`, and when."""
+        manner = self._manner
+        what = f"{float(manner.without):.0%} of it" if manner.without else "nothing"
+        log.warning("limit %s: its board is gone, %s is admitted: %s", self.terms.name, what, error)
+        self._purse.drop()
+        self._trusted = -inf
+        self._away = away = Away(self, manner)
+        back = self._loop.create_task(self._back(visit), name=f"limit {self.terms.name} probe")
+        try:
+            while not back.done():
+                self._event.clear()
+                away.serve()
+                poked = self._loop.create_task(self._event.wait())
+                await asyncio.wait((back, poked), return_when=asyncio.FIRST_COMPLETED)
+                poked.cancel()
+                await asyncio.wait((poked,))
+            found = back.result()
+        finally:
+            back.cancel()
+            await asyncio.wait((back,))
+            self._away = None
+        log.warning("limit %s: its board is back", self.terms.name)
+        away.close()
+        return found
+
+    async def _back(self, visit: Visit) -> tuple[Reply, float]:
+        """Send a visit again, as it was, until there is an answer."""
+        wait = self._manner.heartbeat / 16
+        while True:
+            await asyncio.sleep(wait)
+            wait = min(self._manner.heartbeat, 2 * wait)
+            sent = self._loop.time()
+            try:
+                return await self._board.visit(self.terms, visit), sent
+            except BoardLost:
+                continue
+
+    def __repr__(self) -> str:
+        """Show what this worker has of it."""
+        return f"<SharedGate {self.terms.name}, {self._purse!r}>"
+
+
+class Away:
+    """A gate's own bucket, of a share of the limit, while its board is gone."""
+
+    def __init__(self, gate: SharedGate, manner: Manner) -> None:
+        """Begin with an empty bucket: what others do with the rest is unknown."""
+        self._gate = gate
+        self._purse = gate._purse  # noqa: SLF001 - one half of the gate
+        self._loop = asyncio.get_running_loop()
+        self._board = MemoryBoard(self._clock)
+        self._terms = gate.terms.part(manner.without) if manner.without else None
+        self._number = 0
+        self._debt = [0, 0, 0, 0]
+
+    def _clock(self) -> int:
+        return int(self._loop.time() * MICROSECONDS)
+
+    def serve(self) -> None:
+        """Answer the head of the line."""
+        gate = self._gate
+        asked = gate._asked  # noqa: SLF001 - one half of the gate
+        if asked is None or self._terms is None:
+            return
+        self._number += 1
+        owed, self._purse.owed = four(self._purse.owed), [0, 0, 0, 0]
+        reply = self._board.visit_nowait(
+            self._terms,
+            Visit(
+                "here",
+                self._number,
+                born=self._number == 1,
+                lapse=FOREVER,
+                known_until=FOREVER if self._number == 1 else 0,
+                held=len(self._purse.in_use),
+                slots=int(self._terms.at_once is not None),
+                owed=owed,
+                kept=four(self._purse.kept),
+                need=asked.need,
+            ),
+        )
+        for d in range(4):
+            self._debt[d] += owed[d] + reply.grants[d]
+        if reply.status == GRANTED:
+            self._purse.put(reply.slots, reply.grants)
+            gate._enter(asked.number, asked.amount, asked.need)  # noqa: SLF001
+            gate._answer(0.0)  # noqa: SLF001
+        else:
+            gate._answer(reply.wait / MICROSECONDS)  # noqa: SLF001
+
+    def close(self) -> None:
+        """Owe the board what was admitted without it; the slots were this worker's own."""
+        self._purse.drop()
+        for d in range(4):
+            self._purse.owed[d] += self._debt[d]
+
+    def __repr__(self) -> str:
+        """Show what is owed."""
+        return f"<Away, owes {self._debt}>"
+
+
+def nobody() -> None:
+    """Wake nobody, before a line stands at the gate."""

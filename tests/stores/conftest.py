@@ -1,0 +1,11 @@
+"""The server that tests of this folder share."""
+
+import pytest
+
+from tests.stores.servers import redis_server
+
+
+@pytest.fixture(scope="session")
+def server():
+    with redis_server() as started:
+        yield started
