@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from asyncio import CancelledError, current_task
 from contextlib import suppress
+from functools import partial
 from math import isinf
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from fanwise.core._timed import timed
 from fanwise.core._transient import is_retried, is_transient, leaves_writes_open, retry_after
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
     from concurrent.futures import Future
 
     from fanwise.core._breaker import BreakerState
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from fanwise.core._policies import Policy
     from fanwise.core._pools import Place
     from fanwise.core._protocols import Journal
+    from fanwise.core._quota import Quota
     from fanwise.core._scope import Scope
     from fanwise.core._shared import Outfit
     from fanwise.core._workers import Worker, Workers
@@ -193,7 +195,7 @@ class Execution:
                     await self.take_slots(attempt)
                 holding = True
                 if not attempt.hedge:
-                    call.holds = self.policy.limit
+                    call.holds = outfit.holds
             call.attempts = attempt.number = call.attempts + 1
             CURRENT.set(attempt)
             attempt.task = task = current_task() if attempt.hedge else call.task
@@ -267,6 +269,8 @@ class Execution:
             error.add_note(f"{call.name} is a write: it may or may not have happened")
         if note_lost(call, attempt, error) and policy.keeps:
             self.unheard += ((attempt.number, call.run.time() - attempt.started),)
+        if self.outfit.quota is not None:
+            attempt.reservation.failed(error)
         if policy.keeps:  # else the call's own row says it all
             call.run.add_attempt(attempt, status, error)
 
@@ -277,28 +281,39 @@ class Execution:
             for width, kind in self.outfit.widths:
                 if width.nested:
                     self.call.run.runtime.refuse_held(self.call, width)
-                if not width.take_nowait():
-                    await self.wait_turn(width, kind)
+                if width is self.outfit.quota:
+                    await self.reserve(attempt, self.outfit.quota)
+                elif not width.take_nowait():
+                    await self.wait_turn(width.name, kind, width.wait_turn())
                 taken.append(width)
             place = self.outfit.place
             if place is not None and place.workers is not None:
                 attempt.worker = await self.wait_for_worker(attempt, place, place.workers)
         except BaseException:
             for width in taken:
-                width.give()
+                if width is self.outfit.quota:
+                    self.outfit.quota.give_back(attempt.reservation)
+                else:
+                    width.give()
             raise
         attempt.started = self.call.run.time()
 
-    async def wait_turn(self, width: Width, kind: str) -> None:
+    async def reserve(self, attempt: Attempt, quota: Quota) -> None:
+        """Reserve what an attempt is expected to use of the rates of its limit, and its slot."""
+        attempt.reservation = reservation = quota.reservation(self.call)
+        if not quota.take(reservation):
+            await self.wait_turn(quota.name, "limit", quota.wait(reservation, self.deadline))
+
+    async def wait_turn(self, name: str, kind: str, turn: Coroutine[Any, Any, None]) -> None:
         """Wait in line, visibly."""
         call = self.call
         began = call.run.time()
         runtime = call.run.runtime
         lines = runtime.pool_waits if kind == "pool" else runtime.limit_waits
-        waiting = lines.setdefault(width.name, {})
+        waiting = lines.setdefault(name, {})
         waiting[call] = None
         try:
-            await width.wait_turn()
+            await turn
         finally:
             del waiting[call]
             add_wait(call, kind, call.run.time() - began)
@@ -332,23 +347,30 @@ class Execution:
         """Give the slots back, when the attempt has really ended."""
         if not attempt.hedge:
             self.call.holds = None
-        if attempt.abandoned is None:
-            place = self.outfit.place
-            if place is not None and place.workers is not None:
-                place.workers.take_back(attempt.worker)
-            for width, _ in self.outfit.widths:
-                width.give()
-        else:
-            for width, _ in self.outfit.widths:
-                self.give_later(width, attempt.abandoned)
+        outfit = self.outfit
+        thread = attempt.abandoned
+        if thread is None and outfit.only is not None:
+            outfit.only.give()
+            return
+        if thread is None and outfit.place is not None and outfit.place.workers is not None:
+            outfit.place.workers.take_back(attempt.worker)
+        for width, _ in outfit.widths:
+            give = width.give
+            if width is outfit.quota:
+                outfit.quota.settle(attempt.reservation, self.call, attempt.number)
+                give = partial(outfit.quota.release, attempt.reservation)
+            if thread is None:
+                give()
+            else:
+                self.give_later(give, thread)
 
-    def give_later(self, width: Width, thread: Future[Any]) -> None:
+    def give_later(self, give_slot: Callable[[], None], thread: Future[Any]) -> None:
         """Give a slot back when the thread has ended that could not be stopped."""
         loop = self.call.run.runtime.loop
 
         def give(_: object) -> None:
             with suppress(RuntimeError):  # the loop is closed: nobody waits for a slot any more
-                loop.call_soon_threadsafe(width.give)
+                loop.call_soon_threadsafe(give_slot)
 
         thread.add_done_callback(give)
 
@@ -356,7 +378,10 @@ class Execution:
         """Say whether a hedge may be sent: no stress at the breaker, a slot free at once."""
         breaker = self.outfit.breaker
         calm = breaker is None or breaker.closed()
-        return calm and all(width.has_room() for width, _ in self.outfit.widths)
+        if not calm or not all(width.has_room() for width, _ in self.outfit.widths):
+            return False
+        quota = self.outfit.quota
+        return quota is None or quota.has_room_for(self.call)
 
     def tell_breaker(
         self, breaker: BreakerState, error: BaseException | None, *, probe: bool

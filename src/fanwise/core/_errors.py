@@ -10,6 +10,8 @@ FanwiseError
 ├── BreakerOpen          the step's breaker refuses calls for now
 ├── LimitError
 │   ├── LimitHeld        a call asks for a width which an ancestor holds
+│   ├── LimitTooSmall    an attempt needs more than the limit's bucket ever holds
+│   ├── LimitTooSlow     the wait for a limit would end after the deadline
 │   └── LimitUnknown     no definition for the name under an explicit Runtime
 ├── PoolError
 │   ├── PoolUnknown      a step names a pool that the runtime does not have
@@ -96,6 +98,32 @@ class LimitError(FanwiseError):
 
 class LimitHeld(LimitError):
     """A call asks for a width which an ancestor of it holds: it would wait for itself."""
+
+
+class LimitTooSmall(LimitError):
+    """An attempt needs `needed` of a rate whose bucket never holds more than `size`."""
+
+    needed: float
+    size: float
+
+    def __init__(self, message: str, needed: float, size: float) -> None:
+        """Keep both numbers beside the message."""
+        super().__init__(message)
+        self.needed = needed
+        self.size = size
+
+
+class LimitTooSlow(LimitError):
+    """The wait for a limit is `wait` seconds at least, and the deadline comes after `left`."""
+
+    wait: float
+    left: float
+
+    def __init__(self, message: str, wait: float, left: float) -> None:
+        """Keep both numbers beside the message."""
+        super().__init__(message)
+        self.wait = wait
+        self.left = left
 
 
 class LimitUnknown(LimitError):

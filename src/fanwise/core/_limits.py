@@ -10,16 +10,21 @@ from fanwise.core._frozen import Frozen
 
 if TYPE_CHECKING:
     from fanwise.core._policies import Limit
+    from fanwise.core._protocols import GateStatistics
 
 
 class LimitStatistics(Frozen):
-    """A limit at one instant: its width, slots taken, calls waiting, and slots granted so far."""
+    """A limit at one instant: its width, slots taken, calls waiting, and slots granted so far.
+
+    `quota` has the counters of its rates, where it has any.
+    """
 
     name: str
     at_once: int | None
     in_flight: int
     waiting: int
     granted: int
+    quota: GateStatistics | None = None
 
 
 class Width:
@@ -29,6 +34,7 @@ class Width:
 
     at_once: int | None
     granted: int
+    is_held = True  # by a call that may not wait for another of it
     name: str
     nested: bool
     used: int
@@ -92,6 +98,9 @@ class Width:
             turn = self.waiting.popleft()
             if not turn.done():
                 turn.set_exception(error)
+
+    def close(self) -> None:
+        """Leave nothing on the loop: there is nothing."""
 
     def statistics(self) -> LimitStatistics:
         """Give the limit's counters."""

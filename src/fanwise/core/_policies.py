@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import inspect
 import re
+from math import isinf
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from fanwise.core._frozen import Frozen
+from fanwise.core._protocols import Need
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fanwise.core._call import Call
+
+Charge = Literal["use", "admission"]
 Effect = Literal["read", "write"]
 
 
@@ -172,15 +177,55 @@ class Cache(Frozen):
                 raise TypeError(msg)
 
 
+RATES = (
+    "requests_per_minute", "tokens_per_minute", "input_tokens_per_minute",
+    "output_tokens_per_minute",
+)  # fmt: skip
+
+
 class Limit(Frozen):
-    """What is shared under a name: `at_once` calls may hold it at the same time (`None`: any)."""
+    """What is shared under a name: a width, and rates that come back with time.
+
+    At most `at_once` calls hold it at the same time. Requests and tokens (all, those read, those
+    written) are numbers a minute; they refill evenly, and idle time saves up `burst` seconds' worth
+    of each at most, so that a window of t seconds admits rate * (burst + t) / 60 at most. `None` is
+    no bound. All of it is decided at once: nobody holds a slot while it waits for tokens.
+
+    `charge` says what the provider counts: with "use" the tokens that were used, with "admission"
+    the input and all of `max_tokens`, of which nothing comes back.
+    """
 
     at_once: int | None = None
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    input_tokens_per_minute: float | None = None
+    output_tokens_per_minute: float | None = None
+    burst: float = 60.0
+    charge: Charge = "use"
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
         if self.at_once is not None:
             whole("Limit(at_once=)", self.at_once, 1)
+        _countable("Limit(burst=)", self.burst)
+        for name, rate in self.rates.items():
+            _countable(f"Limit({name}=)", rate)
+            if rate * self.burst < 60:
+                what = name.removesuffix("s_per_minute").replace("_", " of ")
+                msg = (
+                    f"Limit({name}={rate}, burst={self.burst}) holds less than one {what} at any "
+                    f"time, so that none would ever pass: burst is at least {60 / rate:g} s here"
+                )
+                raise ValueError(msg)
+        if self.charge not in ("use", "admission"):
+            msg = f'Limit(charge=) is "use" or "admission", got {self.charge!r}'
+            raise ValueError(msg)
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """The rates that there are, a minute, by name."""
+        every = {name: getattr(self, name) for name in RATES}
+        return {name: rate for name, rate in every.items() if rate is not None}
 
 
 class OwnLimit(str):
@@ -215,6 +260,7 @@ class Policy:
         "keyed",
         "keeps",
         "limit",
+        "needs",
         "only_timed",
         "pool",
         "retry",
@@ -225,7 +271,7 @@ class Policy:
     )
     FIELDS = (
         "timeout", "retry", "hedge", "limit", "breaker", "cache", "effect", "keyed", "pool", "key",
-        "version", "role",
+        "version", "role", "needs",
     )  # fmt: skip
 
     bare: bool
@@ -250,6 +296,7 @@ class Policy:
         self.key: Callable[..., object] | None = given.get("key")
         self.version: int | str = given.get("version", 1)
         self.role: str = given.get("role", "work")
+        self.needs: Need | Callable[..., Need] | None = given.get("needs")
         self._check()
         self.keeps = self.retry is not None or self.hedge is not None
         plain = self.limit is self.breaker is self.cache is None
@@ -274,6 +321,10 @@ class Policy:
         if self.key is not None and not callable(self.key):
             msg = f"key is a function of the arguments, such as key=lambda q: q, got {self.key!r}"
             raise TypeError(msg)
+        if self.needs is not None:
+            plain_function("needs", self.needs)
+            if not callable(self.needs):
+                check_need("needs", self.needs)
         if not isinstance(self.version, (int, str)):
             msg = f"version is a number or a str, got {self.version!r}"
             raise TypeError(msg)
@@ -299,6 +350,13 @@ class Policy:
             )
             raise ValueError(msg)
 
+    def need(self, call: Call[Any]) -> Need | None:
+        """Give what the step says of an attempt of `call`, `None` where it says nothing."""
+        needs = self.needs
+        if needs is None or isinstance(needs, Need):
+            return needs
+        return check_need(f"needs= of {call.step.name}", needs(*call.args, **call.kwargs))
+
     def changed(self, overrides: dict[str, Any]) -> Policy:
         """Give the same policy with some arguments replaced."""
         return Policy(**{name: getattr(self, name) for name in self.FIELDS} | overrides)
@@ -309,6 +367,17 @@ class Policy:
         plain = {"effect": "read", "keyed": False, "version": 1, "role": "work"}
         text = ", ".join(f"{n}={v!r}" for n, v in shown.items() if v != plain.get(n))
         return f"Policy({text})"
+
+
+def check_need(name: str, need: object) -> Need:
+    """Raise, naming the argument, where `need` is none, or counts less than no token."""
+    if not isinstance(need, Need):
+        msg = f"{name} is a Need, such as Need(1500, 300), or a function that gives one: {need!r}"
+        raise TypeError(msg)
+    for field, count in need._asdict().items():
+        if count is not None:
+            whole(f"{name}, Need({field}=)", count, 0)
+    return need
 
 
 def check_pool(name: str, policy: Policy, *, inline: bool) -> None:
@@ -340,10 +409,15 @@ def plain_function(name: str, function: object) -> None:
 
 def whole(name: str, value: float, least: int) -> None:
     """Raise, naming the argument, where `value` is not a whole number of at least `least`."""
+    whole_number(name, value)
+    at_least(name, value, least)
+
+
+def whole_number(name: str, value: float) -> None:
+    """Raise, naming the argument, where `value` is not a whole number."""
     if not isinstance(value, int) or isinstance(value, bool):
         msg = f"{name} is a whole number, got {value!r}"
         raise TypeError(msg)
-    at_least(name, value, least)
 
 
 def above_zero(name: str, value: float) -> None:
@@ -351,6 +425,14 @@ def above_zero(name: str, value: float) -> None:
     at_least(name, value, 0)
     if value == 0:
         msg = f"{name} is above 0, got {value}"
+        raise ValueError(msg)
+
+
+def _countable(name: str, value: float) -> None:
+    """Raise where `value` is not a number above zero that is less than infinite."""
+    above_zero(name, value)
+    if isinf(value):
+        msg = f"{name} is a number that can be counted, got {value}; None is no bound of a rate"
         raise ValueError(msg)
 
 

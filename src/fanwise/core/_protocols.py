@@ -46,6 +46,19 @@ class Amount(NamedTuple):
     tokens_out: int = 0
 
 
+class Need(NamedTuple):
+    """What a step says that an attempt will use, in tokens; `most` bounds what it writes.
+
+    For a step under a limit with tokens, as `@step(needs=Need(1500, 300))` or as a function of the
+    step's arguments that gives one. It serves until the runtime has seen what the step uses; from
+    then on `tokens_in` is only compared with that of other calls.
+    """
+
+    tokens_in: int = 0
+    tokens_out: int = 0
+    most: int | None = None
+
+
 class GateStatistics(NamedTuple):
     """A gate at one instant: slots taken, what it gave and took back so far, and what is free.
 
@@ -78,6 +91,15 @@ class Gate(Protocol):
 
     async def admit(self, number: int, amount: Amount, /) -> float:
         """Do as `admit_nowait`, at whoever knows; cancelled, it takes nothing."""
+
+    def has_room(self, amount: Amount, /) -> bool:
+        """Say whether `admit_nowait` would admit, as far as is known here; takes nothing."""
+
+    def least_wait(self, amount: Amount, /) -> float:
+        """Give the fewest seconds in which so much can come free (a sum of several amounts).
+
+        Whatever is settled meanwhile; 0 where it is not known.
+        """
 
     def settle(self, number: int, used: Amount, /) -> None:
         """Correct what a reservation took by what was used, at once or soon; at most once each.
@@ -180,5 +202,5 @@ class MemoryJournal:
 
 __all__ = [
     "Admission", "Amount", "Body", "Drawn", "Gate", "GateStatistics", "Gates", "Hooks", "Journal",
-    "Listener", "MemoryJournal", "Plan",
+    "Listener", "MemoryJournal", "Need", "Plan",
 ]  # fmt: skip

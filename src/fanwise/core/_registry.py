@@ -40,6 +40,7 @@ TABLE: Final[dict[str, dict[str, str]]] = {
         "openai": "fanwise.providers:from_address",
         "openai-compatible": "fanwise.providers:from_address",
     },
+    "limit": {"rates": "fanwise.core._quota:quota"},
     "model": {
         "anthropic": "fanwise.providers:from_address",
         "google": "fanwise.providers:from_address",

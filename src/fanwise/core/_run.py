@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from _blake2 import blake2b  # see fanwise.core._canonical
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fanwise._version import __version__
 from fanwise.core._record import (
@@ -32,12 +32,23 @@ if TYPE_CHECKING:
     from fanwise.core._settlement import Told
 
 
+class Share(NamedTuple):
+    """Whose a run is, and how much of a limit is due to it."""
+
+    tenant: str | None = None
+    weight: float = 1.0
+    priority: int = 0
+
+
+EQUAL = Share()
+
+
 class Run:
     """One execution of a call. `runtime.start` gives it; `await run.wait()` gives its value."""
 
     __slots__ = ("__weakref__", "anchor", "body", "digests", "epoch", "id", "main",
-                 "next_id", "over", "plain", "retries", "root", "rows", "runtime", "seed", "task",
-                 "time", "unawaited")  # fmt: skip
+                 "next_id", "over", "plain", "retries", "root", "rows", "runtime", "seed", "share",
+                 "task", "time", "unawaited")  # fmt: skip
 
     anchor: int
     body: Body | None
@@ -52,6 +63,7 @@ class Run:
     rows: Rows
     runtime: Runtime
     seed: int
+    share: Share
     time: Callable[[], float]
     unawaited: int
 
@@ -63,8 +75,10 @@ class Run:
         run_id: str,
         seed: int,
         body: Body | None = None,
+        share: Share = EQUAL,
     ) -> None:
         """Open a run of `main`."""
+        self.share = share
         self.runtime = runtime
         self.main: Call[Any] | None = main
         self.id = run_id

@@ -19,8 +19,9 @@ from fanwise.core._contents import Record
 from fanwise.core._dump import listen, unlisten
 from fanwise.core._errors import CallSkipped
 from fanwise.core._frozen import Frozen
+from fanwise.core._policies import above_zero, whole_number
 from fanwise.core._record import CHUNK
-from fanwise.core._run import Run
+from fanwise.core._run import EQUAL, Run, Share
 from fanwise.core._scope import BODY, CURRENT
 from fanwise.core._shared import Shared
 from fanwise.core._wakeup import woken_by_signals
@@ -202,13 +203,20 @@ class Runtime(Shared):
         run_id: str | None = None,
         seed: int | None = None,
         body: Body | None = None,
+        tenant: str | None = None,
+        weight: float = 1.0,
+        priority: int = 0,
     ) -> T:
         """Run `call` as one run, and give its value or raise its error.
 
         `run_id` names the run in its record. `body` is the rehearsal hook, asked at every attempt.
-        Cancelled, it cancels the call and awaits its end.
+        Where limits with rates have a line, tenants (and runs that have none) get shares of them in
+        proportion to `weight`, and a higher `priority` goes first; each step of it is worth the
+        `burst` of the limit in seconds of waiting. Cancelled, it cancels the call and awaits its
+        end.
         """
-        running = self._in(self._open(call, run_id, seed, body), call)
+        share = share_of_run(tenant, weight, priority)
+        running = self._in(self._open(call, run_id, seed, body, share), call)
         del call  # this frame stands in the traceback of its error
         return await running
 
@@ -219,16 +227,24 @@ class Runtime(Shared):
         run_id: str | None = None,
         seed: int | None = None,
         body: Body | None = None,
+        tenant: str | None = None,
+        weight: float = 1.0,
+        priority: int = 0,
     ) -> Run:
         """Start `call` as one run in the background; `await run.wait()` gives its value."""
-        run = self._open(call, run_id, seed, body)
+        run = self._open(call, run_id, seed, body, share_of_run(tenant, weight, priority))
         run.task = asyncio.Task(self._in(run, call), loop=self.loop, name=f"run {run.id}")
         self._started.add(run.task)
         run.task.add_done_callback(self._started.discard)
         return run
 
     def _open(
-        self, call: Call[Any], run_id: str | None, seed: int | None, body: Body | None
+        self,
+        call: Call[Any],
+        run_id: str | None,
+        seed: int | None,
+        body: Body | None,
+        share: Share = EQUAL,
     ) -> Run:
         if type(call) not in CALL_TYPES:
             msg = f"a run is of a call, such as runtime.run(answer(question)), got {call!r}"
@@ -243,6 +259,7 @@ class Runtime(Shared):
             run_id=f"{self.id}-{self.count}" if run_id is None else run_id,
             seed=self.seed if seed is None else seed,
             body=BODY.get() if body is None else body,
+            share=share,
         )
         self.live[run] = None
         if self.watch is not None:
@@ -332,6 +349,18 @@ class Runtime(Shared):
     def __repr__(self) -> str:
         """Show id and load."""
         return f"<Runtime {self.id}, {len(self.live)} runs, {self.running} calls running>"
+
+
+def share_of_run(tenant: str | None, weight: float, priority: int) -> Share:
+    """Give whose a run is; raise, naming the argument, where that cannot be meant."""
+    if tenant is None and weight == 1 and priority == 0:
+        return EQUAL
+    if tenant is not None and not isinstance(tenant, str):
+        msg = f'tenant is a str, such as tenant="acme", got {tenant!r}'
+        raise TypeError(msg)
+    above_zero("weight", weight)
+    whole_number("priority", priority)
+    return Share(tenant, weight, priority)
 
 
 def file_name(run_id: str) -> str:

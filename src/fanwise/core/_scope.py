@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fanwise.core._current import Current
     from fanwise.core._hedging import Hedging
     from fanwise.core._protocols import Body
+    from fanwise.core._quota import Reservation
     from fanwise.core._run import Run
     from fanwise.core._timers import TimerQueue
     from fanwise.core._workers import Worker
@@ -94,8 +95,8 @@ class Attempt:
     """One attempt of a call: what it counts for itself, and what interrupts it."""
 
     __slots__ = ("abandoned", "counts", "debt", "digests", "execution", "hedge",
-                 "hedging", "number", "scope", "slow", "started", "task",
-                 "timed_out", "timer", "worker")  # fmt: skip
+                 "hedging", "number", "reservation", "scope", "slow", "started",
+                 "task", "timed_out", "timer", "worker")  # fmt: skip
 
     debt: int
     digests: bool
@@ -105,6 +106,7 @@ class Attempt:
     timed_out: bool
     hedge: bool
     number: int
+    reservation: Reservation  # of its limit, where that has rates
     scope: Scope
     slow: bool  # set by streams: the wait for an item was cut short
     worker: Worker  # lent to it, where its pool lends

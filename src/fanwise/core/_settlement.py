@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from weakref import WeakValueDictionary
 
 from fanwise.core import _registry
-from fanwise.core._errors import FanwiseError, StepTimedOut
+from fanwise.core._errors import FanwiseError, NotDone, StepTimedOut
 from fanwise.core._record import COUNTS
 from fanwise.core._scope import Attempt
 from fanwise.core._transient import http_status, is_transient
@@ -35,6 +35,7 @@ log = logging.getLogger("fanwise")
 
 MOST = 64  # answers of one call that are priced one by one; the rest is added to the last alike
 MOST_CLASSES = 4096
+TOO_LATE = 408  # the one refusal of a request that may have been worked on
 DEEPEST = 10  # causes of an error that are looked at
 UNSENT = frozenset(  # of errors that come before anything was sent, in several client libraries
     {"ClientConnectorError", "ConnectError", "ConnectTimeout", "ConnectionRefusedError",
@@ -286,14 +287,27 @@ def may_be_charged(error: BaseException) -> bool:
         return True
     if not is_transient(error) or isinstance(error, FanwiseError) or http_status(error) is not None:
         return False
+    return not was_unsent(error)
+
+
+def was_unsent(error: BaseException) -> bool:
+    """Say whether an error came before anything was sent."""
     cause: BaseException | None = error
     for _ in range(DEEPEST):
         if cause is None:
             break
         if any(kind.__name__ in UNSENT for kind in type(cause).__mro__):
-            return False
+            return True
         cause = cause.__cause__ or cause.__context__
-    return True
+    return False
+
+
+def was_refused(error: BaseException) -> bool:
+    """Say whether a provider took no tokens for an attempt that ended so."""
+    status = http_status(error)
+    if status is not None:
+        return 400 <= status < 500 and status != TOO_LATE
+    return isinstance(error, NotDone) or was_unsent(error)
 
 
 def share_of(call: Call[Any] | None, number: int) -> tuple[Told, ...] | None:

@@ -45,7 +45,8 @@ if TYPE_CHECKING:
     from fanwise.core._contents import Record
     from fanwise.core._policies import Breaker, Cache, Hedge
     from fanwise.core._pools import Place
-    from fanwise.core._protocols import Plan
+    from fanwise.core._protocols import Gates, Plan
+    from fanwise.core._quota import Quota
     from fanwise.core._settlement import Estimates
     from fanwise.core._step import Definition
 
@@ -62,14 +63,17 @@ SCHEDULE = frozenset(
 class Outfit:
     """What one step uses of a runtime, looked up once."""
 
-    __slots__ = ("breaker", "first", "hedges", "idle", "only", "place", "timeouts", "widths")
+    __slots__ = ("breaker", "first", "hedges", "holds", "idle", "only", "place", "quota",
+                 "timeouts", "widths")  # fmt: skip
 
     breaker: BreakerState | None
     first: TimerQueue | None  # for the first item of a stream, `idle` for each next one
     hedges: HedgeState | None
+    holds: str | None  # the limit of which a call may not wait for another
     idle: TimerQueue | None
     only: Width | None
     place: Place | None
+    quota: Quota | None  # the one of the widths that has rates
     timeouts: TimerQueue | None
     widths: tuple[tuple[Width, str], ...]
 
@@ -84,7 +88,11 @@ class Outfit:
         """Keep the limits with the kind of wait for each, the breaker, the timers, the pool."""
         self.widths = widths
         lent = place is not None and place.workers is not None
-        self.only = widths[0][0] if len(widths) == 1 and not lent else None
+        limit = widths[0][0] if widths and widths[0][1] == "limit" else None
+        self.holds = limit.name if limit is not None and limit.is_held else None
+        self.quota = None if type(limit) is Width else cast("Quota | None", limit)
+        plain = len(widths) == 1 and not lent and self.quota is None
+        self.only = widths[0][0] if plain else None
         self.place = place
         self.breaker = breaker
         self.timeouts = timeouts
@@ -127,6 +135,7 @@ class Shared:
         self.threads: Width | None = None
         self.watch: LoopWatch | None = None
         self.widths: dict[str, Width] = {}
+        self.gates: Gates | None = None  # of limits that are shared with other processes
         self.breakers: dict[str, BreakerState] = {}
         self.hedges: dict[str, HedgeState] = {}
         self.reading: dict[Call[Any], asyncio.Task[Any] | None] = {}  # streams with a limit: whose
@@ -172,7 +181,13 @@ class Shared:
         """Give the limit of that name; raise `LimitUnknown` where an explicit runtime has none."""
         width = self.widths.get(name)
         if width is None:
-            width = self.widths[name] = Width(name, self._definition(name))
+            limit = self._definition(name)
+            if limit.rates or self.gates is not None:
+                made = cast("type[Quota]", _registry.load("limit", "rates"))
+                width = made(name, limit, self.loop, self.gates)
+            else:
+                width = Width(name, limit)
+            self.widths[name] = width
         return width
 
     def _definition(self, name: str) -> Limit:
@@ -393,6 +408,8 @@ class Shared:
         queues = (*self._timeouts.values(), *self._hedges.values(), *self._paces.values())
         for queue in (*queues, *stubborn):
             queue.close()
+        for width in self.widths.values():
+            width.close()
         self.pools.close()
 
 

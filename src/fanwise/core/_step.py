@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
 
     from fanwise.core._policies import Breaker, Cache, Effect, Hedge, Retry, Timeout
+    from fanwise.core._protocols import Need
     from fanwise.core._scope import Attempt, Scope
 
 P = ParamSpec("P")
@@ -240,6 +241,7 @@ def step(
     key: Callable[..., object] | None = None,
     version: int | str = 1,
     role: str = "work",
+    needs: Need | Callable[..., Need] | None = None,
 ) -> Decorator: ...
 def step(
     function: Callable[..., Any] | None = None, /, *, name: str | None = None, **policy: Any
@@ -252,7 +254,8 @@ def step(
     waits for items too. `retry`, `hedge`, `breaker`, `cache` are policies; `limit` names what is
     shared with other steps. `effect="write"` says that it acts on the world; `keyed=True` that its
     target honours `current().idempotency_key`. `key` gives what counts of the arguments for the
-    call's identity; `version` belongs to it. `role` says what the call is for in reports.
+    call's identity; `version` belongs to it. `role` says what the call is for in reports. `needs`
+    is what an attempt is expected to use of a limit's tokens, before that is known.
     """
 
     def wrap(function: Callable[..., Any]) -> Step[..., Any]:

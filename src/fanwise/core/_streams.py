@@ -49,8 +49,10 @@ class StreamCall(Call[list[T]], Generic[T]):
         limit = self.policy.limit if not ask(self, stream, here) else None
         if limit is not None:
             with suppress(LimitUnknown):  # which the call itself will say
-                self.run.runtime.width(limit).nested = True
-                self.run.runtime.reading[self] = current_task()
+                width = self.run.runtime.width(limit)
+                if width.is_held:
+                    width.nested = True
+                    self.run.runtime.reading[self] = current_task()
         return stream
 
     async def __aexit__(

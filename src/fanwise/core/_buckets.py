@@ -1,0 +1,255 @@
+"""The rates and the width of one limit in this process: all of them decided on at once.
+
+Problem: admit attempts that are charged by what they will have used, and never admit in a window
+of t seconds more than bucket + rate * t, whenever between admission and end the provider counts,
+though what is reserved is corrected later.
+Algorithm: a token bucket a rate (the leaky bucket as a meter, ITU-T I.371, annex A), in integers:
+time is whole nanoseconds of the loop's clock, and a bucket counts in parts so small that each
+nanosecond brings a whole number of them; nothing is rounded however long it runs. What is in flight
+keeps its place: a bucket refills to its size less what is reserved and not settled. So at any
+instant level + reserved <= size; whatever is admitted from then on comes from the level, from
+refunds of what was reserved, or from the refill, which is the bound. A reservation keeps its place
+for three quarters of the time in which the bucket refills: what takes longer counts as used then,
+and only more than was reserved is taken afterwards. Without that end, long calls would keep the
+bucket from refilling.
+Cost: one pass over at most four buckets.
+Rejected: a refund of the whole difference with a refill to the full size (a call that takes as long
+as the refill would be given back twice); replaying the bucket as if the truth had been known at
+admission (exact for providers that count then, too much for those that count at the end); booking
+instants ahead (a refund would help nobody who is booked).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from math import inf
+from typing import TYPE_CHECKING
+
+from fanwise.core._policies import RATES
+from fanwise.core._protocols import Amount, GateStatistics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fanwise.core._policies import Limit
+
+SECOND = 1_000_000_000  # nanoseconds
+REQUESTS, TOKENS, READ, WRITTEN = range(len(RATES))
+
+
+class Bucket:
+    """One rate: what is left of it, in parts of which a nanosecond brings `rate`."""
+
+    __slots__ = ("cap", "keeps", "kind", "level", "part", "rate", "size")
+
+    cap: int  # its size, less what is reserved and not settled
+    keeps: bool
+    kind: int
+    level: int
+    part: int
+    rate: int
+    size: int
+
+    def __init__(self, kind: int, per_minute: float, burst: int, *, keeps: bool) -> None:
+        """Make a full bucket of `burst` nanoseconds' worth."""
+        self.kind = kind
+        self.rate, scale = per_minute.as_integer_ratio()
+        self.part = 60 * SECOND * scale  # of one token, or one request
+        self.size = self.level = self.cap = self.rate * burst
+        self.keeps = keeps
+
+    def __repr__(self) -> str:
+        """Show what is left."""
+        left, size = self.level / self.part, self.size / self.part
+        return f"<Bucket {RATES[self.kind]}, {left:g} of {size:g}>"
+
+
+class Held:
+    """A reservation: when it was made, and what it took of each bucket."""
+
+    __slots__ = ("at", "costs", "tokens")
+
+    at: int
+    costs: list[int]
+    tokens: int
+
+    def __init__(self, at: int, costs: list[int], tokens: int) -> None:
+        """Keep what was taken."""
+        self.at = at
+        self.costs = costs
+        self.tokens = tokens
+
+    def __repr__(self) -> str:
+        """Show the tokens."""
+        return f"<Held {self.tokens} tokens since {self.at} ns>"
+
+
+class Buckets:
+    """The gate of a limit that this process has for itself."""
+
+    __slots__ = ("_admitted", "_at", "_at_once", "_buckets", "_due", "_expired", "_hold", "_kept",
+                 "_refunded", "_reserved", "_slots", "_time", "_used", "_wake")  # fmt: skip
+
+    def __init__(self, limit: Limit, time: Callable[[], float]) -> None:
+        """Start full, on the clock `time`, in seconds."""
+        burst = round(limit.burst * SECOND)
+        early = limit.charge == "admission"
+        self._buckets = [
+            Bucket(RATES.index(name), rate, burst, keeps=name != RATES[REQUESTS] and not early)
+            for name, rate in limit.rates.items()
+        ]
+        self._time = time
+        self._at = round(time() * SECOND)
+        self._hold = burst * 3 // 4
+        self._due: float = inf  # before which no reservation loses its place
+        self._at_once = inf if limit.at_once is None else limit.at_once
+        self._kept: OrderedDict[int, Held] = OrderedDict()
+        self._expired: dict[int, Held] = {}
+        self._slots: set[int] = set()
+        self._wake: Callable[[], None] = nobody
+        self._admitted = self._reserved = self._used = self._refunded = 0
+
+    def wake_with(self, wake: Callable[[], None]) -> None:
+        """Take what is called after something came back."""
+        self._wake = wake
+
+    def admit_nowait(self, number: int, amount: Amount) -> float:
+        """Take all of it and give 0.0, or take nothing and give the seconds until it may be."""
+        if len(self._slots) >= self._at_once:
+            return inf
+        now = self._advance()
+        costs = self._costs(amount)
+        wait = self._wait(now, costs)
+        if wait:
+            return wait
+        for bucket, cost in zip(self._buckets, costs, strict=True):
+            bucket.level -= cost
+            if bucket.keeps:
+                bucket.cap -= cost
+        if not self._kept:
+            self._due = now + self._hold
+        _, read, written = amount
+        self._kept[number] = Held(now, costs, read + written)
+        self._slots.add(number)
+        self._admitted += 1
+        self._reserved += read + written
+        return 0.0
+
+    async def admit(self, number: int, amount: Amount) -> float:
+        """Do as `admit_nowait`, which always knows."""
+        return self.admit_nowait(number, amount)
+
+    def has_room(self, amount: Amount) -> bool:
+        """Say whether it would be admitted now."""
+        if len(self._slots) >= self._at_once:
+            return False
+        return not self._wait(self._advance(), self._costs(amount))
+
+    def least_wait(self, amount: Amount) -> float:
+        """Give the seconds in which so much refills, if all that is reserved came back."""
+        self._advance()
+        parts = 0.0
+        for bucket, cost in zip(self._buckets, self._costs(amount), strict=True):
+            parts = max(parts, (cost - bucket.level - (bucket.size - bucket.cap)) / bucket.rate)
+        return parts / SECOND
+
+    def settle(self, number: int, used: Amount) -> None:
+        """Take what was used in place of what was reserved; a second time changes nothing."""
+        now = self._advance()
+        held = self._kept.pop(number, None)
+        late = held is None
+        if held is None:
+            held = self._expired.pop(number, None)
+        if held is None:
+            return
+        for bucket, reserved, true in zip(
+            self._buckets, held.costs, self._costs(used), strict=True
+        ):
+            if late:
+                bucket.level -= max(0, true - reserved)
+            elif bucket.keeps:
+                bucket.level += reserved - true
+                bucket.cap += reserved
+            else:  # a refund of the same instant is none: nothing has refilled since
+                bucket.level += reserved - true if held.at == now else min(0, reserved - true)
+        tokens = used.tokens_in + used.tokens_out
+        self._used += tokens
+        self._refunded += 0 if late else max(0, held.tokens - tokens)
+        self._wake()
+
+    def release(self, number: int) -> None:
+        """Free the slot; a second time changes nothing."""
+        if number in self._slots:
+            self._slots.remove(number)
+            self._wake()
+
+    def statistics(self) -> GateStatistics:
+        """Give the counters, and the share of each bucket that is there."""
+        self._advance()
+        room = {RATES[each.kind]: each.level / each.size for each in self._buckets}
+        return GateStatistics(
+            len(self._slots), self._admitted, self._reserved, self._used, self._refunded, room
+        )
+
+    def _costs(self, amount: Amount) -> list[int]:
+        requests, read, written = amount
+        amounts = (requests, read + written, read, written)
+        return [amounts[bucket.kind] * bucket.part for bucket in self._buckets]
+
+    def _wait(self, now: int, costs: list[int]) -> float:
+        """Give the seconds until asking again may help, 0.0 where it is there."""
+        wait = 0
+        for bucket, cost in zip(self._buckets, costs, strict=True):
+            lacking = cost - bucket.level
+            if lacking <= 0:
+                continue
+            if cost <= bucket.cap:
+                wait = max(wait, -(-lacking // bucket.rate))
+            else:  # what is in flight leaves no place for it
+                oldest = next(iter(self._kept.values()), None)
+                if oldest is None:
+                    return inf
+                wait = max(wait, oldest.at + self._hold - now)
+        return wait / SECOND
+
+    def _advance(self) -> int:
+        """Refill up to now, which is given; a clock that goes back stands still."""
+        now = round(self._time() * SECOND)
+        if now <= self._at:
+            return self._at
+        while self._due <= now:
+            self._expire()
+        self._refill(now)
+        return now
+
+    def _refill(self, now: int) -> None:
+        elapsed = now - self._at
+        self._at = now
+        for bucket in self._buckets:
+            level = bucket.level + elapsed * bucket.rate
+            bucket.level = min(level, bucket.cap)
+
+    def _expire(self) -> None:
+        """Let the oldest reservation lose its place, where its time is over."""
+        number, held = next(iter(self._kept.items()), (0, None))
+        if held is None:
+            self._due = inf
+            return
+        due = held.at + self._hold
+        if due > self._due:  # the one that it was set for is settled
+            self._due = due
+            return
+        self._refill(due)
+        del self._kept[number]
+        self._expired[number] = held
+        for bucket, cost in zip(self._buckets, held.costs, strict=True):
+            if bucket.keeps:
+                bucket.cap += cost
+
+    def __repr__(self) -> str:
+        """Show the buckets."""
+        return f"<Buckets {self._buckets}, {len(self._slots)} in flight>"
+
+
+def nobody() -> None:
+    """Wake nobody, before a line stands at the gate."""

@@ -1,0 +1,168 @@
+"""What an attempt will use of a limit's tokens, before anybody knows.
+
+Problem: a reservation that is too small lets too many in, and one that is too large (`max_tokens`)
+leaves most of the quota unused until it is settled.
+Method: for each step the 90th percentile (nearest rank) of its last hundred settled attempts: of
+what was written, and of what was read over what was said beforehand of that very question, since
+questions differ in length. With fewer than ten that is the largest one. Before there is any, what
+the step says of itself, else a whole bucket: the first attempt of a step of which nothing is known
+goes alone, and the next ones know.
+Rejected: the mean (half of all attempts would use more), and a percentile over all steps.
+"""
+
+from __future__ import annotations
+
+import logging
+from bisect import bisect_left, insort
+from collections import deque
+from math import inf, isinf
+from typing import TYPE_CHECKING
+
+from fanwise.core._policies import RATES
+from fanwise.core._protocols import Amount
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fanwise.core._policies import Limit
+    from fanwise.core._protocols import Need
+
+log = logging.getLogger("fanwise")
+WINDOW = 100  # settled attempts
+RANK = 9  # of ten
+
+
+class Percentile:
+    """The 90th percentile of the last values, by nearest rank; `None` before there is one."""
+
+    __slots__ = ("_latest", "_sorted", "value")
+
+    value: float | None
+
+    def __init__(self) -> None:
+        """Know nothing."""
+        self._latest: deque[float] = deque()
+        self._sorted: list[float] = []
+        self.value = None
+
+    def add(self, value: float) -> None:
+        """Take a value; the oldest of many is forgotten."""
+        if len(self._latest) == WINDOW:
+            del self._sorted[bisect_left(self._sorted, self._latest.popleft())]
+        self._latest.append(value)
+        insort(self._sorted, value)
+        count = len(self._sorted)
+        self.value = self._sorted[-(-RANK * count // 10) - 1]
+
+    def __repr__(self) -> str:
+        """Show it."""
+        return f"<Percentile {self.value} of {len(self._latest)}>"
+
+
+class Expected:
+    """What attempts of one step are expected to use of one limit."""
+
+    __slots__ = ("_asked", "_early", "_over", "_sizes", "_step", "_warned", "_whole", "_written")
+
+    def __init__(self, step: str, limit: Limit) -> None:
+        """Know nothing but the sizes of the buckets."""
+        self._step = step
+        self._early = limit.charge == "admission"
+        self._sizes = Sizes(limit)
+        self._whole = self._sizes.whole()
+        self._asked = Percentile()  # where nothing was said beforehand
+        self._over = Percentile()  # read over what was said of it
+        self._written = Percentile()
+        self._warned = False
+
+    def amount(self, need: Need | None) -> Amount:
+        """Give what to reserve for an attempt that says this of itself."""
+        read = self._read(need)
+        written = self._written.value
+        if written is None:
+            written = None if need is None else float(need.tokens_out)
+        if read is None or written is None:
+            return self._whole
+        if need is not None and need.most is not None and (self._early or written > need.most):
+            written = need.most
+        return self._within(read, written)
+
+    def learn(self, need: Need | None, used: Amount) -> None:
+        """Take what a settled attempt used."""
+        if need is None or not need.tokens_in:
+            self._asked.add(used.tokens_in)
+        else:
+            self._over.add(used.tokens_in / need.tokens_in)
+        self._written.add(used.tokens_out)
+
+    def said_nothing(self, need: Need | None) -> None:
+        """Say once that a success told nothing of what it used, where nothing else does either."""
+        if not self._warned and need is None and self._written.value is None:
+            self._warned = True
+            log.warning(
+                "%s is under a limit of tokens and tells nothing of what it uses, so that each "
+                "attempt counts as a whole bucket: say @step(needs=Need(1500, 300)), tell "
+                "current().usage(tokens_in=..., tokens_out=...), or return the client's response",
+                self._step,
+            )
+
+    def _read(self, need: Need | None) -> float | None:
+        if need is None or not need.tokens_in:
+            said = None if need is None else 0.0
+            return said if self._asked.value is None else self._asked.value
+        over = self._over.value
+        return need.tokens_in * (1.0 if over is None else over)
+
+    def _within(self, read: float, written: float) -> Amount:
+        """Give whole numbers; a guess that is larger than a bucket is cut to it."""
+        asked = int(min(round(read), self._sizes.tokens_in))
+        return Amount(1, asked, int(min(round(written), self._sizes.rest(asked))))
+
+    def __repr__(self) -> str:
+        """Name the step."""
+        return f"<Expected of {self._step}: {self._asked}, {self._over}, {self._written}>"
+
+
+class Sizes:
+    """How much the full buckets of a limit hold, in whole requests and tokens."""
+
+    __slots__ = ("_sizes", "tokens_in", "tokens_out")
+
+    tokens_in: float  # `inf` where there is no bound
+    tokens_out: float
+
+    def __init__(self, limit: Limit) -> None:
+        """Count them."""
+        self._sizes = {name: int(rate * limit.burst / 60) for name, rate in limit.rates.items()}
+        total = self._sizes.get(RATES[1], inf)
+        self.tokens_in = min(self._sizes.get(RATES[2], inf), total)
+        self.tokens_out = min(self._sizes.get(RATES[3], inf), total)
+
+    @property
+    def bound(self) -> bool:
+        """Whether any tokens are counted."""
+        return not self._sizes.keys() <= {RATES[0]}
+
+    def rest(self, read: float) -> float:
+        """Give how many tokens may be written beside those that are read."""
+        return min(self.tokens_out, self._sizes.get(RATES[1], inf) - read)
+
+    def whole(self) -> Amount:
+        """Give an amount that empties every bucket of tokens."""
+        read = 0 if isinf(self.tokens_in) else int(self.tokens_in)
+        rest = self.rest(read)
+        return Amount(1, read, 0 if isinf(rest) else int(rest))
+
+    def each(self, amount: Amount) -> Iterator[tuple[str, int, int]]:
+        """Give of each rate its name, what an amount takes of it, and the size of its bucket."""
+        requests, read, written = amount
+        taken = dict(zip(RATES, (requests, read + written, read, written), strict=True))
+        return ((name, taken[name], size) for name, size in self._sizes.items())
+
+    def part(self, amount: Amount) -> float:
+        """Give the greatest part of a bucket that an amount takes; 1 of a limit without rates."""
+        return max((taken / size for _, taken, size in self.each(amount)), default=1.0)
+
+    def __repr__(self) -> str:
+        """Show them."""
+        return f"<Sizes {self._sizes}>"

@@ -1,0 +1,233 @@
+"""A limit with rates: what its attempts reserve, wait for and settle.
+
+The gate decides (`fanwise.core._buckets`, or one that is shared with other processes), the line
+says who is next (`fanwise.core._lines`), and what is reserved comes from what the step used before
+(`fanwise.core._needs`). An attempt is settled once: by what it told, where it succeeded; by nothing
+but its request, where the provider refused it; else by what was reserved or estimated, whichever is
+more, since nobody can say that it used less.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fanwise.core._buckets import Buckets
+from fanwise.core._errors import LimitTooSlow, LimitTooSmall
+from fanwise.core._limits import LimitStatistics, Width
+from fanwise.core._lines import Line, Turn
+from fanwise.core._needs import Expected, Sizes
+from fanwise.core._protocols import Amount
+from fanwise.core._settlement import share_of, was_refused
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Hashable
+
+    from fanwise.core._call import Call
+    from fanwise.core._policies import Limit
+    from fanwise.core._protocols import Gates, Need
+    from fanwise.core._run import Run
+
+ONE = Amount(1, 0, 0)
+OK, REFUSED, UNSURE = range(3)
+
+
+class Reservation:
+    """What one attempt has of a limit, until it is settled and its slot given back."""
+
+    __slots__ = ("amount", "ended", "expected", "need", "number", "run")
+
+    amount: Amount
+    ended: int
+    expected: Expected | None
+    need: Need | None
+    number: int
+    run: Run
+
+    def __init__(self, number: int, run: Run, need: Need | None, expected: Expected | None) -> None:
+        """Prepare to reserve."""
+        self.number = number
+        self.run = run
+        self.need = need
+        self.expected = expected
+        self.ended = OK
+
+    def expect(self) -> Amount:
+        """Give what to reserve, by what is known now."""
+        self.amount = ONE if self.expected is None else self.expected.amount(self.need)
+        return self.amount
+
+    def failed(self, error: BaseException) -> None:
+        """Take note that the attempt failed, and whether it may have used anything."""
+        self.ended = REFUSED if was_refused(error) else UNSURE
+
+    def __repr__(self) -> str:
+        """Show number and amount."""
+        return f"<Reservation {self.number} of {self.amount}>"
+
+
+class Quota(Width):
+    """A limit with rates, or one whose gate is shared."""
+
+    __slots__ = ("_count", "_expected", "_limit", "_line", "_sizes", "_time", "gate")
+
+    def __init__(self, name: str, limit: Limit, loop: asyncio.AbstractEventLoop,
+                 gates: Gates | None = None) -> None:  # fmt: skip
+        """Make a limit with full buckets, here or where `gates` keeps them."""
+        super().__init__(name, limit)
+        self._limit = limit
+        self._time = loop.time
+        self.gate = Buckets(limit, loop.time) if gates is None else gates.gate(name, limit)
+        self._line = Line(self.gate, loop, self._share, limit.burst)
+        self._sizes = Sizes(limit)
+        self._expected: dict[str, Expected] | None = {} if self._sizes.bound else None
+        self._count = 0
+
+    @property
+    def is_held(self) -> bool:  # type: ignore[override] # here it depends
+        """Whether a call holds a slot of it."""
+        return self.at_once is not None
+
+    def reservation(self, call: Call[Any]) -> Reservation:
+        """Describe what an attempt of `call` needs; raise LimitTooSmall where it never fits."""
+        self._count += 1
+        if self._expected is None:
+            return Reservation(self._count, call.run, None, None)
+        name = call.step.name
+        expected = self._expected.get(name)
+        if expected is None:
+            expected = self._expected[name] = Expected(name, self._limit)
+        need = call.policy.need(call)
+        if need is not None:
+            self._check(call, need)
+        return Reservation(self._count, call.run, need, expected)
+
+    def take(self, reservation: Reservation) -> bool:
+        """Admit at once where nobody waits, if there is room."""
+        if self._line.count:
+            return False
+        if self.gate.admit_nowait(reservation.number, reservation.expect()) != 0.0:
+            return False
+        self._took()
+        return True
+
+    async def wait(self, reservation: Reservation, deadline: float | None) -> None:
+        """Wait in line for admission; cancelled, it takes nothing.
+
+        Raises LimitTooSlow at once where the wait must end after `deadline`.
+        """
+        share = reservation.run.share
+        key = self._key(reservation.run)
+        amount = reservation.expect()
+        if deadline is not None:
+            ahead = self._line.ahead(key, share)
+            total = Amount(*map(sum, zip(ahead, amount, strict=True)))
+            self._refuse_late(self.gate.least_wait(total), deadline)
+        await self._line.wait(key, share, Turn(reservation.number, reservation.expect, amount))
+        self._took()
+
+    def settle(self, reservation: Reservation, call: Call[Any], attempt: int) -> None:
+        """Correct what an attempt reserved by what it used; its slot is given back apart."""
+        used = self._used(reservation, call, attempt)
+        if used != reservation.amount:
+            run = reservation.run
+            self._line.correct(self._key(run), run.share, reservation.amount, used)
+        self.gate.settle(reservation.number, used)
+
+    def release(self, reservation: Reservation) -> None:
+        """Give the slot of a reservation back."""
+        self.used -= 1
+        self.gate.release(reservation.number)
+
+    def give_back(self, reservation: Reservation) -> None:
+        """Give back all of what was admitted for an attempt that is not to be."""
+        self.gate.settle(reservation.number, Amount(0, 0, 0))
+        self.release(reservation)
+
+    def has_room(self) -> bool:
+        """Say whether one who needs little would be admitted at once."""
+        return not self._line.count and self.gate.has_room(ONE)
+
+    def has_room_for(self, call: Call[Any]) -> bool:
+        """Say whether an attempt of `call` would be admitted at once."""
+        return not self._line.count and self.gate.has_room(self.reservation(call).expect())
+
+    def refuse_all(self, error: Exception) -> None:
+        """Let everybody who waits fail with `error`."""
+        self._line.refuse_all(error)
+
+    def close(self) -> None:
+        """Leave nothing on the loop."""
+        self._line.close()
+
+    def statistics(self) -> LimitStatistics:
+        """Give the limit's counters."""
+        return LimitStatistics(
+            self.name, self.at_once, self.used, self._line.count, self.granted,
+            self.gate.statistics(),
+        )  # fmt: skip
+
+    def _took(self) -> None:
+        self.used += 1
+        self.granted += 1
+
+    def _key(self, run: Run) -> Hashable:
+        tenant = run.share.tenant
+        return run if tenant is None else tenant
+
+    def _share(self, amount: Amount) -> float:
+        """Give the greatest part of a bucket that an amount takes."""
+        return self._sizes.part(amount)
+
+    def _check(self, call: Call[Any], need: Need) -> None:
+        """Raise where an attempt needs more than a bucket holds, whatever its answer is."""
+        written = need.most or 0 if self._limit.charge == "admission" else 0
+        for name, needed, size in self._sizes.each(Amount(1, need.tokens_in, written)):
+            if needed > size:
+                what = name.removesuffix("_per_minute").replace("_", " ")
+                msg = (
+                    f"{call.name} needs {needed:,} {what}, and the limit {self.name!r} never holds "
+                    f"more than {size:,.0f}: {name}={self._limit.rates[name]:g} for "
+                    f"burst={self._limit.burst:g} s"
+                )
+                raise LimitTooSmall(msg, needed, size)
+
+    def _refuse_late(self, wait: float, deadline: float) -> None:
+        left = deadline - self._time()
+        if wait > left:
+            msg = (
+                f"the wait for the limit {self.name!r} is {wait:.3g} s at least, and only "
+                f"{max(0.0, left):.3g} s are left until the deadline"
+            )
+            raise LimitTooSlow(msg, wait, left)
+
+    def _used(self, reservation: Reservation, call: Call[Any], attempt: int) -> Amount:
+        """Give what counts as used by an attempt that has ended."""
+        expected = reservation.expected
+        reserved = reservation.amount
+        if expected is None:
+            return reserved
+        told = share_of(call, attempt)
+        if told is None:
+            if reservation.ended == OK:
+                expected.said_nothing(reservation.need)
+            return Amount(reserved.requests, 0, 0) if reservation.ended == REFUSED else reserved
+        used = Amount(
+            max(reserved.requests, len(told)),
+            sum(each[4] for each in told),
+            sum(each[5] for each in told),
+        )
+        if reservation.ended == OK:
+            expected.learn(reservation.need, used)
+        elif any(each[3] for each in told):  # estimated, for an attempt that broke off
+            return Amount(*map(max, zip(used, reserved, strict=True)))
+        return used
+
+    def __repr__(self) -> str:
+        """Show name and fill."""
+        return f"<Quota {self.name}, {self.used} in flight, {self._line.count} waiting>"
+
+
+def quota(_address: str) -> type[Quota]:
+    """Give the class, for the registry: most runtimes have no rates."""
+    return Quota
