@@ -160,16 +160,14 @@ def test_what_is_settled_counts_once():
 
 
 def test_a_second_settlement_that_counts_is_rejected():
-    def forgetful(self, number, true):
+    def forgetful(self, number, true, now):
         held = self.held.get(number)
-        return original(self, number, true) if held is None else _again(self, held, number, true)
-
-    def _again(self, held, number, true):
-        found = original(self, number, true)
-        self.held[number] = held  # it stays, to be settled once more
-        for d, reserved in enumerate(held.need):
-            if self.keeps[d]:
-                self.kept[d] += reserved
+        found = original(self, number, true, now)
+        if held is not None:
+            self.held[number] = held  # it stays, to be settled once more
+            for d, reserved in enumerate(held.need):
+                if self.keeps[d]:
+                    self.kept[d] += reserved
         return found
 
     original = _gate.Purse.settle

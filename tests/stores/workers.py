@@ -93,7 +93,7 @@ class Worker:
         if clerk is not None:
             clerk.cancel()
             await asyncio.wait([clerk])
-        self.gate._poke = lambda: None
+        self.gate._poke = lambda: None  # what its calls do from now on nobody hears
 
 
 class Far:

@@ -112,8 +112,11 @@ class Purse:
         self.held[number] = held
         self.in_use.add(number)
 
-    def settle(self, number: int, true: Four) -> Held | None:
-        """Correct a reservation, once; give it, or `None` where that was done."""
+    def settle(self, number: int, true: Four, now: float) -> Held | None:
+        """Correct a reservation, once; give it, or `None` where that was done.
+
+        What keeps no place comes back only on the instant on which it was taken.
+        """
         held, late = self.held.pop(number, None), False
         if held is None:
             held, late = self.expired.pop(number, None), True
@@ -122,6 +125,8 @@ class Purse:
         for d, reserved in enumerate(held.need):
             if self.keeps[d] and not late:
                 self.kept[d] -= reserved
+                self.owed[d] += true[d] - reserved
+            elif held.since == now:
                 self.owed[d] += true[d] - reserved
             else:
                 self.owed[d] += max(0, true[d] - reserved)
@@ -195,6 +200,7 @@ class SharedGate:
         self._trusted = 0.0  # until when the pocket may be used
         self._factor = 1  # of a lease, in attempts
         self._busy = False  # since the last visit
+        self._closing = False
         self._crowded = False
         self._listening = False
         self._spent: Four = NOTHING
@@ -248,7 +254,7 @@ class SharedGate:
     def settle(self, number: int, used: Amount, /) -> None:
         """Correct what a reservation took; a second time changes nothing."""
         true = self.terms.needs(used)
-        held = self._purse.settle(number, true)
+        held = self._purse.settle(number, true, self._loop.time())
         if held is None:
             return
         tokens = used.tokens_in + used.tokens_out
@@ -298,10 +304,13 @@ class SharedGate:
 
     async def aclose(self) -> None:
         """Give everything back, as far as the board can be reached."""
+        self._closing = True
+        self._event.set()
         if self._clerk is not None:
-            self._clerk.cancel()
+            if self._away is not None:
+                self._clerk.cancel()
             await asyncio.wait([self._clerk])
-        if not self._number or self._away is not None:
+        if not self._number or self._purse.empty():
             return
         self._purse.turn_in()
         self._purse.in_use.clear()
@@ -343,22 +352,30 @@ class SharedGate:
             self._event.clear()
             await self._listen()
             asked = self._asked
-            self._purse.expire(self._loop.time() - self._manner.hold)
-            if asked is not None or self._crowded or not self._busy:
-                self._purse.turn_in()
-                if asked is None:
-                    self._factor = 1
-            visit = self._visit(asked)
-            sent = self._loop.time()
-            self._busy = False
-            try:
-                reply = await self._board.visit(self.terms, visit)
-            except BoardLost as error:
-                reply, sent = await self._outage(visit, error)
-            self._hear(reply, visit, sent, asked)
-            if self._purse.empty() and self._asked is None and self._wanted is None:
+            visit = self._next_visit(asked)
+            answered = await self._sent(visit)
+            if answered is None:
+                return
+            self._hear(*answered, visit, asked)
+            idle = self._purse.empty() and self._asked is None and self._wanted is None
+            if idle or self._closing:
                 return
             await self._beat()
+
+    async def _sent(self, visit: Visit) -> tuple[Reply, float] | None:
+        """Give the answer to a visit, and when it was sent; `None` where the gate closes first.
+
+        A connection may have died of old age, so that a visit is sent twice before its board
+        counts as gone: its number lets it happen once.
+        """
+        for last in (False, True):
+            sent = self._loop.time()
+            try:
+                return await self._board.visit(self.terms, visit), sent
+            except BoardLost as error:
+                if last:
+                    return None if self._closing else await self._outage(visit, error)
+        return None
 
     async def _beat(self) -> None:
         """Wait for a reason to visit, no longer than a heartbeat."""
@@ -379,6 +396,16 @@ class SharedGate:
                 self._listening = True
             except BoardLost:
                 return
+
+    def _next_visit(self, asked: Asked | None) -> Visit:
+        """Prepare a visit: a lease goes back when it idles, when others wait, or for a new one."""
+        self._purse.expire(self._loop.time() - self._manner.hold)
+        if asked is not None or self._crowded or not self._busy:
+            self._purse.turn_in()
+        if asked is None and not self._busy:
+            self._factor = 1
+        self._busy = False
+        return self._visit(asked)
 
     def _visit(self, asked: Asked | None) -> Visit:
         """Say what is held and owed, and ask for the head of the line."""
@@ -404,7 +431,7 @@ class SharedGate:
             more=four([more * each for each in need]),
         )
 
-    def _hear(self, reply: Reply, visit: Visit, sent: float, asked: Asked | None) -> None:
+    def _hear(self, reply: Reply, sent: float, visit: Visit, asked: Asked | None) -> None:
         """Take an answer."""
         if reply.status == LOST:
             self._forgotten(visit)
