@@ -9,3 +9,10 @@ from tests.stores.servers import redis_server
 def server():
     with redis_server() as started:
         yield started
+
+
+@pytest.fixture
+def own_server():
+    """A server that a test may stop."""
+    with redis_server() as started:
+        yield started

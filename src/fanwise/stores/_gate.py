@@ -112,6 +112,11 @@ class Purse:
         self.held[number] = held
         self.in_use.add(number)
 
+    def take_late(self, number: int, held: Held) -> None:
+        """Take note of an attempt whose place in the bucket is not kept: nothing comes back of it."""
+        self.expired[number] = held
+        self.in_use.add(number)
+
     def settle(self, number: int, true: Four, now: float) -> Held | None:
         """Correct a reservation, once; give it, or `None` where that was done.
 
@@ -215,7 +220,7 @@ class SharedGate:
     def admit_nowait(self, number: int, amount: Amount, /) -> float | None:
         """Admit from the pocket and give 0.0, or `None`: only `admit` can say."""
         purse = self._purse
-        if number in purse.held or number in purse.in_use:
+        if number in purse.in_use:
             return 0.0  # it was sent again
         need = self.terms.needs(amount)
         if not self._fits(need):
@@ -343,6 +348,18 @@ class SharedGate:
         self._event.set()
         if self._clerk is None or self._clerk.done():
             self._clerk = self._loop.create_task(self._serve(), name=f"limit {self.terms.name}")
+            self._clerk.add_done_callback(self._ended)
+
+    def _ended(self, clerk: asyncio.Task[None]) -> None:
+        """Hand what a clerk failed with (a refused password, a wrong type) to who asks."""
+        error = None if clerk.cancelled() else clerk.exception()
+        if error is None:
+            return
+        asked, self._asked = self._asked, None
+        if asked is None or asked.answer.done():
+            log.error("limit %s: %r", self.terms.name, error)
+        else:
+            asked.answer.set_exception(error)
 
     # Visits
 
@@ -491,7 +508,7 @@ class SharedGate:
         try:
             while not back.done():
                 self._event.clear()
-                away.serve()
+                self._serve_away(away)
                 poked = self._loop.create_task(self._event.wait())
                 await asyncio.wait((back, poked), return_when=asyncio.FIRST_COMPLETED)
                 poked.cancel()
@@ -502,8 +519,23 @@ class SharedGate:
             await asyncio.wait((back,))
             self._away = None
         log.warning("limit %s: its board is back", self.terms.name)
-        away.close()
+        self._purse.drop()  # slots that ended meanwhile: they are stated anew
+        for d, owed in enumerate(away.owed(len(self._purse.in_use))):
+            self._purse.owed[d] += owed
         return found
+
+    def _serve_away(self, away: Away) -> None:
+        """Answer the head of the line from the bucket of one's own."""
+        asked = self._asked
+        wait = None if asked is None else away.decide(asked, len(self._purse.in_use))
+        if asked is None or wait is None:
+            return
+        if not wait:
+            tokens = asked.amount.tokens_in + asked.amount.tokens_out
+            self._purse.take_late(asked.number, Held(self._loop.time(), asked.need, tokens))
+            self._admitted += 1
+            self._reserved += tokens
+        self._answer(wait)
 
     async def _back(self, visit: Visit) -> tuple[Reply, float]:
         """Send a visit again, as it was, until there is an answer."""
@@ -523,62 +555,57 @@ class SharedGate:
 
 
 class Away:
-    """A gate's own bucket, of a share of the limit, while its board is gone."""
+    """A gate's own bucket, of a share of the limit, while its board is gone.
+
+    It begins empty, for what others do with the rest is unknown. Afterwards the board is owed what
+    has not run off of it, or what was admitted if that is less: backlogs of parts of a rate sum up
+    to at least the backlog of the whole, so that no window sees too much if the shares of all
+    workers make no more than one. Nothing comes back of what was reserved meanwhile.
+    """
 
     def __init__(self, gate: SharedGate, manner: Manner) -> None:
-        """Begin with an empty bucket: what others do with the rest is unknown."""
+        """Begin with an empty bucket."""
         self._gate = gate
-        self._purse = gate._purse  # noqa: SLF001 - one half of the gate
         self._loop = asyncio.get_running_loop()
         self._board = MemoryBoard(self._clock)
         self._terms = gate.terms.part(manner.without) if manner.without else None
         self._number = 0
-        self._debt = [0, 0, 0, 0]
+        self._admitted = [0, 0, 0, 0]
 
     def _clock(self) -> int:
         return int(self._loop.time() * MICROSECONDS)
 
-    def serve(self) -> None:
-        """Answer the head of the line."""
-        gate = self._gate
-        asked = gate._asked  # noqa: SLF001 - one half of the gate
-        if asked is None or self._terms is None:
-            return
-        self._number += 1
-        owed, self._purse.owed = four(self._purse.owed), [0, 0, 0, 0]
-        reply = self._board.visit_nowait(
-            self._terms,
-            Visit(
-                "here",
-                self._number,
-                born=self._number == 1,
-                lapse=FOREVER,
-                known_until=FOREVER if self._number == 1 else 0,
-                held=len(self._purse.in_use),
-                slots=int(self._terms.at_once is not None),
-                owed=owed,
-                kept=four(self._purse.kept),
-                need=asked.need,
-            ),
-        )
-        for d in range(4):
-            self._debt[d] += owed[d] + reply.grants[d]
-        if reply.status == GRANTED:
-            self._purse.put(reply.slots, reply.grants)
-            gate._enter(asked.number, asked.amount, asked.need)  # noqa: SLF001
-            gate._answer(0.0)  # noqa: SLF001
-        else:
-            gate._answer(reply.wait / MICROSECONDS)  # noqa: SLF001
+    def decide(self, asked: Asked, in_use: int) -> float | None:
+        """Admit the head of the line and give 0.0, or the seconds to wait; `None`: nobody knows."""
+        if self._terms is None:
+            return None
+        reply = self._visited(in_use, asked.need, slots=int(self._terms.at_once is not None))
+        for d, grant in enumerate(reply.grants):
+            self._admitted[d] += grant
+        return reply.wait / MICROSECONDS
 
-    def close(self) -> None:
-        """Owe the board what was admitted without it; the slots were this worker's own."""
-        self._purse.drop()
-        for d in range(4):
-            self._purse.owed[d] += self._debt[d]
+    def owed(self, in_use: int) -> list[int]:
+        """Give what the board is owed of what was admitted without it."""
+        if self._terms is None or not self._number:
+            return self._admitted
+        spent = self._visited(in_use, NOTHING, slots=0).spent
+        return [
+            0 if rate is None else min(admitted, -(-left // rate.scale))
+            for admitted, left, rate in zip(self._admitted, spent, self._terms.rates, strict=True)
+        ]
+
+    def _visited(self, in_use: int, need: Four, slots: int) -> Reply:
+        self._number += 1
+        first = self._number == 1
+        known_until = FOREVER if first else 0
+        said = Visit(
+            "here", self._number, first, FOREVER, known_until, held=in_use, slots=slots, need=need
+        )
+        return self._board.visit_nowait(self._gate.terms if self._terms is None else self._terms, said)
 
     def __repr__(self) -> str:
-        """Show what is owed."""
-        return f"<Away, owes {self._debt}>"
+        """Show what was admitted."""
+        return f"<Away, admitted {self._admitted}>"
 
 
 def nobody() -> None:

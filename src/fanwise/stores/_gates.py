@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
+from fanwise.core import _registry
 from fanwise.stores._gate import HELD_SHARE, Manner, SharedGate
 from fanwise.stores._memory import MemoryBoard
 from fanwise.stores._visit import DIMENSIONS, Rate, Terms
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fanwise.core import Gate, Limit
     from fanwise.stores._visit import Board
 
@@ -18,7 +21,7 @@ HEARTBEAT: Final = 1.0
 
 
 class SharedLimits:
-    """Limits that several workers share: `Runtime(limits=..., shared=SharedLimits(board))`.
+    """Limits that several workers share: `Runtime(limits=..., shared=SharedLimits(redis_board(url)))`.
 
     A worker shows every `heartbeat` seconds that it lives; two and a half of them after its last
     one, its slots and leases are free. `lease` is the greatest number of attempts that a worker is
@@ -87,4 +90,28 @@ def terms_of(name: str, limit: Limit) -> Terms:
     return Terms(name, limit.at_once, (a, b, c, d))
 
 
-__all__ = ["SharedLimits", "terms_of"]
+def redis_board(
+    url: str, *, prefix: str = "fanwise", connections: int = 4, timeout: float = 1.0
+) -> Board:
+    """Give a board over a Redis server, such as "redis://127.0.0.1:6379/0".
+
+    `prefix` begins the names of its keys: those who share limits have the same one. At most
+    `connections` are open for visits, and one that listens; past `timeout` seconds without an
+    answer the server counts as gone. Raises ImportError without the extra, ValueError for a URL or
+    a prefix that cannot be meant.
+    """
+    try:
+        make = cast("Callable[..., Board]", _registry.load("board", "redis"))
+    except ImportError as error:
+        if (error.name or "").startswith("fanwise"):
+            raise
+        raise ImportError(f"shared={url!r} needs: pip install 'fanwise[redis]'") from error
+    return make(url, prefix=prefix, connections=connections, timeout=timeout)
+
+
+def from_address(address: str) -> SharedLimits:
+    """Make shared limits of an address: "redis://...", or "memory:" for this process alone."""
+    return SharedLimits(None if address.startswith("memory") else redis_board(address))
+
+
+__all__ = ["SharedLimits", "from_address", "redis_board", "terms_of"]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.driver_info import DriverInfo
 from redis.exceptions import AuthenticationError, AuthorizationError, RedisError, ResponseError
 
 from fanwise.stores._visit import BoardLost, Reply
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 SCRIPT: Final = files("fanwise.stores").joinpath("_visit.lua").read_text("utf-8")
 PREFIX: Final = "fanwise"
+DRIVER: Final = DriverInfo()  # its version is read from files, else at every connection, in the loop
 
 
 def line_of(terms: Terms, visit: Visit) -> str:
@@ -76,6 +78,7 @@ class RedisBoard:
             socket_timeout=timeout,
             socket_connect_timeout=timeout,
             retry=once,
+            driver_info=DRIVER,
         )
         self._client: Redis = Redis(connection_pool=self._pool)
         self._script = self._client.register_script(SCRIPT)
@@ -156,6 +159,11 @@ class RedisBoard:
     def __repr__(self) -> str:
         """Show the keys' prefix; a URL may hold a password."""
         return f"<RedisBoard {self.prefix}:*>"
+
+
+def maker(_address: str) -> type[RedisBoard]:
+    """Give the class, for the registry."""
+    return RedisBoard
 
 
 __all__ = ["RedisBoard"]
