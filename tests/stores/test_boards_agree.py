@@ -5,15 +5,12 @@ then set to the instant that Redis answered with. Hours pass by moving what is s
 """
 
 import asyncio
-import sys
-from contextlib import contextmanager
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from fanwise.stores import _memory
 from fanwise.stores._memory import MemoryBoard
 from fanwise.stores._redis import RedisBoard
 from fanwise.stores._visit import GRANTED, LOST, WAIT, Rate, Terms, Visit
@@ -103,7 +100,10 @@ class Boards(RuleBasedStateMachine):
         reply = self.both(visit)
         if reply.status != LOST:
             self.until = reply.known_until
-            assert all(g >= n for g, n in zip(reply.grants, self.limited(visit.need), strict=True)) or reply.status != GRANTED
+            assert (
+                all(g >= n for g, n in zip(reply.grants, self.limited(visit.need), strict=True))
+                or reply.status != GRANTED
+            )
             assert reply.wait > 0 or reply.status != WAIT
         if again and reply.status != LOST:
             self.before = reply
@@ -113,7 +113,9 @@ class Boards(RuleBasedStateMachine):
     def limited(self, amounts):
         return [n if rate else 0 for n, rate in zip(amounts, self.terms.rates, strict=True)]
 
-    @rule(by=st.sampled_from([1_000, 1_000_000, 50_000_000, 290_000_000, 3_600_000_000, -2_000_000]))
+    @rule(
+        by=st.sampled_from([1_000, 1_000_000, 50_000_000, 290_000_000, 3_600_000_000, -2_000_000])
+    )
     def time_passes(self, by):
         """Move what is stored into the past; below 0, the server's clock was set back."""
         self.runner.run(self.real._client.eval(SHIFT, 2, *self.real.keys("drawn"), by))

@@ -9,8 +9,8 @@ from fanwise.core import Amount
 from fanwise.stores import _gate, _memory
 from fanwise.stores._visit import Rate
 from fanwise.testing import no_orphans, run_virtual
-from tests.laws.proving import changed, holds, rejects, replaced
-from tests.stores.workers import BEAT, Far, Worker, manner, memory_board, terms
+from tests.laws.proving import changed, holds, rejects
+from tests.stores.workers import Far, Worker, manner, memory_board, terms
 
 PARTS = 4  # of a second: the grid of times
 

@@ -84,7 +84,14 @@ class Worker:
             self.gate.settle(number, used)
             self.gate.release(number)
         self.done.append(
-            Admitted(self.index, number, began, loop.time(), self.terms.needs(amount), self.terms.needs(used))
+            Admitted(
+                self.index,
+                number,
+                began,
+                loop.time(),
+                self.terms.needs(amount),
+                self.terms.needs(used),
+            )
         )
 
     async def killed(self):

@@ -90,9 +90,10 @@ class Runtime(Shared):
     worker processes ("thread": of threads); `prices` maps models, or patterns such as "openai/*",
     to `Price`, before the known prices; `listeners` are called with each row as it is made, on
     the loop; `shared` is where limits stand that other processes share, such as
-    "redis://127.0.0.1:6379" or a `fanwise.stores.SharedLimits`; `seed` makes the engine's own randomness repeatable (`None`: drawn anew, or a virtual
-    loop's). Leaving the block cancels what still runs, waits for it and for functions in threads,
-    ends the worker processes, and closes the record.
+    "redis://127.0.0.1:6379" or a `fanwise.stores.SharedLimits`; `seed` makes the engine's own
+    randomness repeatable (`None`: drawn anew, or a virtual loop's). Leaving the block cancels what
+    still runs, waits for it and for functions in threads, ends the worker processes, gives back
+    what it holds of shared limits, and closes the record.
     """
 
     count: int
@@ -105,7 +106,7 @@ class Runtime(Shared):
     seed: int
     seeded: bool
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one argument for each thing that a runtime is given
         self,
         *,
         record: str | os.PathLike[str] | Record | None = None,

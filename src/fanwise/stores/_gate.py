@@ -3,11 +3,11 @@
 Problem: every attempt asks; a question to a server takes a hundred times as long as the answer is
 worth; and the server, or this process, may go away at any time.
 Method: a visit brings a lease for the next attempts, which are then admitted from the pocket. It
-grows while it is used up and goes back when it idles, or when somebody elsewhere waits. One task, the
-clerk, makes all visits of a gate, one after the other; it lives while anything is held, and then a
-heartbeat is a visit that asks for nothing. A visit without an answer is sent again as it was, and
-its number keeps it from happening twice. Without the server a gate admits its stated share of the
-limit from a bucket of its own, which begins empty, or nothing; what it admitted is owed afterwards.
+grows while it is used up and goes back when it idles, or when somebody elsewhere waits. One task,
+the clerk, makes all visits of a gate, one after the other; it lives while anything is held, and
+then a heartbeat is a visit that asks for nothing. A visit without an answer is sent again as it
+was, and its number keeps it from happening twice. Without the server a gate admits its stated share
+of the limit from a bucket of its own, or nothing; what it admitted is owed afterwards.
 Rejected: a task for every question (cancelling one would leave its visit in doubt), renewing every
 reservation (the holder's heartbeat speaks for all), an unlimited gate while the server is gone.
 """
@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
 from fanwise.core import GateStatistics
-from fanwise.stores._memory import MemoryBoard
+from fanwise.stores._away import Away
+from fanwise.stores._purse import Held, Purse, four
 from fanwise.stores._visit import (
     DIMENSIONS,
     GRANTED,
@@ -45,8 +45,9 @@ log = logging.getLogger("fanwise")
 
 LAPSE = 2.5  # heartbeats after which a holder that is not seen holds nothing
 TRUSTED = 2.0  # heartbeats for which a lease is used without having been renewed
-HELD_SHARE = 0.75  # of the time in which a bucket refills: for so long a reservation keeps its place
-FOREVER = 1 << 52
+HELD_SHARE = (
+    0.75  # of the time in which a bucket refills: for so long a reservation keeps its place
+)
 
 
 class Manner(NamedTuple):
@@ -64,14 +65,6 @@ class Manner(NamedTuple):
     keeps: tuple[bool, bool, bool, bool]
 
 
-class Held(NamedTuple):
-    """A reservation that is not settled: since when, and what it took of each dimension."""
-
-    since: float
-    need: Four
-    tokens: int
-
-
 class Asked(NamedTuple):
     """The question of the line's head."""
 
@@ -79,108 +72,6 @@ class Asked(NamedTuple):
     amount: Amount
     need: Four
     answer: asyncio.Future[float]
-
-
-class Purse:
-    """What a holder has: its pocket, what it owes, its slots, its reservations."""
-
-    __slots__ = ("expired", "held", "in_use", "keeps", "kept", "owed", "pocket", "spare")
-
-    def __init__(self, keeps: tuple[bool, bool, bool, bool]) -> None:
-        """Have nothing."""
-        self.keeps = keeps
-        self.pocket = [0, 0, 0, 0]
-        self.kept = [0, 0, 0, 0]
-        self.owed = [0, 0, 0, 0]
-        self.held: OrderedDict[int, Held] = OrderedDict()
-        self.expired: dict[int, Held] = {}
-        self.in_use: set[int] = set()
-        self.spare = 0
-
-    def covers(self, need: Four) -> bool:
-        """Say whether the pocket has so much of everything."""
-        a, b, c, d = self.pocket
-        return a >= need[0] and b >= need[1] and c >= need[2] and d >= need[3]
-
-    def take(self, number: int, held: Held) -> None:
-        """Admit an attempt from the pocket."""
-        for d, need in enumerate(held.need):
-            if need:
-                self.pocket[d] -= need
-                if self.keeps[d]:
-                    self.kept[d] += need
-        self.held[number] = held
-        self.in_use.add(number)
-
-    def take_late(self, number: int, held: Held) -> None:
-        """Take note of an attempt whose place in the bucket is not kept: nothing comes back of it."""
-        self.expired[number] = held
-        self.in_use.add(number)
-
-    def settle(self, number: int, true: Four, now: float) -> Held | None:
-        """Correct a reservation, once; give it, or `None` where that was done.
-
-        What keeps no place comes back only on the instant on which it was taken.
-        """
-        held, late = self.held.pop(number, None), False
-        if held is None:
-            held, late = self.expired.pop(number, None), True
-        if held is None:
-            return None
-        for d, reserved in enumerate(held.need):
-            if self.keeps[d] and not late:
-                self.kept[d] -= reserved
-                self.owed[d] += true[d] - reserved
-            elif held.since == now:
-                self.owed[d] += true[d] - reserved
-            else:
-                self.owed[d] += max(0, true[d] - reserved)
-        return held
-
-    def expire(self, before: float) -> None:
-        """Let reservations from before that instant lose their place; they stay spent."""
-        while self.held:
-            number, held = next(iter(self.held.items()))
-            if held.since > before:
-                return
-            del self.held[number]
-            self.expired[number] = held
-            for d, reserved in enumerate(held.need):
-                if self.keeps[d]:
-                    self.kept[d] -= reserved
-
-    def turn_in(self) -> None:
-        """Give back what lies in the pocket, and the slots that nobody uses."""
-        for d in range(4):
-            self.owed[d] -= self.pocket[d]
-            self.pocket[d] = 0
-        self.spare = 0
-
-    def drop(self) -> None:
-        """Let go of a lease that is over; what was in it counts as used."""
-        self.pocket = [0, 0, 0, 0]
-        self.spare = 0
-
-    def put(self, slots: int, grants: Four) -> None:
-        """Take what was granted."""
-        self.spare += slots
-        for d, grant in enumerate(grants):
-            self.pocket[d] += grant
-
-    def empty(self) -> bool:
-        """Say whether nobody has to be told anything."""
-        held = self.in_use or self.spare or any(self.owed) or any(self.pocket)
-        return not held and not self.held
-
-    def __repr__(self) -> str:
-        """Show what is there."""
-        return f"<Purse {self.pocket}, owes {self.owed}, {len(self.held)} in flight>"
-
-
-def four(values: list[int]) -> Four:
-    """Give a tuple of four."""
-    a, b, c, d = values
-    return (a, b, c, d)
 
 
 class SharedGate:
@@ -364,7 +255,7 @@ class SharedGate:
     # Visits
 
     async def _serve(self) -> None:
-        """Be the clerk: visit when asked or when the heart beats, while there is anything to say."""
+        """Be the clerk: visit when asked or when the heart beats, as long as anything is held."""
         while True:
             self._event.clear()
             await self._listen()
@@ -503,7 +394,7 @@ class SharedGate:
         log.warning("limit %s: its board is gone, %s is admitted: %s", self.terms.name, what, error)
         self._purse.drop()
         self._trusted = -inf
-        self._away = away = Away(self, manner)
+        self._away = away = Away(self.terms, self._manner.without)
         back = self._loop.create_task(self._back(visit), name=f"limit {self.terms.name} probe")
         try:
             while not back.done():
@@ -527,7 +418,7 @@ class SharedGate:
     def _serve_away(self, away: Away) -> None:
         """Answer the head of the line from the bucket of one's own."""
         asked = self._asked
-        wait = None if asked is None else away.decide(asked, len(self._purse.in_use))
+        wait = None if asked is None else away.decide(asked.need, len(self._purse.in_use))
         if asked is None or wait is None:
             return
         if not wait:
@@ -552,60 +443,6 @@ class SharedGate:
     def __repr__(self) -> str:
         """Show what this worker has of it."""
         return f"<SharedGate {self.terms.name}, {self._purse!r}>"
-
-
-class Away:
-    """A gate's own bucket, of a share of the limit, while its board is gone.
-
-    It begins empty, for what others do with the rest is unknown. Afterwards the board is owed what
-    has not run off of it, or what was admitted if that is less: backlogs of parts of a rate sum up
-    to at least the backlog of the whole, so that no window sees too much if the shares of all
-    workers make no more than one. Nothing comes back of what was reserved meanwhile.
-    """
-
-    def __init__(self, gate: SharedGate, manner: Manner) -> None:
-        """Begin with an empty bucket."""
-        self._gate = gate
-        self._loop = asyncio.get_running_loop()
-        self._board = MemoryBoard(self._clock)
-        self._terms = gate.terms.part(manner.without) if manner.without else None
-        self._number = 0
-        self._admitted = [0, 0, 0, 0]
-
-    def _clock(self) -> int:
-        return int(self._loop.time() * MICROSECONDS)
-
-    def decide(self, asked: Asked, in_use: int) -> float | None:
-        """Admit the head of the line and give 0.0, or the seconds to wait; `None`: nobody knows."""
-        if self._terms is None:
-            return None
-        reply = self._visited(in_use, asked.need, slots=int(self._terms.at_once is not None))
-        for d, grant in enumerate(reply.grants):
-            self._admitted[d] += grant
-        return reply.wait / MICROSECONDS
-
-    def owed(self, in_use: int) -> list[int]:
-        """Give what the board is owed of what was admitted without it."""
-        if self._terms is None or not self._number:
-            return self._admitted
-        spent = self._visited(in_use, NOTHING, slots=0).spent
-        return [
-            0 if rate is None else min(admitted, -(-left // rate.scale))
-            for admitted, left, rate in zip(self._admitted, spent, self._terms.rates, strict=True)
-        ]
-
-    def _visited(self, in_use: int, need: Four, slots: int) -> Reply:
-        self._number += 1
-        first = self._number == 1
-        known_until = FOREVER if first else 0
-        said = Visit(
-            "here", self._number, first, FOREVER, known_until, held=in_use, slots=slots, need=need
-        )
-        return self._board.visit_nowait(self._gate.terms if self._terms is None else self._terms, said)
-
-    def __repr__(self) -> str:
-        """Show what was admitted."""
-        return f"<Away, admitted {self._admitted}>"
 
 
 def nobody() -> None:

@@ -21,13 +21,13 @@ HEARTBEAT: Final = 1.0
 
 
 class SharedLimits:
-    """Limits that several workers share: `Runtime(limits=..., shared=SharedLimits(redis_board(url)))`.
+    """Limits that several workers share, as `Runtime(shared=SharedLimits(redis_board(url)))`.
 
     A worker shows every `heartbeat` seconds that it lives; two and a half of them after its last
     one, its slots and leases are free. `lease` is the greatest number of attempts that a worker is
-    granted at once, beforehand (1: it asks for every attempt). `without` is what it may do while the
-    board is gone: a share of the limit such as 0.25 (with four workers: 1/4), or 0 for nothing.
-    Raises ValueError for what cannot be meant.
+    granted at once, beforehand (1: it asks for every attempt). `without` is what it may do while
+    the board is gone: a share of the limit, such as 0.25 where there are four workers, or 0 for
+    nothing. Raises ValueError for what cannot be meant.
     """
 
     def __init__(
@@ -55,7 +55,9 @@ class SharedLimits:
         """Give the gate of a limit; raise ValueError where it cannot be counted exactly."""
         gate = self._gates.get(name)
         if gate is None:
-            gate = self._gates[name] = SharedGate(terms_of(name, limit), self.board, self._manner(limit))
+            gate = self._gates[name] = SharedGate(
+                terms_of(name, limit), self.board, self._manner(limit)
+            )
         return gate
 
     def _manner(self, limit: Limit) -> Manner:
@@ -84,7 +86,9 @@ def terms_of(name: str, limit: Limit) -> Terms:
     """Give a limit in whole numbers: a burst is its seconds' worth of the rate, rounded down."""
     rates = [limit.rates.get(f"{dimension}_per_minute") for dimension in DIMENSIONS]
     a, b, c, d = (
-        None if rate is None else Rate.per_minute(rate, int(Fraction(str(rate)) * Fraction(str(limit.burst)) / 60))
+        None
+        if rate is None
+        else Rate.per_minute(rate, int(Fraction(str(rate)) * Fraction(str(limit.burst)) / 60))
         for rate in rates
     )
     return Terms(name, limit.at_once, (a, b, c, d))

@@ -84,7 +84,7 @@ class Bucket:
         return [sum(holder.kept[d] for holder in self.holders.values()) for d in range(4)]
 
     def set_back(self, now: int) -> None:
-        """Live with a clock that was set back: nothing is gained by it, and nothing stands still."""
+        """Live with a clock that was set back: nothing is gained by it, nothing stands still."""
         back = self.at - now
         if back > 0:
             self.paused = max(0, self.paused - back)
@@ -128,7 +128,9 @@ class Decision:
                 bucket.spent[d] = rate.capacity * rate.scale
                 bucket.scale[d] = rate.scale
         bucket.refill(self.terms, floors, now)
-        returned = bool(gone) or visit.held < me.slots or any(visit.owed[d] < 0 for d, _ in self.limits)
+        returned = (
+            bool(gone) or visit.held < me.slots or any(visit.owed[d] < 0 for d, _ in self.limits)
+        )
         self.hear(me)
         return self.answer(me, listeners, returned=returned)
 
@@ -214,7 +216,9 @@ class Decision:
         status = WAIT if wait > 0 else GRANTED if asked else DONE
         until = self.keep()
         bucket = self.bucket
-        me.reply = Reply(status, self.now, wait, until, first is not None, slots, grants, bucket.levels())
+        me.reply = Reply(
+            status, self.now, wait, until, first is not None, slots, grants, bucket.levels()
+        )
         return me.reply
 
     def granted(self, me: Holder, *, alone: bool) -> tuple[int, Four]:

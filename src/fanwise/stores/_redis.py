@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 SCRIPT: Final = files("fanwise.stores").joinpath("_visit.lua").read_text("utf-8")
 PREFIX: Final = "fanwise"
-DRIVER: Final = DriverInfo()  # its version is read from files, else at every connection, in the loop
+DRIVER: Final = (
+    DriverInfo()
+)  # its version is read from files, else at every connection, in the loop
 
 
 def line_of(terms: Terms, visit: Visit) -> str:
@@ -152,7 +154,9 @@ class RedisBoard:
             self._hearing.cancel()
             await asyncio.wait([self._hearing])
         if self._ear is not None:
-            await self._ear.aclose()
+            await self._ear.aclose()  # type: ignore[no-untyped-call] # redis forgot it
+        self._ear = self._hearing = None
+        self._listeners.clear()
         await self._client.aclose()
         await self._pool.aclose()
 

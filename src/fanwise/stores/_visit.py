@@ -8,8 +8,8 @@ it needs when there is plenty: a lease, its *pocket*. What lies in pockets, and 
 and not settled, keeps its place in the bucket: what is spent never runs off below it. So pockets
 and bucket together never hold more than the burst, and no window ever sees more than
 burst + rate x t, whenever the provider counts: leases admit nothing extra.
-A holder says absolutely what it holds (slots, what is kept) and numbers its visits: one that is sent
-again is answered again and does nothing, and no count can drift. One that is not seen for its
+A holder says absolutely what it holds (slots, what is kept) and numbers its visits: one that is
+sent again is answered again and does nothing, and no count can drift. One that is not seen for its
 *lapse* holds nothing any more; its unsettled reservations stay spent, and run off.
 Those who must wait stand in line by the order of their first question, with what they need; who
 comes later is told to wait behind that. A dead one leaves the line by its lapse.
@@ -36,7 +36,7 @@ Four = tuple[int, int, int, int]
 NOTHING: Final[Four] = (0, 0, 0, 0)
 
 
-class BoardLost(Exception):  # noqa: N818 - errors are named as what failed
+class BoardLost(Exception):
     """The board does not answer; whether the visit took place is unknown."""
 
 
@@ -99,11 +99,11 @@ class Terms(NamedTuple):
 class Visit(NamedTuple):
     """What a holder says and asks.
 
-    `owed` is what it used beyond its grants (below 0: what it gives back), `kept` what of them keeps
-    its place in the bucket (in its pocket, or in flight), `held` its slots; it asks for `need` and `slots`, and would take `more` and
-    `more_slots`. `pause` stops the limit for everybody, for so long. `known_until` is the instant
-    until which the bucket must be known there; a board that forgot it begins with an empty one.
-    Instants and lengths in microseconds.
+    `owed` is what it used beyond its grants (below 0: what it gives back), `kept` what of them
+    keeps its place in the bucket (in its pocket, or in flight), `held` its slots; it asks for
+    `need` and `slots`, and would take `more` and `more_slots`. `pause` stops the limit for
+    everybody, for so long. `known_until` is the instant until which the bucket must be known there;
+    a board that forgot it begins with an empty one. Instants and lengths in microseconds.
     """
 
     holder: str
