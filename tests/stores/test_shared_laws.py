@@ -24,10 +24,10 @@ def jobs(draw):
         found.append(
             (
                 draw(st.integers(0, 3)),
-                draw(st.integers(0, 80)) / PARTS,
+                draw(st.integers(0, 20)) / PARTS,
                 Amount(1, read, written),
                 Amount(1, draw(st.integers(0, read)), draw(st.integers(0, written))),
-                draw(st.integers(0, 40)) / PARTS,
+                draw(st.integers(0, 20)) / PARTS,
             )
         )
     return found
@@ -106,7 +106,7 @@ WORK = (limits, jobs(), leases, latencies, losses)
 
 
 def test_no_window_sees_more_than_burst_and_rate():
-    holds(no_window_sees_more, *WORK, examples=60)
+    holds(no_window_sees_more, *WORK, examples=40)
 
 
 def test_a_lease_without_a_place_in_the_bucket_is_rejected():
@@ -156,7 +156,7 @@ def settled_once(limit, work, lease, latency, lost):
 
 
 def test_what_is_settled_counts_once():
-    holds(settled_once, *WORK, examples=60)
+    holds(settled_once, *WORK, examples=40)
 
 
 def test_a_second_settlement_that_counts_is_rejected():
@@ -192,7 +192,7 @@ def width_holds(limit, work, lease, latency, lost):
 
 
 def test_the_width_holds_for_all_workers_together():
-    holds(width_holds, *WORK, examples=60)
+    holds(width_holds, *WORK, examples=40)
 
 
 def test_a_width_of_each_worker_is_rejected():
