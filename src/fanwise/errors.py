@@ -10,6 +10,8 @@ from fanwise.core import (
     IdentityClash,
     LimitError,
     LimitHeld,
+    LimitTooSlow,
+    LimitTooSmall,
     LimitUnknown,
     LoopBlocked,
     NotCanonical,
@@ -31,8 +33,8 @@ from fanwise.core import (
 
 __all__ = [
     "BreakerOpen", "CallDropped", "CallSkipped", "CircularWait", "DeadlinePassed", "FanwiseError",
-    "IdentityClash", "LimitError", "LimitHeld", "LimitUnknown", "LoopBlocked", "NotCanonical",
-    "NotDone", "NotEnough", "PoolError", "PoolUnknown", "RecordDamaged", "RemoteError",
-    "StepTimedOut", "StrayCancel", "StreamTaken", "TimedOut", "WorkerDied", "WorkerNotStarted",
-    "WriteRefused", "WrongLength",
+    "IdentityClash", "LimitError", "LimitHeld", "LimitTooSlow", "LimitTooSmall", "LimitUnknown",
+    "LoopBlocked", "NotCanonical", "NotDone", "NotEnough", "PoolError", "PoolUnknown",
+    "RecordDamaged", "RemoteError", "StepTimedOut", "StrayCancel", "StreamTaken", "TimedOut",
+    "WorkerDied", "WorkerNotStarted", "WriteRefused", "WrongLength",
 ]  # fmt: skip

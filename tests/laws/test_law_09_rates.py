@@ -163,7 +163,9 @@ def test_rates_reject_a_refund_of_what_lost_its_place():
         held = self._expired.get(number)
         settle(self, number, used)
         if held is not None:
-            for bucket, cost, true in zip(self._buckets, held.costs, self._costs(used)):
+            for bucket, cost, true in zip(
+                self._buckets, held.costs, self._costs(used), strict=True
+            ):
                 bucket.level += cost - true
 
     def counted_as_used(limit, attempts):

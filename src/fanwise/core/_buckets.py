@@ -149,12 +149,14 @@ class Buckets:
         return not self._wait(self._advance(), self._costs(amount))
 
     def least_wait(self, amount: Amount) -> float:
-        """Give the seconds in which so much refills, if all that is reserved came back."""
+        """Give the seconds in which so much is there, if as much comes back as did until now."""
         self._advance()
-        parts = 0.0
+        back = self._refunded / max(1, self._refunded + self._used)
+        wait = 0.0
         for bucket, cost in zip(self._buckets, self._costs(amount), strict=True):
-            parts = max(parts, (cost - bucket.level - (bucket.size - bucket.cap)) / bucket.rate)
-        return parts / SECOND
+            room = bucket.level + back * (bucket.size - bucket.cap)
+            wait = max(wait, (cost - room) / bucket.rate)
+        return wait / SECOND
 
     def settle(self, number: int, used: Amount) -> None:
         """Take what was used in place of what was reserved; a second time changes nothing."""
@@ -165,6 +167,7 @@ class Buckets:
             held = self._expired.pop(number, None)
         if held is None:
             return
+        withdrawn = not used.requests and held.at == now  # nothing has refilled since
         for bucket, reserved, true in zip(
             self._buckets, held.costs, self._costs(used), strict=True
         ):
@@ -173,8 +176,8 @@ class Buckets:
             elif bucket.keeps:
                 bucket.level += reserved - true
                 bucket.cap += reserved
-            else:  # a refund of the same instant is none: nothing has refilled since
-                bucket.level += reserved - true if held.at == now else min(0, reserved - true)
+            else:
+                bucket.level += reserved - true if withdrawn else min(0, reserved - true)
         tokens = used.tokens_in + used.tokens_out
         self._used += tokens
         self._refunded += 0 if late else max(0, held.tokens - tokens)

@@ -38,8 +38,8 @@ FORGET_AT = 64  # flows, of which those are forgotten that have had no more than
 class Turn:
     """One that waits: what it needs, which is asked anew each time, and where it stands."""
 
-    __slots__ = ("amount", "arrived", "asked", "error", "flow", "future", "number", "rank",
-                 "virtual", "weight")  # fmt: skip
+    __slots__ = ("amount", "arrived", "asked", "error", "flow", "future", "granted",
+                 "number", "rank", "virtual", "weight")  # fmt: skip
 
     amount: Callable[[], Amount]
     arrived: float
@@ -47,6 +47,7 @@ class Turn:
     error: Exception | None  # why it is refused
     flow: Flow
     future: asyncio.Future[bool]  # True: it is admitted; False: it is to ask the gate itself
+    granted: bool
     number: int
     rank: Rank
     virtual: float
@@ -58,6 +59,7 @@ class Turn:
         self.amount = amount
         self.asked = asked
         self.error = None
+        self.granted = False
 
     def __repr__(self) -> str:
         """Show the number and what it waits for."""
@@ -264,6 +266,9 @@ class Line:
             turn = self._head()
             if turn is None or turn is self._told:
                 return
+            if turn.future.done():  # it was cancelled on this instant, and has yet to say so
+                self._out(turn)
+                continue
             amount = turn.amount()
             wait = self._gate.admit_nowait(turn.number, amount)
             if wait is None:
@@ -273,6 +278,7 @@ class Line:
                 self._tell(turn, wait)
             else:
                 self._grant(turn, amount)
+                turn.future.set_result(True)
 
     async def _ask(self, turn: Turn) -> None:
         """Ask a gate that is elsewhere."""
@@ -289,14 +295,15 @@ class Line:
             raise turn.error
         if not wait:
             self._grant(turn, amount)
+            turn.future.set_result(True)
         elif not self._missed:
             self._tell(turn, wait)
         self._next()
 
     def _grant(self, turn: Turn, amount: Amount) -> None:
+        turn.granted = True
         turn.rank.grant(turn, self._share(amount))
         self._counted_out(turn)
-        turn.future.set_result(True)
 
     def _tell(self, turn: Turn, wait: float) -> None:
         """Let a turn wait until its gate may have another answer."""
@@ -326,7 +333,7 @@ class Line:
         """Take note that a turn is given up; what it was granted on this instant goes back."""
         if turn in turn.flow.turns:
             self._out(turn)
-        elif turn.error is None:
+        elif turn.granted:
             self._give_back(turn)
         if self._asking is turn:
             self._asking = None

@@ -4,9 +4,10 @@ Problem: a reservation that is too small lets too many in, and one that is too l
 leaves most of the quota unused until it is settled.
 Method: for each step the 90th percentile (nearest rank) of its last hundred settled attempts: of
 what was written, and of what was read over what was said beforehand of that very question, since
-questions differ in length. With fewer than ten that is the largest one. Before there is any, what
-the step says of itself, else a whole bucket: the first attempt of a step of which nothing is known
-goes alone, and the next ones know.
+questions differ in length. Before there is any, twice what the step says of itself, else a whole
+bucket: the first attempt of a step of which nothing is known goes alone. Until ten are settled, the
+largest one and what was said count up to twice, less with each: guesses are often half of the
+truth, and those who end first have written least.
 Rejected: the mean (half of all attempts would use more), and a percentile over all steps.
 """
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("fanwise")
 WINDOW = 100  # settled attempts
 RANK = 9  # of ten
+SURE = 10  # settled attempts, until which there is doubt
 
 
 class Percentile:
@@ -53,6 +55,16 @@ class Percentile:
         insort(self._sorted, value)
         count = len(self._sorted)
         self.value = self._sorted[-(-RANK * count // 10) - 1]
+
+    def doubtful(self, said: float | None) -> float | None:
+        """Give it, or more while few values are known; `said` is what was said beforehand."""
+        count = len(self._latest)
+        if count >= SURE:
+            return said if self.value is None else self.value
+        doubt = 1 - count / SURE
+        seen = None if self.value is None else self.value * (1 + doubt)
+        told = None if said is None else said * 2 * doubt
+        return max((each for each in (seen, told) if each is not None), default=None)
 
     def __repr__(self) -> str:
         """Show it."""
@@ -78,9 +90,7 @@ class Expected:
     def amount(self, need: Need | None) -> Amount:
         """Give what to reserve for an attempt that says this of itself."""
         read = self._read(need)
-        written = self._written.value
-        if written is None:
-            written = None if need is None else float(need.tokens_out)
+        written = self._written.doubtful(None if need is None else need.tokens_out)
         if read is None or written is None:
             return self._whole
         if need is not None and need.most is not None and (self._early or written > need.most):
@@ -108,10 +118,8 @@ class Expected:
 
     def _read(self, need: Need | None) -> float | None:
         if need is None or not need.tokens_in:
-            said = None if need is None else 0.0
-            return said if self._asked.value is None else self._asked.value
-        over = self._over.value
-        return need.tokens_in * (1.0 if over is None else over)
+            return self._asked.doubtful(None if need is None else 0.0)
+        return need.tokens_in * (self._over.doubtful(1.0) or 0.0)
 
     def _within(self, read: float, written: float) -> Amount:
         """Give whole numbers; a guess that is larger than a bucket is cut to it."""

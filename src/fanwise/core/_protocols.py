@@ -51,11 +51,12 @@ class Need(NamedTuple):
 
     For a step under a limit with tokens, as `@step(needs=Need(1500, 300))` or as a function of the
     step's arguments that gives one. It serves until the runtime has seen what the step uses; from
-    then on `tokens_in` is only compared with that of other calls.
+    then on `tokens_in` is only compared with that of other calls. `tokens_out=None` says that
+    nothing is known of what it writes: then the first attempt goes alone, with a whole bucket.
     """
 
     tokens_in: int = 0
-    tokens_out: int = 0
+    tokens_out: int | None = 0
     most: int | None = None
 
 
@@ -99,15 +100,17 @@ class Gate(Protocol):
         """Say whether `admit_nowait` would admit, as far as is known here; takes nothing."""
 
     def least_wait(self, amount: Amount, /) -> float:
-        """Give the fewest seconds in which so much can come free (a sum of several amounts).
+        """Give the seconds in which so much comes free (a sum of several amounts).
 
-        Whatever is settled meanwhile; 0 where it is not known.
+        As far as can be told from how much of what was reserved came back until now; 0 where it is
+        not known.
         """
 
     def settle(self, number: int, used: Amount, /) -> None:
         """Correct what a reservation took by what was used, at once or soon; at most once each.
 
-        A reservation that is never settled counts as used. Does not wait.
+        A reservation that is never settled counts as used; one of which not even a request was used
+        is withdrawn. Does not wait.
         """
 
     def release(self, number: int, /) -> None:

@@ -114,15 +114,13 @@ class Quota(Width):
     async def wait(self, reservation: Reservation, deadline: float | None) -> None:
         """Wait in line for admission; cancelled, it takes nothing.
 
-        Raises LimitTooSlow at once where the wait must end after `deadline`.
+        Raises LimitTooSlow at once where the wait would end after `deadline`.
         """
         share = reservation.run.share
         key = self._key(reservation.run)
         amount = reservation.expect()
         if deadline is not None:
-            ahead = self._line.ahead(key, share)
-            total = Amount(*map(sum, zip(ahead, amount, strict=True)))
-            self._refuse_late(self.gate.least_wait(total), deadline)
+            self._refuse_late(self._line.ahead(key, share), amount, deadline)
         await self._line.wait(key, share, Turn(reservation.number, reservation.expect, amount))
         self._took()
 
@@ -192,11 +190,20 @@ class Quota(Width):
                 )
                 raise LimitTooSmall(msg, needed, size)
 
-    def _refuse_late(self, wait: float, deadline: float) -> None:
+    def _refuse_late(self, ahead: Amount, amount: Amount, deadline: float) -> None:
+        """Raise where an amount, and what its flow needs before it, cannot be there in time."""
+        so_far = self.gate.statistics()
+        kept = 1 - so_far.refunded / max(1, so_far.refunded + so_far.used)
+        total = Amount(
+            ahead.requests + amount.requests,
+            round(ahead.tokens_in * kept) + amount.tokens_in,
+            round(ahead.tokens_out * kept) + amount.tokens_out,
+        )
+        wait = self.gate.least_wait(total)
         left = deadline - self._time()
         if wait > left:
             msg = (
-                f"the wait for the limit {self.name!r} is {wait:.3g} s at least, and only "
+                f"the wait for the limit {self.name!r} is {wait:.3g} s, and only "
                 f"{max(0.0, left):.3g} s are left until the deadline"
             )
             raise LimitTooSlow(msg, wait, left)

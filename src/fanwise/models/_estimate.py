@@ -4,7 +4,7 @@ import json
 from asyncio import get_running_loop
 from collections.abc import Iterator
 
-from fanwise.core import Reading, current_runtime, waiting_call
+from fanwise.core import Need, Reading, current_runtime, waiting_call
 from fanwise.models._chat import Message
 from fanwise.models._estimates import known_estimates, size_of
 from fanwise.models._provider import Request
@@ -59,6 +59,13 @@ def expected(step: str, request: Request) -> Usage:
     asked, said = found
     written = most or 0 if said is None else said if most is None else min(said, most)
     return Usage(asked, written, estimated=True)
+
+
+def needed(step: str, request: Request) -> Need:
+    """Give what a question is expected to take of a limit."""
+    used = expected(step, request)
+    known = used.tokens_out or request.max_tokens is not None
+    return Need(used.tokens_in, used.tokens_out if known else None, request.max_tokens)
 
 
 def looped() -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 from fanwise.core import Timeout, _registry, made_by, step
 from fanwise.models._asking import ask_in_pieces, ask_text, ask_typed
 from fanwise.models._chat import Chat, as_chat
-from fanwise.models._estimate import expected
+from fanwise.models._estimate import expected, needed
 from fanwise.models._output import load_codec, schema_of
 from fanwise.models._prices import price_of
 from fanwise.models._prompt import Prompt
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeForm
 
-    from fanwise.core import Call, Step, StreamCall, StreamStep
+    from fanwise.core import Call, Need, Step, StreamCall, StreamStep
     from fanwise.models._answer import Answer, Piece
     from fanwise.models._chat import Asked
     from fanwise.models._provider import Provider
@@ -53,12 +53,13 @@ class Model:
             raise TypeError(msg)
         self.provider = provider
         self._policy = policy
-        ours: dict[str, Any] = {"name": provider.name, "key": _asked_key} | policy
+        ours: dict[str, Any] = {"name": provider.name, "key": _asked_key, "needs": self._needs}
+        ours |= policy
         if isinstance(ours.get("timeout"), Timeout):
             ours["timeout"] = ours["timeout"].attempt
         if not provider.name.startswith("local:"):
             load_codec()  # now rather than in the loop; what is local needs none, or is in no hurry
-        streamed: dict[str, Any] = {"name": provider.name, "key": _streamed_key} | policy
+        streamed = ours | {"key": _streamed_key, "timeout": policy.get("timeout")} | policy
         self._ask = cast("Step[..., Answer[Any]]", step(**ours)(self._answer))
         self._stream = cast("StreamStep[..., Piece]", step(**streamed)(self._pieces))
 
@@ -169,6 +170,17 @@ class Model:
         first use loads the known prices, which takes 0.3 s.
         """
         return await price_of(self.name, usage, tier="batch" if batch else None)
+
+    def _needs(
+        self,
+        asked: Asked,
+        output: TypeForm[object] | None = None,
+        tools: tuple[ToolSpec, ...] = (),
+        max_tokens: int | None = None,
+        *_: object,
+    ) -> Need:
+        request = Request(asked, tools, schema_of(output), max_tokens)
+        return needed(self.provider.name, request)
 
     async def _answer(
         self,
