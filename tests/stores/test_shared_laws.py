@@ -72,7 +72,7 @@ def run(main):
         async with no_orphans():
             return await main()
 
-    return run_virtual(whole(), horizon=1e7)
+    return run_virtual(whole(), horizon=5_000)
 
 
 def most_in_any_window(done, dimension, rate):
@@ -130,11 +130,14 @@ def test_a_visit_that_happens_twice_is_rejected():
     rejects(settled_once, *WORK, mutant=mutant)
 
 
-SLOW = Rate.per_minute(0.01, 2_000)  # nobody waits, and nothing comes back
+SLOW = Rate.per_minute(0.01, 200_000)  # nobody waits, and nothing comes back
 
 
 def settled_once(limit, work, lease, latency, lost):
-    """After the end what is spent is what was used: nothing twice, nothing lost."""
+    """After the end what is spent is what was used: nothing twice, nothing lost.
+
+    Where the board has forgotten a worker that it could not hear for long, it may be more.
+    """
 
     async def main():
         slow = limit._replace(rates=tuple(rate and SLOW for rate in limit.rates))
@@ -143,16 +146,18 @@ def settled_once(limit, work, lease, latency, lost):
             for each in worker.done:  # settled twice, and after its end: nothing changes
                 worker.gate.settle(each.number, Amount(1, 0, 0))
                 worker.gate.release(each.number)
+        board.losses.clear()  # who closes while nobody hears gives nothing back
         await closed(workers)
-        return slow, workers, board.board.buckets.get("smart")
+        return slow, board.lost, workers, board.board.buckets.get("smart")
 
-    slow, workers, bucket = run(main)
+    slow, lost, workers, bucket = run(main)
     done = [each for worker in workers for each in worker.done]
     for dimension, rate in enumerate(slow.rates):
         if rate is not None and bucket is not None:
             used = sum(each.used[dimension] for each in done)
             spent = bucket.spent[dimension] / rate.scale
-            assert abs(spent - used) < 0.5, (dimension, spent, used)
+            assert spent >= used - 0.5, (dimension, spent, used)
+            assert lost or spent <= used + 0.5, (dimension, spent, used)
 
 
 def test_what_is_settled_counts_once():

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from fanwise.core import Amount
 from fanwise.stores._gate import Manner, SharedGate
 from fanwise.stores._memory import MemoryBoard
-from fanwise.stores._visit import BoardLost, Rate, Terms
+from fanwise.stores._visit import LOST, BoardLost, Rate, Terms
 
 BEAT = 1.0
 
@@ -115,6 +115,7 @@ class Far:
         self.losses = list(losses)
         self.visits = 0
         self.gone = False
+        self.lost = False  # whether a worker was forgotten
 
     async def visit(self, terms, visit):
         self.visits += 1
@@ -123,6 +124,7 @@ class Far:
         if self.gone or loss == "asked":
             raise BoardLost("gone" if self.gone else "the question was lost")
         reply = await self.board.visit(terms, visit)
+        self.lost = self.lost or reply.status == LOST
         await asyncio.sleep(self.latency)
         if loss == "answered":
             raise BoardLost("the answer was lost")

@@ -33,17 +33,17 @@ DRIVER: Final = (
 )  # its version is read from files, else at every connection, in the loop
 
 
-def line_of(terms: Terms, visit: Visit) -> str:
-    """Give the script's integers, in one line."""
+def numbers_of(terms: Terms, visit: Visit) -> str:
+    """Give the script's integers, as a JSON list."""
     at_once = -1 if terms.at_once is None else terms.at_once
     said: list[int] = [
-        visit.number, visit.born, visit.lapse, visit.known_until, visit.pause,
+        visit.number, int(visit.born), visit.lapse, visit.known_until, visit.pause,
         at_once, visit.held, visit.slots, visit.more_slots,
     ]  # fmt: skip
     for d, rate in enumerate(terms.rates):
         if rate is not None:
             said += (d + 1, *rate, visit.owed[d], visit.kept[d], visit.need[d], visit.more[d])
-    return " ".join(map(repr, map(int, said)))
+    return f"[{','.join(map(str, said))}]"
 
 
 def reply_of(line: bytes) -> Reply:
@@ -100,7 +100,7 @@ class RedisBoard:
         refuses for good: a password, a right.
         """
         try:
-            said = await self._script(self.keys(terms.name), (visit.holder, line_of(terms, visit)))
+            said = await self._script(self.keys(terms.name), (visit.holder, numbers_of(terms, visit)))
         except (AuthenticationError, AuthorizationError):
             raise
         except ResponseError as error:

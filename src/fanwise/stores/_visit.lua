@@ -1,7 +1,7 @@
 -- One visit of one worker at one shared limit: all dimensions in one decision.
 --
 -- KEYS  1 the bucket   2 the holders (a hash: one entry for each worker); one hash tag
--- ARGV  1 the holder   2 integers in one line (a script reads one argument faster than forty):
+-- ARGV  1 the holder   2 a JSON list of integers (read faster than forty arguments):
 --       number of the visit  whether the holder is new  its lapse  known until  pause for
 --       at_once (-1: any)  slots held  slots needed  slots more, if ample
 --       then for each limited dimension: which (1 to 4)  capacity  refill  scale  owed  kept
@@ -18,8 +18,7 @@ local KEPT, NEED, NEED_SLOTS, REPLY = 5, 9, 14, 15 -- KEPT + d, NEED + d
 local AT, PAUSED, UNTIL, SPENT, SCALE = 1, 2, 3, 3, 7
 local DONE, GRANTED, WAIT, LOST = 0, 1, 2, 3
 
-local given = {}
-for word in string.gmatch(ARGV[2], '%S+') do given[#given + 1] = tonumber(word) end
+local given = cjson.decode(ARGV[2]) -- numbers, each exact up to 2^53, where ARGV are strings
 local id, visit, born, lapse, known_until = ARGV[1], given[1], given[2], given[3], given[4]
 local pause, at_once, held, need_slots, more_slots = given[5], given[6], given[7], given[8], given[9]
 local terms = {}
