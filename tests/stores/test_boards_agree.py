@@ -5,6 +5,7 @@ then set to the instant that Redis answered with. Hours pass by moving what is s
 """
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from fanwise.stores._memory import MemoryBoard
-from fanwise.stores._redis import RedisBoard
+from fanwise.stores._redis import SCRIPT, RedisBoard
 from fanwise.stores._visit import GRANTED, LOST, WAIT, Rate, Terms, Visit
 
 pytestmark = [pytest.mark.live("redis"), pytest.mark.real_clock, pytest.mark.timeout(120)]
@@ -53,11 +54,14 @@ class Boards(RuleBasedStateMachine):
     """Both boards under the same visits."""
 
     server = None
+    script = SCRIPT
+    differences = None  # of a mutant, whose failures need not repeat: the server's clock is real
 
     def __init__(self):
         super().__init__()
         self.runner = asyncio.Runner()
         self.real = RedisBoard(self.server.url, prefix="agree", timeout=10)
+        self.real._script = self.real._client.register_script(self.script)
         self.runner.run(self.real._client.flushall())
         self.now = 0
         self.twin = MemoryBoard(lambda: self.now)
@@ -75,6 +79,8 @@ class Boards(RuleBasedStateMachine):
         if not replayed:
             self.now = real.now
         twin = self.twin.visit_nowait(self.terms, visit)
+        if twin != real and self.differences is not None:
+            self.differences.append((real, twin))
         assert twin == real, f"\nredis {real}\ntwin  {twin}\n{visit}\n{self.terms}"
         return real
 
@@ -141,8 +147,8 @@ class Boards(RuleBasedStateMachine):
         self.runner.close()
 
 
-def tried(server, examples, phases=(Phase.generate, Phase.shrink)):
-    machine = type("Boards", (Boards,), {"server": server})
+def tried(server, examples, phases=(Phase.generate, Phase.shrink), **changed):
+    machine = type("Boards", (Boards,), {"server": server, **changed})
     how = settings(
         max_examples=examples,
         stateful_step_count=25,
@@ -158,3 +164,76 @@ def tried(server, examples, phases=(Phase.generate, Phase.shrink)):
 
 def test_the_script_and_its_twin_agree(server):
     tried(server, 60)
+
+
+MUTANTS = {
+    "leases keep no place": (
+        "math.max(spent, before[d] * term.scale)",
+        "math.max(spent, 0)",
+    ),
+    "a visit happens twice": ("me[VISIT] >= visit", "me[VISIT] > visit"),
+    "the dead hold for ever": ("now - entry[SEEN] >= entry[LAPSE]", "false"),
+    "who comes later passes": ("other[TICKET] < entry[TICKET]", "false"),
+    "a width of each worker": ("used = used + entry[SLOTS]\n", "used = held\n"),
+    "a forgetful server is full": ("not stored and now < known_until", "false"),
+    "fractions are dropped": (
+        "spent - elapsed * term.refill",
+        "spent - math.floor(elapsed / 1e6) * 1e6 * term.refill",
+    ),
+    "digits are lost": ("cmsgpack.pack(bucket)", "cmsgpack.pack(rounded(bucket))"),
+    "a pause is one worker's": ("bucket[PAUSED] = math.max(bucket[PAUSED], now + pause)", ""),
+    "a new rate counts old parts": ("was > 0 and was ~= term.scale", "false"),
+    "a lease while others wait": ("at_once >= 0 and not first", "at_once >= 0"),
+    "a clock set back stops the bucket": ("if bucket[AT] > now then", "if false then"),
+}
+ROUNDED = """
+local function rounded(list)
+  for i = 1, #list do list[i] = tonumber(string.format('%.14g', list[i])) end
+  return list
+end
+"""
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_script_that_breaks_a_guarantee_is_rejected(server, name):
+    original, broken = MUTANTS[name]
+    assert SCRIPT.count(original) == 1
+    script = ROUNDED + SCRIPT.replace(original, broken)
+    differences = []
+    with suppress(Exception):
+        tried(server, 500, (Phase.generate,), script=script, differences=differences)
+    assert differences
+
+
+def test_nothing_stays_for_ever(server):
+    """Keys expire when they say no more than their absence: after the refill and the lapse."""
+
+    async def main():
+        board = RedisBoard(server.url, prefix="expiry", timeout=10)
+        limit = Terms("smart", None, (None, Rate.per_minute(6_000, 1_000), None, None))
+        visit = Visit("ann", 1, True, 500_000, need=(0, 300, 0, 0))
+        assert (await board.visit(limit, visit)).status == GRANTED
+        left = [await board._client.pttl(key) for key in board.keys("smart")]
+        visit = Visit("ann", 2, False, 500_000, owed=(0, -300, 0, 0))
+        await board.visit(limit._replace(name="other"), visit._replace(born=True))
+        few = [await board._client.pttl(key) for key in board.keys("other")]
+        await board.aclose()
+        return left, few
+
+    left, few = asyncio.run(main())
+    assert all(2_500 < each <= 3_502 for each in left)  # 300 at 100 in a second, after the lapse
+    assert all(0 < each <= 502 for each in few)
+
+
+@pytest.mark.parametrize(
+    ("amount", "capacity"), [(0, 10), (-1, 10), (60, 0), (999_983, 1 << 40), (1 / 3, 1_000_000)]
+)
+def test_what_cannot_be_counted_exactly_is_refused(amount, capacity):
+    with pytest.raises(ValueError, match=r"above 0|too fine"):
+        Rate.per_minute(amount, capacity)
+
+
+def test_the_terms_of_a_rate_lose_nothing():
+    rate = Rate.per_minute(59_999, 60_000)
+    assert rate.refill * 60_000_000 == 59_999 * rate.scale
+    assert Rate.per_minute(0.1, 1) == Rate(1, 1, 600_000_000)

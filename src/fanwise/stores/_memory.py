@@ -243,13 +243,21 @@ class Decision:
         )  # fmt: skip
         return slots, (a, b, c, d)
 
+    def kept(self) -> list[int]:
+        """Give what keeps its place, of each limited dimension."""
+        leased = self.bucket.leased()
+        return [leased[d] for d, _ in self.limits]
+
     def keep(self) -> int:
         """Give the instant until which the bucket says more than an empty one; move its clock."""
         bucket, now = self.bucket, self.now
         bucket.at = now
-        stays = [bucket.until - now, bucket.paused - now]
-        stays += [holder.lapses_in(now) for holder in bucket.holders.values()]
+        alive = max(holder.lapses_in(now) for holder in bucket.holders.values())
+        stays = [bucket.until - now, bucket.paused - now, alive]
         stays += [-(-bucket.spent[d] // rate.refill) for d, rate in self.limits]
+        for (_, rate), kept in zip(self.limits, self.kept(), strict=True):
+            if kept:  # used as late as it can be, it runs off from then
+                stays.append(alive - (-kept * rate.scale // rate.refill))
         bucket.until = now + max(0, *stays)
         return bucket.until
 

@@ -100,7 +100,8 @@ class RedisBoard:
         refuses for good: a password, a right.
         """
         try:
-            said = await self._script(self.keys(terms.name), (visit.holder, numbers_of(terms, visit)))
+            said = (visit.holder, numbers_of(terms, visit))
+            line = await self._script(self.keys(terms.name), said)
         except (AuthenticationError, AuthorizationError):
             raise
         except ResponseError as error:
@@ -109,7 +110,7 @@ class RedisBoard:
             raise
         except (RedisError, OSError) as error:
             raise BoardLost(f"{type(error).__name__}: {error}") from error
-        return reply_of(said)
+        return reply_of(line)
 
     async def listen(self, name: str, listener: Listener, /) -> None:
         """Tell `listener` what happens at a limit, from now on; what is missed is only late.

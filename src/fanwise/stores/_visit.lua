@@ -72,6 +72,9 @@ if bucket[AT] > now then
   bucket[PAUSED], bucket[UNTIL] = math.max(0, bucket[PAUSED] - back), math.max(0, bucket[UNTIL] - back)
   bucket[AT] = now
 end
+if stored and bucket[UNTIL] <= now then              -- it has only not been swept yet
+  stored, bucket, before = false, {now, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, {0, 0, 0, 0}
+end
 local elapsed = now - bucket[AT]
 for d, term in pairs(terms) do
   local spent, was = bucket[SPENT + d], bucket[SCALE + d]
@@ -88,8 +91,12 @@ end
 -- What this worker has to say: what it owes or gives back, what it still holds.
 local returned = #gone > 0 or held < me[SLOTS]
 me[SEEN], me[LAPSE], me[VISIT], me[SLOTS] = now, lapse, visit, held
+for d = 1, DIMENSIONS do -- also those that are not limited any more
+  living[d] = living[d] - me[KEPT + d]
+  me[KEPT + d], me[NEED + d] = 0, 0
+end
 for d, term in pairs(terms) do
-  local floor = (living[d] - me[KEPT + d] + term.kept) * term.scale
+  local floor = (living[d] + term.kept) * term.scale
   me[KEPT + d] = term.kept
   me[NEED + d] = term.need
   if term.owed < 0 then returned = true end
@@ -176,9 +183,15 @@ end
 
 -- Everything is forgotten when it says no more than an empty key does.
 bucket[AT] = now
-local keep = math.max(bucket[PAUSED] - now, 0)
-for _, entry in pairs(holders) do keep = math.max(keep, entry[SEEN] + entry[LAPSE] - now) end
-for d, term in pairs(terms) do keep = math.max(keep, math.ceil(bucket[SPENT + d] / term.refill)) end
+local alive = 0
+for _, entry in pairs(holders) do alive = math.max(alive, entry[SEEN] + entry[LAPSE] - now) end
+local keep = math.max(bucket[PAUSED] - now, alive)
+for d, term in pairs(terms) do
+  local kept = 0 -- used as late as it can be, it runs off from then
+  for _, entry in pairs(holders) do kept = kept + entry[KEPT + d] end
+  keep = math.max(keep, math.ceil(bucket[SPENT + d] / term.refill))
+  if kept > 0 then keep = math.max(keep, alive + math.ceil(kept * term.scale / term.refill)) end
+end
 bucket[UNTIL] = math.max(bucket[UNTIL], now + keep)
 local ms = math.ceil((bucket[UNTIL] - now) / 1000) + 1
 me[REPLY] = string.format('%d %.0f %.0f %.0f %d %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f', status,
