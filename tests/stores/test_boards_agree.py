@@ -183,7 +183,7 @@ MUTANTS = {
     "digits are lost": ("cmsgpack.pack(bucket)", "cmsgpack.pack(rounded(bucket))"),
     "a pause is one worker's": ("bucket[PAUSED] = math.max(bucket[PAUSED], now + pause)", ""),
     "a new rate counts old parts": ("was > 0 and was ~= term.scale", "false"),
-    "a lease while others wait": ("at_once >= 0 and not first", "at_once >= 0"),
+    "a lease while others wait": ("if not first then more", "if true then more"),
     "a clock set back stops the bucket": ("if bucket[AT] > now then", "if false then"),
 }
 ROUNDED = """
