@@ -7,7 +7,7 @@ reserved and settled meanwhile; and nobody waits longer than that takes.
 from hypothesis import strategies as st
 
 from fanwise.core import Amount, Limit
-from fanwise.core._buckets import SECOND, Buckets, Held
+from fanwise.core._buckets import SECOND, Buckets
 from tests.laws.proving import changed, holds, rejects, ticks
 
 RATES = st.sampled_from([None, 20, 60, 90.5, 240])
@@ -136,7 +136,7 @@ def test_rates_reject_a_second_settlement():
         held = self._kept.get(number)
         settle(self, number, used)
         if held is not None and not self._expired.get(number):
-            self._kept[number] = Held(held.at, held.costs, held.tokens)
+            self._kept[number] = held
             self._kept.move_to_end(number, last=False)
 
     rejected((Buckets, "settle", again))
@@ -163,9 +163,7 @@ def test_rates_reject_a_refund_of_what_lost_its_place():
         held = self._expired.get(number)
         settle(self, number, used)
         if held is not None:
-            for bucket, cost, true in zip(
-                self._buckets, held.costs, self._costs(used), strict=True
-            ):
+            for bucket, cost, true in zip(self._buckets, held[1], self._costs(used), strict=True):
                 bucket.level += cost - true
 
     def counted_as_used(limit, attempts):

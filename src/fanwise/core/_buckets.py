@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from fanwise.core._policies import Limit
 
 SECOND = 1_000_000_000  # nanoseconds
+Held = tuple[int, list[int], int]  # a reservation: when, what it took of each bucket, the tokens
 REQUESTS, TOKENS, READ, WRITTEN = range(len(RATES))
 
 
@@ -62,26 +63,6 @@ class Bucket:
         """Show what is left."""
         left, size = self.level / self.part, self.size / self.part
         return f"<Bucket {RATES[self.kind]}, {left:g} of {size:g}>"
-
-
-class Held:
-    """A reservation: when it was made, and what it took of each bucket."""
-
-    __slots__ = ("at", "costs", "tokens")
-
-    at: int
-    costs: list[int]
-    tokens: int
-
-    def __init__(self, at: int, costs: list[int], tokens: int) -> None:
-        """Keep what was taken."""
-        self.at = at
-        self.costs = costs
-        self.tokens = tokens
-
-    def __repr__(self) -> str:
-        """Show the tokens."""
-        return f"<Held {self.tokens} tokens since {self.at} ns>"
 
 
 class Buckets:
@@ -122,17 +103,17 @@ class Buckets:
         wait = self._wait(now, costs)
         if wait:
             return wait
-        for bucket, cost in zip(self._buckets, costs, strict=True):
+        for bucket, cost in zip(self._buckets, costs):  # noqa: B905 - as long, and on the hot path
             bucket.level -= cost
             if bucket.keeps:
                 bucket.cap -= cost
         if not self._kept:
             self._due = now + self._hold
-        _, read, written = amount
-        self._kept[number] = Held(now, costs, read + written)
+        tokens = amount[1] + amount[2]
+        self._kept[number] = (now, costs, tokens)
         self._slots.add(number)
         self._admitted += 1
-        self._reserved += read + written
+        self._reserved += tokens
         return 0.0
 
     async def admit(self, number: int, amount: Amount) -> float:
@@ -167,10 +148,9 @@ class Buckets:
             held = self._expired.pop(number, None)
         if held is None:
             return
-        withdrawn = not used.requests and held.at == now  # nothing has refilled since
-        for bucket, reserved, true in zip(
-            self._buckets, held.costs, self._costs(used), strict=True
-        ):
+        at, costs, reserved_tokens = held
+        withdrawn = not used[0] and at == now  # nothing has refilled since
+        for bucket, reserved, true in zip(self._buckets, costs, self._costs(used), strict=True):
             if late:
                 bucket.level -= max(0, true - reserved)
             elif bucket.keeps:
@@ -178,9 +158,10 @@ class Buckets:
                 bucket.cap += reserved
             else:
                 bucket.level += reserved - true if withdrawn else min(0, reserved - true)
-        tokens = used.tokens_in + used.tokens_out
+        tokens = used[1] + used[2]
         self._used += tokens
-        self._refunded += 0 if late else max(0, held.tokens - tokens)
+        if reserved_tokens > tokens and not late:
+            self._refunded += reserved_tokens - tokens
         self._wake()
 
     def release(self, number: int) -> None:
@@ -205,7 +186,7 @@ class Buckets:
     def _wait(self, now: int, costs: list[int]) -> float:
         """Give the seconds until asking again may help, 0.0 where it is there."""
         wait = 0
-        for bucket, cost in zip(self._buckets, costs, strict=True):
+        for bucket, cost in zip(self._buckets, costs):  # noqa: B905 - as long, and on the hot path
             lacking = cost - bucket.level
             if lacking <= 0:
                 continue
@@ -215,8 +196,8 @@ class Buckets:
                 oldest = next(iter(self._kept.values()), None)
                 if oldest is None:
                     return inf
-                wait = max(wait, oldest.at + self._hold - now)
-        return wait / SECOND
+                wait = max(wait, oldest[0] + self._hold - now)
+        return wait / SECOND if wait else 0.0
 
     def _advance(self) -> int:
         """Refill up to now, which is given; a clock that goes back stands still."""
@@ -232,6 +213,8 @@ class Buckets:
         elapsed = now - self._at
         self._at = now
         for bucket in self._buckets:
+            if bucket.level == bucket.cap:
+                continue
             level = bucket.level + elapsed * bucket.rate
             bucket.level = min(level, bucket.cap)
 
@@ -241,14 +224,14 @@ class Buckets:
         if held is None:
             self._due = inf
             return
-        due = held.at + self._hold
+        due = held[0] + self._hold
         if due > self._due:  # the one that it was set for is settled
             self._due = due
             return
         self._refill(due)
         del self._kept[number]
         self._expired[number] = held
-        for bucket, cost in zip(self._buckets, held.costs, strict=True):
+        for bucket, cost in zip(self._buckets, held[1], strict=True):
             if bucket.keeps:
                 bucket.cap += cost
 

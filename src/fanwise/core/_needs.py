@@ -74,7 +74,17 @@ class Percentile:
 class Expected:
     """What attempts of one step are expected to use of one limit."""
 
-    __slots__ = ("_asked", "_early", "_over", "_sizes", "_step", "_warned", "_whole", "_written")
+    __slots__ = (
+        "_asked",
+        "_early",
+        "_latest",
+        "_over",
+        "_sizes",
+        "_step",
+        "_warned",
+        "_whole",
+        "_written",
+    )
 
     def __init__(self, step: str, limit: Limit) -> None:
         """Know nothing but the sizes of the buckets."""
@@ -82,6 +92,7 @@ class Expected:
         self._early = limit.charge == "admission"
         self._sizes = Sizes(limit)
         self._whole = self._sizes.whole()
+        self._latest: tuple[Need | None, Amount] = (None, self._whole)
         self._asked = Percentile()  # where nothing was said beforehand
         self._over = Percentile()  # read over what was said of it
         self._written = Percentile()
@@ -89,6 +100,13 @@ class Expected:
 
     def amount(self, need: Need | None) -> Amount:
         """Give what to reserve for an attempt that says this of itself."""
+        if need is not None and need is self._latest[0]:
+            return self._latest[1]
+        amount = self._amount(need)
+        self._latest = (need, amount)
+        return amount
+
+    def _amount(self, need: Need | None) -> Amount:
         read = self._read(need)
         written = self._written.doubtful(None if need is None else need.tokens_out)
         if read is None or written is None:
@@ -99,6 +117,7 @@ class Expected:
 
     def learn(self, need: Need | None, used: Amount) -> None:
         """Take what a settled attempt used."""
+        self._latest = (None, self._whole)
         if need is None or not need.tokens_in:
             self._asked.add(used.tokens_in)
         else:
@@ -123,8 +142,13 @@ class Expected:
 
     def _within(self, read: float, written: float) -> Amount:
         """Give whole numbers; a guess that is larger than a bucket is cut to it."""
-        asked = int(min(round(read), self._sizes.tokens_in))
-        return Amount(1, asked, int(min(round(written), self._sizes.rest(asked))))
+        sizes = self._sizes
+        asked, said = round(read), round(written)
+        if asked > sizes.tokens_in:
+            asked = int(sizes.tokens_in)
+        if said > sizes.tokens_out or asked + said > sizes.tokens:
+            said = int(sizes.rest(asked))
+        return Amount(1, asked, said)
 
     def __repr__(self) -> str:
         """Name the step."""
@@ -134,15 +158,16 @@ class Expected:
 class Sizes:
     """How much the full buckets of a limit hold, in whole requests and tokens."""
 
-    __slots__ = ("_sizes", "tokens_in", "tokens_out")
+    __slots__ = ("_sizes", "tokens", "tokens_in", "tokens_out")
 
-    tokens_in: float  # `inf` where there is no bound
+    tokens: float  # `inf` where there is no bound
+    tokens_in: float
     tokens_out: float
 
     def __init__(self, limit: Limit) -> None:
         """Count them."""
         self._sizes = {name: int(rate * limit.burst / 60) for name, rate in limit.rates.items()}
-        total = self._sizes.get(RATES[1], inf)
+        self.tokens = total = self._sizes.get(RATES[1], inf)
         self.tokens_in = min(self._sizes.get(RATES[2], inf), total)
         self.tokens_out = min(self._sizes.get(RATES[3], inf), total)
 
@@ -151,9 +176,15 @@ class Sizes:
         """Whether any tokens are counted."""
         return not self._sizes.keys() <= {RATES[0]}
 
+    def hold(self, need: Need, *, early: bool) -> bool:
+        """Say whether a bucket holds what is needed in any case: what is read, and `early` all."""
+        if need.tokens_in > self.tokens_in:
+            return False
+        return not early or need.most is None or need.most <= self.rest(need.tokens_in)
+
     def rest(self, read: float) -> float:
         """Give how many tokens may be written beside those that are read."""
-        return min(self.tokens_out, self._sizes.get(RATES[1], inf) - read)
+        return min(self.tokens_out, self.tokens - read)
 
     def whole(self) -> Amount:
         """Give an amount that empties every bucket of tokens."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from fanwise.core._policies import Limit
     from fanwise.core._protocols import Gates, Need
     from fanwise.core._run import Run
+    from fanwise.core._settlement import Told
 
 ONE = Amount(1, 0, 0)
 OK, REFUSED, UNSURE = range(3)
@@ -69,7 +70,7 @@ class Reservation:
 class Quota(Width):
     """A limit with rates, or one whose gate is shared."""
 
-    __slots__ = ("_count", "_expected", "_limit", "_line", "_sizes", "_time", "gate")
+    __slots__ = ("_count", "_early", "_expected", "_limit", "_line", "_sizes", "_time", "gate")
 
     def __init__(self, name: str, limit: Limit, loop: asyncio.AbstractEventLoop,
                  gates: Gates | None = None) -> None:  # fmt: skip
@@ -80,6 +81,7 @@ class Quota(Width):
         self.gate = Buckets(limit, loop.time) if gates is None else gates.gate(name, limit)
         self._line = Line(self.gate, loop, self._share, limit.burst)
         self._sizes = Sizes(limit)
+        self._early = limit.charge == "admission"
         self._expected: dict[str, Expected] | None = {} if self._sizes.bound else None
         self._count = 0
 
@@ -98,8 +100,8 @@ class Quota(Width):
         if expected is None:
             expected = self._expected[name] = Expected(name, self._limit)
         need = call.policy.need(call)
-        if need is not None:
-            self._check(call, need)
+        if need is not None and not self._sizes.hold(need, early=self._early):
+            self._refuse(call, need)
         return Reservation(self._count, call.run, need, expected)
 
     def take(self, reservation: Reservation) -> bool:
@@ -127,7 +129,7 @@ class Quota(Width):
     def settle(self, reservation: Reservation, call: Call[Any], attempt: int) -> None:
         """Correct what an attempt reserved by what it used; its slot is given back apart."""
         used = self._used(reservation, call, attempt)
-        if used != reservation.amount:
+        if self._line.count and used != reservation.amount:
             run = reservation.run
             self._line.correct(self._key(run), run.share, reservation.amount, used)
         self.gate.settle(reservation.number, used)
@@ -177,9 +179,9 @@ class Quota(Width):
         """Give the greatest part of a bucket that an amount takes."""
         return self._sizes.part(amount)
 
-    def _check(self, call: Call[Any], need: Need) -> None:
+    def _refuse(self, call: Call[Any], need: Need) -> None:
         """Raise where an attempt needs more than a bucket holds, whatever its answer is."""
-        written = need.most or 0 if self._limit.charge == "admission" else 0
+        written = (need.most or 0) if self._early else 0
         for name, needed, size in self._sizes.each(Amount(1, need.tokens_in, written)):
             if needed > size:
                 what = name.removesuffix("_per_minute").replace("_", " ")
@@ -219,11 +221,7 @@ class Quota(Width):
             if reservation.ended == OK:
                 expected.said_nothing(reservation.need)
             return Amount(reserved.requests, 0, 0) if reservation.ended == REFUSED else reserved
-        used = Amount(
-            max(reserved.requests, len(told)),
-            sum(each[4] for each in told),
-            sum(each[5] for each in told),
-        )
+        used = used_by(told)
         if reservation.ended == OK:
             expected.learn(reservation.need, used)
         elif any(each[3] for each in told):  # estimated, for an attempt that broke off
@@ -233,6 +231,13 @@ class Quota(Width):
     def __repr__(self) -> str:
         """Show name and fill."""
         return f"<Quota {self.name}, {self.used} in flight, {self._line.count} waiting>"
+
+
+def used_by(told: tuple[Told, ...]) -> Amount:
+    """Give what the answers of an attempt used; each came of a request."""
+    if len(told) == 1:
+        return Amount(1, told[0][4], told[0][5])
+    return Amount(len(told), sum(each[4] for each in told), sum(each[5] for each in told))
 
 
 def quota(_address: str) -> type[Quota]:

@@ -1,5 +1,6 @@
 """Models: what is asked and answered, the protocol of providers, and models by name."""
 
+from fanwise.core import Need
 from fanwise.models._answer import (
     Answer,
     Counted,
@@ -47,11 +48,11 @@ __all__ = [
     "BatchState", "BatchStatus", "BatchTerms", "BrokenAnswer", "Cascade", "Case", "Chat", "Choice",
     "Correlation", "Counted", "Embedded", "Embedder", "Embeds", "Ended", "Ensemble",
     "EstimateStatistics", "Estimates", "Finish", "Judgement", "Kind", "Level", "MalformedAnswer",
-    "Measured", "Message", "Model", "NotAnswered", "Part", "Passage", "Piece", "Price",
+    "Measured", "Message", "Model", "Need", "NotAnswered", "Part", "Passage", "Piece", "Price",
     "PriceRates", "Prices", "Prompt", "Provider", "Quote", "Quotes", "Rates", "RatesListener",
     "RawPiece", "Request", "Role", "Room", "Route", "SharedAnswers", "Streaming", "Text",
     "ToolBegun", "ToolCall", "ToolResult", "ToolSpec", "ToolText", "Usage", "Verdict", "as_chat",
     "ask_all", "ask_batch", "ask_shared", "ballot", "cascade", "correlation", "embedder",
-    "ensemble", "known_estimates", "known_prices", "model", "price_of", "read_quotes",
-    "read_rates", "write_quotes",
+    "ensemble", "known_estimates", "known_prices", "model", "price_of", "read_quotes", "read_rates",
+    "write_quotes",
 ]  # fmt: skip

@@ -276,25 +276,32 @@ class SharedGate:
         A connection may have died of old age, so that a visit is sent twice before its board
         counts as gone: its number lets it happen once.
         """
-        for last in (False, True):
-            sent = self._loop.time()
-            try:
-                return await self._board.visit(self.terms, visit), sent
-            except BoardLost as error:
-                if last:
-                    return None if self._closing else await self._outage(visit, error)
-        return None
+        answered = await self._answer_to(visit)
+        if isinstance(answered, BoardLost):
+            answered = await self._answer_to(visit)
+        if isinstance(answered, BoardLost):
+            return None if self._closing else await self._outage(visit, answered)
+        return answered
+
+    async def _answer_to(self, visit: Visit) -> tuple[Reply, float] | BoardLost:
+        """Give the answer and when it was asked for, or why there is none."""
+        sent = self._loop.time()
+        try:
+            return await self._board.visit(self.terms, visit), sent
+        except BoardLost as error:
+            return error
 
     async def _beat(self) -> None:
         """Wait for a reason to visit, no longer than a heartbeat."""
         if self._asked is not None:
             return
+        timer = self._loop.call_later(self._manner.heartbeat, self._event.set)
         try:
-            async with asyncio.timeout(self._manner.heartbeat):
-                await self._event.wait()
-        except TimeoutError:
-            if self._wanted is not None and self._loop.time() > self._wanted[1]:
-                self._wanted = None
+            await self._event.wait()
+        finally:
+            timer.cancel()
+        if self._wanted is not None and self._loop.time() > self._wanted[1]:
+            self._wanted = None
 
     async def _listen(self) -> None:
         """Be told of others; a board that is gone is listened to when it is back."""
@@ -434,11 +441,9 @@ class SharedGate:
         while True:
             await asyncio.sleep(wait)
             wait = min(self._manner.heartbeat, 2 * wait)
-            sent = self._loop.time()
-            try:
-                return await self._board.visit(self.terms, visit), sent
-            except BoardLost:
-                continue
+            answered = await self._answer_to(visit)
+            if not isinstance(answered, BoardLost):
+                return answered
 
     def __repr__(self) -> str:
         """Show what this worker has of it."""
