@@ -6,6 +6,7 @@ served before its deadline is told so at once.
 
 import asyncio
 from collections import Counter
+from types import MappingProxyType
 
 import pytest
 from hypothesis import strategies as st
@@ -44,7 +45,32 @@ PROGRAM = {
     "cancel_at": st.none() | ticks(0, 60),
     "drain_at": st.none() | ticks(0, 60),
     "order": ORDERS,
+    "far": st.booleans(),
 }  # fmt: skip
+
+
+class FarGate(Buckets):
+    """A gate as on a server: what it says has to be waited for, at times or always."""
+
+    asked = 0
+
+    def admit_nowait(self, number, amount):
+        self.asked += 1
+        return None if self.asked % 3 else super().admit_nowait(number, amount)
+
+    async def admit(self, number, amount):
+        await asyncio.sleep(0)  # cancelled here, it takes nothing
+        return super().admit_nowait(number, amount)
+
+
+class FarGates:
+    """The gates of a runtime whose limits are elsewhere."""
+
+    def gate(self, name, limit):
+        return FarGate(limit, asyncio.get_running_loop().time)
+
+    async def aclose(self):
+        pass
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +91,7 @@ def above_the_rate(begun):
 
 
 def nothing_is_lost(  # noqa: PLR0917 - one parameter per strategy
-    branches, eighths, width, policy, enough, cancel_at, drain_at, order
+    branches, eighths, width, policy, enough, cancel_at, drain_at, order, far
 ):
     inside = [0]
     begun = []
@@ -93,6 +119,7 @@ def nothing_is_lost(  # noqa: PLR0917 - one parameter per strategy
         return await fan_out(*calls, need=0, enough=most)
 
     async def program(runtime):
+        runtime.gates = FarGates() if far else None
         task = asyncio.create_task(runtime.run(main()))
         loop = asyncio.get_running_loop()
         acts = [(cancel_at, task.cancel), (drain_at, runtime.drain)]
@@ -150,10 +177,11 @@ SERVED = {
     "needs": st.lists(st.integers(1, 60), min_size=1, max_size=12),
     "gaps": st.lists(ticks(0, 8), min_size=12, max_size=12),
     "order": ORDERS,
+    "far": st.booleans(),
 }
 
 
-def in_order_and_in_time(needs, gaps, order):
+def in_order_and_in_time(needs, gaps, order, far):
     """One line, first come first served; each is let in the moment its own tokens are there."""
     begun = {}
 
@@ -171,6 +199,7 @@ def in_order_and_in_time(needs, gaps, order):
         await asyncio.gather(*tasks)
 
     async def program(runtime):
+        runtime.gates = FarGates() if far else None
         await runtime.run(main())
         level, time, arrived, line = float(TOKENS), 0.0, 0.0, []
         for need, gap in zip(needs, gaps, strict=False):
@@ -482,6 +511,55 @@ def test_priorities_reject_one_that_nobody_reads():
         return min((turn for turn in turns if turn), key=lambda turn: turn.number, default=None)
 
     rejects(waiting_ages, **PRIORITIES, mutant=changed((Line, "_head", plain)))
+
+
+REFUSING = {"retry_after": ticks(0, 20), "at": st.integers(0, 5), "order": ORDERS}
+
+
+def too_many_pauses_the_name(retry_after, at, order):
+    """After a 429 nobody of that name goes on until its Retry-After is over; others do."""
+    begun = []
+
+    class TooMany(ConnectionError):
+        status_code = 429
+        headers = MappingProxyType({"retry-after": str(retry_after)})
+
+    @step(limit="thing")
+    async def job(number):
+        begun.append(now())
+        await asyncio.sleep(0.125)
+        if number == at:
+            raise TooMany
+
+    @step(limit="other")
+    async def other():
+        await asyncio.sleep(0.25)
+        return now()
+
+    @step
+    async def main():
+        elsewhere = asyncio.ensure_future(other())
+        await fan_out(*[job(number) for number in range(10)], need=0)
+        assert await elsewhere == 0.25
+
+    async def program(runtime):
+        await runtime.run(main())
+        refused = at + 0.125
+        over = refused + (retry_after or 1.0)
+        assert len(begun) == 10
+        assert not [time for time in begun if refused <= time < over]
+        assert begun[at + 1] == max(at + 1, over)
+
+    slow, wide = Limit(requests_per_minute=60, burst=1), Limit(at_once=2)
+    virtually(program, order=order, limits={"thing": slow, "other": wide})
+
+
+def test_pauses_hold():
+    holds(too_many_pauses_the_name, **REFUSING)
+
+
+def test_pauses_reject_one_that_stops_its_caller_alone():
+    rejects(too_many_pauses_the_name, **REFUSING, mutant=changed((Line, "pause", lambda *_: None)))
 
 
 def test_flows_that_had_no_more_than_is_due_are_forgotten():

@@ -270,7 +270,7 @@ class Execution:
         if note_lost(call, attempt, error) and policy.keeps:
             self.unheard += ((attempt.number, call.run.time() - attempt.started),)
         if self.outfit.quota is not None:
-            attempt.reservation.failed(error)
+            self.outfit.quota.failed(attempt.reservation, error)
         if policy.keeps:  # else the call's own row says it all
             call.run.add_attempt(attempt, status, error)
 

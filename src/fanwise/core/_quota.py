@@ -9,6 +9,7 @@ more, since nobody can say that it used less.
 
 from __future__ import annotations
 
+from math import isinf
 from typing import TYPE_CHECKING, Any
 
 from fanwise.core._buckets import Buckets
@@ -18,6 +19,7 @@ from fanwise.core._lines import Line, Turn
 from fanwise.core._needs import Expected, Sizes
 from fanwise.core._protocols import Amount
 from fanwise.core._settlement import share_of, was_refused
+from fanwise.core._transient import http_status, retry_after
 
 if TYPE_CHECKING:
     import asyncio
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 ONE = Amount(1, 0, 0)
 OK, REFUSED, UNSURE = range(3)
+TOO_MANY = 429
+PAUSE = 1.0  # seconds, where the provider names none
 
 
 class Reservation:
@@ -106,7 +110,7 @@ class Quota(Width):
 
     def take(self, reservation: Reservation) -> bool:
         """Admit at once where nobody waits, if there is room."""
-        if self._line.count:
+        if self._line.count or self._line.paused():
             return False
         if self.gate.admit_nowait(reservation.number, reservation.expect()) != 0.0:
             return False
@@ -125,6 +129,16 @@ class Quota(Width):
             self._refuse_late(self._line.ahead(key, share), amount, deadline)
         await self._line.wait(key, share, Turn(reservation.number, reservation.expect, amount))
         self._took()
+
+    def failed(self, reservation: Reservation, error: BaseException) -> None:
+        """Take note of a failure; where the provider says "too many", nobody goes on for a while.
+
+        For as long as its `Retry-After`, or a second without one.
+        """
+        reservation.failed(error)
+        if http_status(error) == TOO_MANY:
+            asked = retry_after(error) or PAUSE
+            self._line.pause(self._limit.burst if isinf(asked) else asked)
 
     def settle(self, reservation: Reservation, call: Call[Any], attempt: int) -> None:
         """Correct what an attempt reserved by what it used; its slot is given back apart."""
@@ -146,11 +160,11 @@ class Quota(Width):
 
     def has_room(self) -> bool:
         """Say whether one who needs little would be admitted at once."""
-        return not self._line.count and self.gate.has_room(ONE)
+        return not self._line.count and not self._line.paused() and self.gate.has_room(ONE)
 
     def has_room_for(self, call: Call[Any]) -> bool:
         """Say whether an attempt of `call` would be admitted at once."""
-        return not self._line.count and self.gate.has_room(self.reservation(call).expect())
+        return self.has_room() and self.gate.has_room(self.reservation(call).expect())
 
     def refuse_all(self, error: Exception) -> None:
         """Let everybody who waits fail with `error`."""
@@ -201,7 +215,7 @@ class Quota(Width):
             round(ahead.tokens_in * kept) + amount.tokens_in,
             round(ahead.tokens_out * kept) + amount.tokens_out,
         )
-        wait = self.gate.least_wait(total)
+        wait = max(self._line.paused(), self.gate.least_wait(total))
         left = deadline - self._time()
         if wait > left:
             msg = (
