@@ -69,6 +69,9 @@ class FarGates:
     def gate(self, name, limit):
         return FarGate(limit, asyncio.get_running_loop().time)
 
+    async def aclose(self):
+        pass
+
 
 @pytest.fixture(autouse=True)
 def sure_from_the_start(monkeypatch):

@@ -18,6 +18,7 @@ LAYERS = [
     "models",
     "patterns",
     "providers",
+    "stores",
     "testing",
     "text",
 ]
@@ -47,6 +48,8 @@ HEALTHY = {
     "providers/_ai/_openai.py": "import fanwise.providers._ai._shared",
     "providers/_ai/_shared.py": "import pydantic_ai",
     "digest/_job.py": "from fanwise.patterns import __name__ as name\nimport fanwise",
+    "stores/_memory.py": "import fanwise.core",
+    "stores/_redis.py": "import redis",
     "testing/pytest_plugin.py": "import pytest",
     "testing/twin/__init__.py": "",
     "testing/twin/_transport.py": "import httpx2\nimport fanwise.testing.twin",
@@ -58,6 +61,7 @@ BROKEN = {
     "siblings of a layer": {
         "providers/_a.py": "import fanwise.documents",
     },
+    "boards know each other": {"stores/_redis.py": "import fanwise.stores._memory"},
     "formats know each other": {"documents/_markdown.py": "import fanwise.documents._plain"},
     "readers know each other": {"documents/_pypdf.py": "import fanwise.documents._pdfium"},
     "places know each other": {"documents/_files.py": "import fanwise.documents._memory"},

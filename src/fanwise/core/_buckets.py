@@ -120,6 +120,9 @@ class Buckets:
         """Do as `admit_nowait`, which always knows."""
         return self.admit_nowait(number, amount)
 
+    def forgo(self) -> None:
+        """Do nothing: nobody else stands here."""
+
     def has_room(self, amount: Amount) -> bool:
         """Say whether it would be admitted now."""
         if len(self._slots) >= self._at_once:

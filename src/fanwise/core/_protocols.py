@@ -93,6 +93,9 @@ class Gate(Protocol):
     async def admit(self, number: int, amount: Amount, /) -> float:
         """Do as `admit_nowait`, at whoever knows; cancelled, it takes nothing."""
 
+    def forgo(self) -> None:
+        """Take note that nobody waits here any more, lest others wait behind."""
+
     def has_room(self, amount: Amount, /) -> bool:
         """Say whether `admit_nowait` would admit, as far as is known here; takes nothing."""
 

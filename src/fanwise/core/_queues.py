@@ -373,6 +373,7 @@ class Line:
         if not self.count:
             self._ranks.clear()  # what was had while nobody waited is nobody's loss
             self.close()
+            self._gate.forgo()
 
     def _rank(self, priority: int) -> Rank:
         rank = self._ranks.get(priority)

@@ -19,6 +19,7 @@ TABLE: Final[dict[str, dict[str, str]]] = {
         "openai": "fanwise.providers._ai._openai:openai_maker",
         "openai-compatible": "fanwise.providers._ai._openai:compatible_maker",
     },
+    "board": {"redis": "fanwise.stores._redis:maker"},
     "codec": {
         "arguments": "fanwise.models.tools._signature:arguments",
         "json": "fanwise.models._json_codec:codec",
@@ -39,6 +40,12 @@ TABLE: Final[dict[str, dict[str, str]]] = {
         "google": "fanwise.providers:from_address",
         "openai": "fanwise.providers:from_address",
         "openai-compatible": "fanwise.providers:from_address",
+    },
+    "gates": {
+        "memory": "fanwise.stores:from_address",
+        "redis": "fanwise.stores:from_address",
+        "rediss": "fanwise.stores:from_address",
+        "unix": "fanwise.stores:from_address",
     },
     "limit": {"rates": "fanwise.core._quota:quota"},
     "model": {

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from fanwise.core._hedge_state import HedgeStatistics
     from fanwise.core._limits import LimitStatistics
     from fanwise.core._policies import Limit
-    from fanwise.core._protocols import Body, Plan
+    from fanwise.core._protocols import Body, Gates, Plan
     from fanwise.core._races import RaceStatistics
     from fanwise.core._record import AttemptRow, CallRow
     from fanwise.core._writer import RecordWriter
@@ -88,9 +88,11 @@ class Runtime(Shared):
     what it overrides; `pools` maps names to a `concurrent.futures.Executor`, or to a number of
     worker processes ("thread": of threads); `prices` maps models, or patterns such as "openai/*",
     to `Price`, before the known prices; `listeners` are called with each row as it is made, on
-    the loop; `seed` makes the engine's own randomness repeatable (`None`: drawn anew, or a virtual
-    loop's). Leaving the block cancels what still runs, waits for it and for functions in threads,
-    ends the worker processes, and closes the record.
+    the loop; `shared` is where limits stand that other processes share, such as
+    "redis://127.0.0.1:6379" or a `fanwise.stores.SharedLimits`; `seed` makes the engine's own
+    randomness repeatable (`None`: drawn anew, or a virtual loop's). Leaving the block cancels what
+    still runs, waits for it and for functions in threads, ends the worker processes, gives back
+    what it holds of shared limits, and closes the record.
     """
 
     count: int
@@ -103,7 +105,7 @@ class Runtime(Shared):
     seed: int
     seeded: bool
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one argument for each thing that a runtime is given
         self,
         *,
         record: str | os.PathLike[str] | Record | None = None,
@@ -113,12 +115,15 @@ class Runtime(Shared):
         plan: Plan | None = None,
         listeners: Iterable[Callable[[CallRow | AttemptRow], None]] = (),
         seed: int | None = None,
+        shared: Gates | str | None = None,
     ) -> None:
         """Describe a runtime; it starts when its block is entered."""
         super().__init__({} if limits is None else limits, plan, pools, prices)
         self.seed = int.from_bytes(os.urandom(4)) if seed is None else seed
         self.seeded = seed is not None
         self.listeners = list(listeners)
+        if shared is not None:
+            self.gates = gates_of(shared)
         self.draining = False
         self.id = f"{time.strftime('%Y%m%dT%H%M%S')}-{os.urandom(3).hex()}"
         self.live: dict[Run, None] = {}
@@ -184,6 +189,8 @@ class Runtime(Shared):
         self.entered = False
         OPEN.discard(self)
         await self._off_loop(self.close_shared)
+        if self.gates is not None:
+            await self.gates.aclose()
         for writer in [self.writer, *self._spills.values()]:
             if writer is not None:
                 await self._off_loop(writer.close)
@@ -355,6 +362,11 @@ class Runtime(Shared):
 def record_writer() -> type[RecordWriter]:
     """Give what writes a record, loaded when the first is to be written."""
     return cast("type[RecordWriter]", _registry.load("record", "writer"))
+
+
+def gates_of(shared: Gates | str) -> Gates:
+    """Look up an address; raise ValueError for one that nobody knows."""
+    return cast("Gates", _registry.load("gates", shared)) if isinstance(shared, str) else shared
 
 
 def share_of_run(tenant: str | None, weight: float, priority: int) -> Share:

@@ -1,0 +1,7 @@
+"""Stores: where what processes share rests. Limits over Redis, and their twin in memory."""
+
+from fanwise.stores._gates import SharedLimits, from_address, redis_board
+from fanwise.stores._memory import MemoryBoard
+from fanwise.stores._visit import Board
+
+__all__ = ["Board", "MemoryBoard", "SharedLimits", "from_address", "redis_board"]

@@ -1,0 +1,121 @@
+"""Limits that workers of many processes share: the gates of one runtime over one board."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING, Final, cast
+
+from fanwise.core import _registry
+from fanwise.stores._gate import HELD_SHARE, Manner, SharedGate
+from fanwise.stores._memory import MemoryBoard
+from fanwise.stores._visit import DIMENSIONS, Rate, Terms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fanwise.core import Gate, Limit
+    from fanwise.stores._visit import Board
+
+LEASE: Final = 64
+HEARTBEAT: Final = 1.0
+
+
+class SharedLimits:
+    """Limits that several workers share, as `Runtime(shared=SharedLimits(redis_board(url)))`.
+
+    A worker shows every `heartbeat` seconds that it lives; two and a half of them after its last
+    one, its slots and leases are free. `lease` is the greatest number of attempts that a worker is
+    granted at once, beforehand (1: it asks for every attempt). `without` is what it may do while
+    the board is gone: a share of the limit, such as 0.25 where there are four workers, or 0 for
+    nothing. Raises ValueError for what cannot be meant.
+    """
+
+    def __init__(
+        self,
+        board: Board | None = None,
+        *,
+        heartbeat: float = HEARTBEAT,
+        lease: int = LEASE,
+        without: float = 0.0,
+    ) -> None:
+        """Share what stands on `board`; by default one in memory, for this process alone."""
+        if not heartbeat > 0:
+            raise ValueError(f"heartbeat is a number of seconds above 0, got {heartbeat!r}")
+        if lease < 1:
+            raise ValueError(f"lease is a number of attempts of at least 1, got {lease!r}")
+        if not 0 <= without <= 1:
+            raise ValueError(f"without is a share of the limit from 0 to 1, got {without!r}")
+        self.board: Board = MemoryBoard() if board is None else board
+        self._heartbeat = heartbeat
+        self._lease = lease
+        self._without = Fraction(str(without))
+        self._gates: dict[str, SharedGate] = {}
+
+    def gate(self, name: str, limit: Limit, /) -> Gate:
+        """Give the gate of a limit; raise ValueError where it cannot be counted exactly."""
+        gate = self._gates.get(name)
+        if gate is None:
+            gate = self._gates[name] = SharedGate(
+                terms_of(name, limit), self.board, self._manner(limit)
+            )
+        return gate
+
+    def _manner(self, limit: Limit) -> Manner:
+        by_use = limit.charge == "use"  # what is charged at admission takes its place at once
+        return Manner(
+            self._heartbeat,
+            self._lease,
+            self._without,
+            limit.burst * HELD_SHARE,
+            (False, by_use, by_use, by_use),
+        )
+
+    async def aclose(self) -> None:
+        """Give everything back, as far as the board can be reached, and close it."""
+        for gate in self._gates.values():
+            await gate.aclose()
+        self._gates.clear()
+        await self.board.aclose()
+
+    def __repr__(self) -> str:
+        """Name the limits."""
+        return f"<SharedLimits {sorted(self._gates)} over {self.board!r}>"
+
+
+def terms_of(name: str, limit: Limit) -> Terms:
+    """Give a limit in whole numbers: a burst is its seconds' worth of the rate, rounded down."""
+    rates = [limit.rates.get(f"{dimension}_per_minute") for dimension in DIMENSIONS]
+    a, b, c, d = (
+        None
+        if rate is None
+        else Rate.per_minute(rate, int(Fraction(str(rate)) * Fraction(str(limit.burst)) / 60))
+        for rate in rates
+    )
+    return Terms(name, limit.at_once, (a, b, c, d))
+
+
+def redis_board(
+    url: str, *, prefix: str = "fanwise", connections: int = 4, timeout: float = 1.0
+) -> Board:
+    """Give a board over a Redis server, such as "redis://127.0.0.1:6379/0".
+
+    `prefix` begins the names of its keys: those who share limits have the same one. At most
+    `connections` are open for visits, and one that listens; past `timeout` seconds without an
+    answer the server counts as gone. Raises ImportError without the extra, ValueError for a URL or
+    a prefix that cannot be meant.
+    """
+    try:
+        make = cast("Callable[..., Board]", _registry.load("board", "redis"))
+    except ImportError as error:
+        if (error.name or "").startswith("fanwise"):
+            raise
+        raise ImportError(f"shared={url!r} needs: pip install 'fanwise[redis]'") from error
+    return make(url, prefix=prefix, connections=connections, timeout=timeout)
+
+
+def from_address(address: str) -> SharedLimits:
+    """Make shared limits of an address: "redis://...", or "memory:" for this process alone."""
+    return SharedLimits(None if address.startswith("memory") else redis_board(address))
+
+
+__all__ = ["SharedLimits", "from_address", "redis_board", "terms_of"]

@@ -1,0 +1,119 @@
+"""What a worker has of a shared limit: a pocket, what it owes, its slots, its reservations."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from fanwise.stores._visit import Four
+
+
+class Held(NamedTuple):
+    """A reservation that is not settled: since when, and what it took of each dimension."""
+
+    since: float
+    need: Four
+    tokens: int
+
+
+class Purse:
+    """What a holder has: its pocket, what it owes, its slots, its reservations."""
+
+    __slots__ = ("expired", "held", "in_use", "keeps", "kept", "owed", "pocket", "spare")
+
+    def __init__(self, keeps: tuple[bool, bool, bool, bool]) -> None:
+        """Have nothing."""
+        self.keeps = keeps
+        self.pocket = [0, 0, 0, 0]
+        self.kept = [0, 0, 0, 0]
+        self.owed = [0, 0, 0, 0]
+        self.held: OrderedDict[int, Held] = OrderedDict()
+        self.expired: dict[int, Held] = {}
+        self.in_use: set[int] = set()
+        self.spare = 0
+
+    def covers(self, need: Four) -> bool:
+        """Say whether the pocket has so much of everything."""
+        a, b, c, d = self.pocket
+        return a >= need[0] and b >= need[1] and c >= need[2] and d >= need[3]
+
+    def take(self, number: int, held: Held) -> None:
+        """Admit an attempt from the pocket."""
+        for d, need in enumerate(held.need):
+            if need:
+                self.pocket[d] -= need
+                if self.keeps[d]:
+                    self.kept[d] += need
+        self.held[number] = held
+        self.in_use.add(number)
+
+    def take_late(self, number: int, held: Held) -> None:
+        """Take note of an attempt whose place is not kept: nothing comes back of it."""
+        self.expired[number] = held
+        self.in_use.add(number)
+
+    def settle(self, number: int, true: Four, now: float) -> Held | None:
+        """Correct a reservation, once; give it, or `None` where that was done.
+
+        What keeps no place comes back only on the instant on which it was taken.
+        """
+        held, late = self.held.pop(number, None), False
+        if held is None:
+            held, late = self.expired.pop(number, None), True
+        if held is None:
+            return None
+        for d, reserved in enumerate(held.need):
+            if self.keeps[d] and not late:
+                self.kept[d] -= reserved
+                self.owed[d] += true[d] - reserved
+            elif held.since == now:
+                self.owed[d] += true[d] - reserved
+            else:
+                self.owed[d] += max(0, true[d] - reserved)
+        return held
+
+    def expire(self, before: float) -> None:
+        """Let reservations from before that instant lose their place; they stay spent."""
+        while self.held:
+            number, held = next(iter(self.held.items()))
+            if held.since > before:
+                return
+            del self.held[number]
+            self.expired[number] = held
+            for d, reserved in enumerate(held.need):
+                if self.keeps[d]:
+                    self.kept[d] -= reserved
+
+    def turn_in(self) -> None:
+        """Give back what lies in the pocket, and the slots that nobody uses."""
+        for d in range(4):
+            self.owed[d] -= self.pocket[d]
+            self.pocket[d] = 0
+        self.spare = 0
+
+    def drop(self) -> None:
+        """Let go of a lease that is over; what was in it counts as used."""
+        self.pocket = [0, 0, 0, 0]
+        self.spare = 0
+
+    def put(self, slots: int, grants: Four) -> None:
+        """Take what was granted."""
+        self.spare += slots
+        for d, grant in enumerate(grants):
+            self.pocket[d] += grant
+
+    def empty(self) -> bool:
+        """Say whether nobody has to be told anything."""
+        held = self.in_use or self.spare or any(self.owed) or any(self.pocket)
+        return not held and not self.held
+
+    def __repr__(self) -> str:
+        """Show what is there."""
+        return f"<Purse {self.pocket}, owes {self.owed}, {len(self.held)} in flight>"
+
+
+def four(values: list[int]) -> Four:
+    """Give a tuple of four."""
+    a, b, c, d = values
+    return (a, b, c, d)
