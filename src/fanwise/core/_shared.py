@@ -185,7 +185,7 @@ class Shared:
         width = self.widths.get(name)
         if width is None:
             limit = self._definition(name)
-            if limit.rates or self.gates is not None:
+            if limit.rates or limit.ramp or limit.adaptive or self.gates is not None:
                 made = cast("type[Quota]", _registry.load("limit", "rates"))
                 width = made(name, limit, self.loop, self.gates)
             else:
