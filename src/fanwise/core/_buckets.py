@@ -80,9 +80,8 @@ class Bucket:
         `believed` is what was believed of the provider's bucket at the admission, and all that had
         been lost here until then.
         """
-        left = said * self.part
-        shortage = min(believed - self.lost, self.level + self.coming) - left
-        if shortage <= 0:
+        shortage = min(believed - self.lost, self.level + self.coming) - said * self.part
+        if shortage < self.part:  # what is said is rounded
             return False
         self.level -= shortage
         self.lost += shortage

@@ -32,6 +32,7 @@ log = logging.getLogger("fanwise")
 WINDOW = 100  # settled attempts
 RANK = 9  # of ten
 SURE = 10  # settled attempts, until which there is doubt
+FAR = 4  # times what is written is far above it
 
 
 class Percentile:
@@ -55,6 +56,10 @@ class Percentile:
         insort(self._sorted, value)
         count = len(self._sorted)
         self.value = self._sorted[-(-RANK * count // 10) - 1]
+
+    def sure(self) -> float | None:
+        """Give it once enough values are known."""
+        return self.value if len(self._latest) >= SURE else None
 
     def doubtful(self, said: float | None) -> float | None:
         """Give it, or more while few values are known; `said` is what was said beforehand."""
@@ -123,6 +128,21 @@ class Expected:
         else:
             self._over.add(used.tokens_in / need.tokens_in)
         self._written.add(used.tokens_out)
+        if self._early and need is not None and not self._warned:
+            self._warn_of_most(need.most)
+
+    def _warn_of_most(self, most: int | None) -> None:
+        """Say once that most of what is charged at admission is never used."""
+        usual = self._written.sure()
+        if most is None or usual is None or most <= FAR * max(1.0, usual):
+            return
+        self._warned = True
+        log.warning(
+            "%s asks for max_tokens=%s, of which its answers use %.0f (nine of ten, or less): under "
+            'charge="admission" each takes %s of the limit and gives nothing back, so that most of '
+            "the limit is never used; max_tokens=%.0f would do",
+            self._step, f"{most:,}", usual, f"{most:,}", 2 * usual,
+        )  # fmt: skip
 
     def said_nothing(self, need: Need | None) -> None:
         """Say once that a success told nothing of what it used, where nothing else does either."""
