@@ -213,18 +213,10 @@ def opens_evenly(width, rate, seconds, paused, configured, order):
     async def program(runtime):
         await runtime.run(main())
         span = seconds if configured else 2.0
-        assert begun and begun[0] >= over[0], "somebody began in the pause"
-        for count, time in enumerate(begun, 1):
-            passed = (time - over[0]) / span
-            if passed < 1:
-                assert count - 1 <= (width - 1) * passed + 1e-6, "more began than was open"
-                if rate is not None:  # of a bucket that holds as many as a minute brings
-                    assert count - 1 <= rate * passed + 1 + 1e-6
+        no_more_than_open([(time - over[0]) / span for time in begun], width, rate)
         if rate is None:  # nothing but the opening holds them back
             assert len(begun) == width
-            for count, time in enumerate(begun):
-                due = 0.0 if width == 1 else span * count / (width - 1)
-                assert time <= over[0] + due + 1e-6, "more was open than began"
+            no_less_than_open([(time - over[0]) / span for time in begun], width)
 
     if not paused and not configured:
         return
@@ -232,6 +224,23 @@ def opens_evenly(width, rate, seconds, paused, configured, order):
                   adaptive=False, requests_per_minute=rate)  # fmt: skip
     if limit.rates or limit.ramp:
         virtually(program, order=order, limits={"thing": limit})
+
+
+def no_more_than_open(begun, width, rate):
+    """See that at each part of the opening that has passed no more began."""
+    assert begun
+    assert begun[0] >= 0, "somebody began in the pause"
+    for count, passed in enumerate(begun):
+        if passed < 1:
+            assert count <= (width - 1) * passed + 1e-6, "more began than was open"
+            if rate is not None:  # of a bucket that holds as many as a minute brings
+                assert count <= rate * passed + 1 + 1e-6
+
+
+def no_less_than_open(begun, width):
+    for count, passed in enumerate(begun):
+        due = 0.0 if width == 1 else count / (width - 1)
+        assert passed <= due + 1e-6, "more was open than began"
 
 
 def test_openings_hold():

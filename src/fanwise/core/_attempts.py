@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 RETRY_SHARE = 0.2
 RETRIES_ALWAYS = 10
+DOUBLINGS = 60  # after which any wait is as long as it gets
 
 
 def make_attempts(call: Call[Any], scope: Scope) -> Coroutine[Any, Any, Any]:
@@ -420,4 +421,4 @@ def jitter(retry: Retry, attempts: int, asked: float) -> float:
     At least as long as that: all who were refused at once are asked to wait for the same time, and
     would come back together.
     """
-    return min(retry.longest, max(retry.shortest * 2 ** (attempts - 1), asked))
+    return min(retry.longest, max(retry.shortest * 2.0 ** min(attempts - 1, DOUBLINGS), asked))
