@@ -4,19 +4,50 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from fanwise.core._frozen import Frozen
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fanwise.core._policies import Limit
     from fanwise.core._protocols import GateStatistics
+
+
+LimitEvents = Literal["waits", "admitted", "left", "refused", "paused", "width", "spent"]
+
+
+class LimitEvent(NamedTuple):
+    """Something that happened at a limit or a budget, told to `Runtime(listeners=)` at once.
+
+    `time` is Unix seconds. `run` and `call` (its number in the record) say whose it is; `None`
+    where it is nobody's. What `value` is depends on `what`:
+
+    - "waits": a call begins to wait for the limit `name`; 0
+    - "admitted": it was let in, after so many seconds
+    - "left": it gave up, or was refused, after so many seconds
+    - "refused": the provider answered 429; the seconds of its `Retry-After`, 0 without one
+    - "paused": nobody is let in for so many seconds
+    - "width": so many slots there are from now on
+    - "spent": nothing more is started under the budget `name`; what is left of it
+    """
+
+    what: LimitEvents
+    name: str
+    time: float
+    value: float = 0.0
+    run: str | None = None
+    call: int | None = None
 
 
 class LimitStatistics(Frozen):
     """A limit at one instant: its width, slots taken, calls waiting, and slots granted so far.
 
-    `quota` has the counters of its rates, where it has any.
+    `width` is how many slots there are now, `at_once` at most. `quota` has the counters of its
+    rates, where it has any (else `None`); `used` maps each rate to the share of it that was used
+    since the first call (above 1 while the first burst is spent). `refused` counts the
+    429s of the provider, `pauses` how often nobody was let in after one, for `paused` more seconds.
     """
 
     name: str
@@ -25,6 +56,11 @@ class LimitStatistics(Frozen):
     waiting: int
     granted: int
     quota: GateStatistics | None = None
+    width: int | None = None
+    refused: int = 0
+    pauses: int = 0
+    paused: float = 0.0
+    used: Mapping[str, float] | None = None
 
 
 class Width:
@@ -105,7 +141,9 @@ class Width:
     def statistics(self) -> LimitStatistics:
         """Give the limit's counters."""
         waiting = sum(not turn.done() for turn in self.waiting)
-        return LimitStatistics(self.name, self.at_once, self.used, waiting, self.granted)
+        return LimitStatistics(
+            self.name, self.at_once, self.used, waiting, self.granted, width=self.at_once
+        )
 
     def __repr__(self) -> str:
         """Show name and fill."""

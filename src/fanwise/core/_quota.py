@@ -16,8 +16,9 @@ from fanwise.core._buckets import Buckets
 from fanwise.core._errors import LimitTooSlow, LimitTooSmall
 from fanwise.core._limits import LimitStatistics, Width
 from fanwise.core._needs import Expected, Sizes
+from fanwise.core._policies import RATES
 from fanwise.core._protocols import Amount
-from fanwise.core._queues import Line, Turn
+from fanwise.core._queues import Line, Turn, added
 from fanwise.core._settlement import share_of, was_refused
 from fanwise.core._transient import http_status, retry_after
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from fanwise.core._call import Call
+    from fanwise.core._limits import LimitEvents
     from fanwise.core._policies import Limit
     from fanwise.core._protocols import Gates, Need
     from fanwise.core._run import Run
@@ -57,6 +59,10 @@ class Reservation:
         self.expected = expected
         self.ended = OK
 
+    def tell(self, what: LimitEvents, name: str, value: float) -> None:
+        """Tell who listens what happened to a limit because of this attempt."""
+        self.run.runtime.tell_limit(what, name, value, self.run)
+
     def expect(self) -> Amount:
         """Give what to reserve, by what is known now."""
         self.amount = ONE if self.expected is None else self.expected.amount(self.need)
@@ -74,7 +80,8 @@ class Reservation:
 class Quota(Width):
     """A limit with rates, or one whose gate is shared."""
 
-    __slots__ = ("_count", "_early", "_expected", "_limit", "_line", "_sizes", "_time", "gate")
+    __slots__ = ("_began", "_count", "_early", "_expected", "_limit", "_line", "_pauses",
+                 "_refused", "_sizes", "_taken", "_time", "gate")  # fmt: skip
 
     def __init__(self, name: str, limit: Limit, loop: asyncio.AbstractEventLoop,
                  gates: Gates | None = None) -> None:  # fmt: skip
@@ -87,7 +94,9 @@ class Quota(Width):
         self._sizes = Sizes(limit)
         self._early = limit.charge == "admission"
         self._expected: dict[str, Expected] | None = {} if self._sizes.bound else None
-        self._count = 0
+        self._count = self._refused = self._pauses = 0
+        self._began: float | None = None  # when the first was admitted
+        self._taken = (0, 0, 0)  # requests, tokens read and written of all that were settled
 
     @property
     def is_held(self) -> bool:  # type: ignore[override] # here it depends
@@ -137,8 +146,19 @@ class Quota(Width):
         """
         reservation.failed(error)
         if http_status(error) == TOO_MANY:
-            asked = retry_after(error) or PAUSE
-            self._line.pause(self._limit.burst if isinf(asked) else asked)
+            said = retry_after(error)
+            self._refused += 1
+            reservation.tell("refused", self.name, said)
+            asked = said or PAUSE
+            self._pause(self._limit.burst if isinf(asked) else asked, reservation)
+
+    def _pause(self, seconds: float, reservation: Reservation) -> None:
+        """Let nobody in for so long; one pause that is made longer is still one."""
+        left = self._line.paused()
+        self._pauses += not left
+        self._line.pause(seconds)
+        if seconds > left:
+            reservation.tell("paused", self.name, seconds)
 
     def settle(self, reservation: Reservation, call: Call[Any], attempt: int) -> None:
         """Correct what an attempt reserved by what it used; its slot is given back apart."""
@@ -146,6 +166,7 @@ class Quota(Width):
         if self._line.count and used != reservation.amount:
             run = reservation.run
             self._line.correct(self._key(run), run.share, reservation.amount, used)
+        self._taken = added(self._taken, used, 1)
         self.gate.settle(reservation.number, used)
 
     def release(self, reservation: Reservation) -> None:
@@ -178,10 +199,23 @@ class Quota(Width):
         """Give the limit's counters."""
         return LimitStatistics(
             self.name, self.at_once, self.used, self._line.count, self.granted,
-            self.gate.statistics(),
+            self.gate.statistics(), self.at_once, self._refused, self._pauses, self._line.paused(),
+            self._shares(),
         )  # fmt: skip
 
+    def _shares(self) -> dict[str, float]:
+        """Give of each rate the share of it that was used since the first call."""
+        seconds = 0.0 if self._began is None else self._time() - self._began
+        requests, read, written = self._taken
+        counts = dict(zip(RATES, (requests, read + written, read, written), strict=True))
+        return {
+            name: 60 * counts[name] / (rate * seconds) if seconds > 0 else 0.0
+            for name, rate in self._limit.rates.items()
+        }
+
     def _took(self) -> None:
+        if self._began is None:
+            self._began = self._time()
         self.used += 1
         self.granted += 1
 
