@@ -82,6 +82,7 @@ from fanwise.core._protocols import (
     MemoryJournal,
     Need,
     Plan,
+    Remaining,
 )  # fmt: skip
 from fanwise.core._races import RaceStatistics
 from fanwise.core._record import (
@@ -127,13 +128,13 @@ __all__ = [
     "Journal", "Landed", "Limit", "LimitError", "LimitEvent", "LimitHeld", "LimitStatistics",
     "LimitTooSlow", "LimitTooSmall", "LimitUnknown", "LoopBlocked", "MemoryJournal", "Need",
     "NotCanonical", "NotDone", "NotEnough", "Outcome", "OwnLimit", "Plan", "Policy", "PoolError",
-    "PoolUnknown", "RaceStatistics", "Reader", "Reading", "Record", "RecordDamaged", "RemoteError",
-    "Retry", "Run", "RunRecord", "Runtime", "RuntimeStatistics", "Scope", "Status", "Step",
-    "StepTimedOut", "StrayCancel", "Stream", "StreamCall", "StreamStep", "StreamTaken", "TimedOut",
-    "Timeout", "TimerQueue", "Told", "Watcher", "WorkerDied", "WorkerNotStarted", "WriteRefused",
-    "WrongLength", "__version__", "add_wait", "add_watcher", "as_step", "ask", "at_least", "begin",
-    "current", "current_runtime", "deadline", "digest_of", "excuse", "failure_of", "is_transient",
-    "leave", "made_by", "made_by_caller", "microseconds", "module_of", "name_of", "note", "perform",
-    "plain_function", "plainly", "reduced", "refuse_while_importing", "request_digest", "run",
-    "step", "waiting_call", "watch", "whole", "woken_by_signals",
+    "PoolUnknown", "RaceStatistics", "Reader", "Reading", "Record", "RecordDamaged", "Remaining",
+    "RemoteError", "Retry", "Run", "RunRecord", "Runtime", "RuntimeStatistics", "Scope", "Status",
+    "Step", "StepTimedOut", "StrayCancel", "Stream", "StreamCall", "StreamStep", "StreamTaken",
+    "TimedOut", "Timeout", "TimerQueue", "Told", "Watcher", "WorkerDied", "WorkerNotStarted",
+    "WriteRefused", "WrongLength", "__version__", "add_wait", "add_watcher", "as_step", "ask",
+    "at_least", "begin", "current", "current_runtime", "deadline", "digest_of", "excuse",
+    "failure_of", "is_transient", "leave", "made_by", "made_by_caller", "microseconds", "module_of",
+    "name_of", "note", "perform", "plain_function", "plainly", "reduced", "refuse_while_importing",
+    "request_digest", "run", "step", "waiting_call", "watch", "whole", "woken_by_signals",
 ]  # fmt: skip

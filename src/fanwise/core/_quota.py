@@ -119,7 +119,7 @@ class Quota(Width):
 
     def take(self, reservation: Reservation) -> bool:
         """Admit at once where nobody waits, if there is room."""
-        if self._line.count or self._line.paused():
+        if self._line.count:
             return False
         if self.gate.admit_nowait(reservation.number, reservation.expect()) != 0.0:
             return False
@@ -154,9 +154,9 @@ class Quota(Width):
 
     def _pause(self, seconds: float, reservation: Reservation) -> None:
         """Let nobody in for so long; one pause that is made longer is still one."""
-        left = self._line.paused()
+        left = self.gate.paused()
         self._pauses += not left
-        self._line.pause(seconds)
+        self.gate.pause(seconds)
         if seconds > left:
             reservation.tell("paused", self.name, seconds)
 
@@ -181,7 +181,7 @@ class Quota(Width):
 
     def has_room(self) -> bool:
         """Say whether one who needs little would be admitted at once."""
-        return not self._line.count and not self._line.paused() and self.gate.has_room(ONE)
+        return not self._line.count and self.gate.has_room(ONE)
 
     def has_room_for(self, call: Call[Any]) -> bool:
         """Say whether an attempt of `call` would be admitted at once."""
@@ -199,7 +199,7 @@ class Quota(Width):
         """Give the limit's counters."""
         return LimitStatistics(
             self.name, self.at_once, self.used, self._line.count, self.granted,
-            self.gate.statistics(), self.at_once, self._refused, self._pauses, self._line.paused(),
+            self.gate.statistics(), self.at_once, self._refused, self._pauses, self.gate.paused(),
             self._shares(),
         )  # fmt: skip
 
@@ -249,7 +249,7 @@ class Quota(Width):
             round(ahead.tokens_in * kept) + amount.tokens_in,
             round(ahead.tokens_out * kept) + amount.tokens_out,
         )
-        wait = max(self._line.paused(), self.gate.least_wait(total))
+        wait = self.gate.least_wait(total)
         left = deadline - self._time()
         if wait > left:
             msg = (
