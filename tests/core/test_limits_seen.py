@@ -121,3 +121,43 @@ def test_nobody_is_told_where_nobody_listens(monkeypatch):
 
     run_virtual(main())
     assert told == []
+
+
+def test_a_width_that_falls_and_rises_is_told():
+    @step(limit="it", retry=Retry(attempts=2, shortest=0, longest=0))
+    async def overloaded_once(number):
+        await asyncio.sleep(1.0)
+        if number < 8 and current().attempt == 1:
+            error = RuntimeError("overloaded")
+            error.status_code = 503
+            raise error
+
+    async def body(runtime):
+        await runtime.run(fan_map(overloaded_once, range(200), at_once=8))
+        return runtime.statistics().limits[0]
+
+    seen, events = heard(Limit(at_once=8, requests_per_minute=60_000), body)
+    widths = [event.value for event in events if event.what == "width"]
+    assert widths[0] == 4, "half of what was in flight"
+    assert widths == [4, 5, 6, 7, 8], "one fall for one burst of failures, and back again"
+    assert (seen.falls, seen.width, seen.refused) == (1, None, 0)
+
+
+def test_a_name_without_rates_tells_of_its_pause_too():
+    @step(limit="it", retry=Retry(attempts=2))
+    async def refused_once():
+        if current().attempt == 1:
+            await asyncio.sleep(1.0)
+            raise TooManyRequests(4)
+
+    async def body(runtime):
+        await runtime.run(fan_out(refused_once(), refused_once()))
+        return runtime.statistics().limits[0]
+
+    seen, events = heard(Limit(at_once=4), body)
+    told = [
+        (event.what, event.value) for event in events if event.what not in ("waits", "admitted")
+    ]
+    assert told[:3] == [("refused", 4.0), ("paused", 4.0), ("refused", 4.0)]
+    assert {what for what, _ in told[3:]} == {"width"}
+    assert (seen.refused, seen.pauses) == (2, 1)

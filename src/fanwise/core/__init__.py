@@ -51,6 +51,7 @@ from fanwise.core._errors import (
     WrongLength,
 )  # fmt: skip
 from fanwise.core._guesses import GuessStatistics
+from fanwise.core._headers import hear_headers
 from fanwise.core._hedge_state import HedgeStatistics
 from fanwise.core._identity import request_digest
 from fanwise.core._limits import LimitEvent, LimitStatistics
@@ -134,7 +135,8 @@ __all__ = [
     "TimedOut", "Timeout", "TimerQueue", "Told", "Watcher", "WorkerDied", "WorkerNotStarted",
     "WriteRefused", "WrongLength", "__version__", "add_wait", "add_watcher", "as_step", "ask",
     "at_least", "begin", "current", "current_runtime", "deadline", "digest_of", "excuse",
-    "failure_of", "is_transient", "leave", "made_by", "made_by_caller", "microseconds", "module_of",
-    "name_of", "note", "perform", "plain_function", "plainly", "reduced", "refuse_while_importing",
-    "request_digest", "run", "step", "waiting_call", "watch", "whole", "woken_by_signals",
+    "failure_of", "hear_headers", "is_transient", "leave", "made_by", "made_by_caller",
+    "microseconds", "module_of", "name_of", "note", "perform", "plain_function", "plainly",
+    "reduced", "refuse_while_importing", "request_digest", "run", "step", "waiting_call", "watch",
+    "whole", "woken_by_signals",
 ]  # fmt: skip

@@ -249,6 +249,8 @@ class Execution:
             self.unheard += ((attempt.number, call.run.time() - attempt.started),)
         if self.outfit.quota is not None:
             self.outfit.quota.failed(attempt.reservation, error)
+        elif policy.limit is not None:
+            self.outfit.widths[0][0].refused(error, call.run)
         if policy.keeps:  # else the call's own row says it all
             call.run.add_attempt(attempt, status, error)
 
