@@ -8,28 +8,60 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from math import isinf
-from typing import TYPE_CHECKING
+from math import inf, isinf
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from fanwise.core._frozen import Frozen
 from fanwise.core._transient import TOO_MANY, http_status, retry_after
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from fanwise.core._policies import Limit
     from fanwise.core._protocols import GateStatistics
+    from fanwise.core._run import Run
 
+    Tell = Callable[["LimitEvents", str, float, Run | None], None]
 
 PAUSE = 1.0  # seconds, where a 429 names none
 LONGEST = 60.0  # seconds of a pause without end, and of an opening
 STEPS = 16  # in which a width opens after a pause
 
 
+LimitEvents = Literal["waits", "admitted", "left", "refused", "paused", "width", "spent"]
+
+
+class LimitEvent(NamedTuple):
+    """Something that happened at a limit or a budget, told to `Runtime(listeners=)` at once.
+
+    `time` is Unix seconds. `run` and `call` (its number in the record) say whose it is; `None`
+    where it is nobody's. What `value` is depends on `what`:
+
+    - "waits": a call begins to wait for the limit `name`; 0
+    - "admitted": it was let in, after so many seconds
+    - "left": it gave up, or was refused, after so many seconds
+    - "refused": the provider answered 429; the seconds of its `Retry-After`, 0 without one
+    - "paused": nobody is let in for so many seconds
+    - "width": so many slots there are from now on (`inf`: any number)
+    - "spent": nothing more is started under the budget `name`; what is left of it
+    """
+
+    what: LimitEvents
+    name: str
+    time: float
+    value: float = 0.0
+    run: str | None = None
+    call: int | None = None
+
+
 class LimitStatistics(Frozen):
     """A limit at one instant: its width, slots taken, calls waiting, and slots granted so far.
 
-    `quota` has the counters of its rates, where it has any. `width` is what is open of a width that
-    follows its failures (`None`: all), `falls` how often it fell, `refused` counts 429s, `paused`
-    is in seconds from now.
+    `quota` has the counters of its rates, where it has any (else `None`); `used` maps each rate to
+    the share of it that was used since the first call (above 1 while the first burst is spent).
+    `width` is what is open of a width that follows its failures (`None`: all), `falls` how often it
+    fell. `refused` counts 429s, `pauses` how often nobody was let in after one; that goes on for
+    `paused` seconds from now.
     """
 
     name: str
@@ -42,13 +74,15 @@ class LimitStatistics(Frozen):
     falls: int = 0
     refused: int = 0
     paused: float = 0.0
+    pauses: int = 0
+    used: Mapping[str, float] | None = None
 
 
 class Width:
     """The slots of one limit and the calls that wait for one, in order."""
 
-    __slots__ = ("_handle", "_loop", "_refused", "_until", "at_once", "full", "granted", "name",
-                 "nested", "used", "waiting")  # fmt: skip
+    __slots__ = ("_handle", "_loop", "_pauses", "_refused", "_until", "at_once", "full", "granted",
+                 "name", "nested", "tell", "used", "waiting")  # fmt: skip
 
     at_once: int | None  # now; less than `full` in a pause, and for a while after it
     full: int | None
@@ -57,6 +91,7 @@ class Width:
     is_held = True  # by a call that may not wait for another of it
     name: str
     nested: bool
+    tell: Tell
     used: int
 
     def __init__(self, name: str, limit: Limit) -> None:
@@ -65,7 +100,8 @@ class Width:
         self.at_once = self.full = limit.at_once
         self.used = 0
         self.granted = 0
-        self._refused = 0
+        self.tell = nobody
+        self._refused = self._pauses = 0
         self._until = 0.0  # when a pause ends
         self._handle: asyncio.TimerHandle | None = None
         self.nested = False  # whether a call that held it ever waited for another
@@ -117,19 +153,24 @@ class Width:
                 return
         self.used -= 1
 
-    def refused(self, error: BaseException) -> None:
+    def refused(self, error: BaseException, run: Run | None = None) -> None:
         """Pause where a failure says "too many" (429), for as long as it asks, else a second."""
         if http_status(error) == TOO_MANY:
+            said = retry_after(error)
             self._refused += 1
-            asked = retry_after(error) or PAUSE
-            self._pause(LONGEST if isinf(asked) else asked)
+            self.tell("refused", self.name, said, run)
+            asked = said or PAUSE
+            self._pause(LONGEST if isinf(asked) else asked, run)
 
-    def _pause(self, seconds: float) -> None:
+    def _pause(self, seconds: float, run: Run | None) -> None:
         self._loop = loop = asyncio.get_running_loop()
-        until = loop.time() + seconds
+        now = loop.time()
+        until = now + seconds
         if until <= self._until:
             return
+        self._pauses += self._until <= now  # one that is made longer is still one
         self._until = until
+        self.tell("paused", self.name, seconds, run)
         most = self.used if self.full is None else self.full
         step = -(-most // STEPS)
         self.close()
@@ -148,6 +189,7 @@ class Width:
             self.at_once = opened
         else:
             self.at_once = self.full
+        self.tell("width", self.name, inf if self.at_once is None else self.at_once, None)
         while self.waiting and (self.at_once is None or self.used < self.at_once):
             self.used += 1
             self.give()
@@ -172,9 +214,13 @@ class Width:
         paused = max(0.0, self._until - self._loop.time()) if self.at_once == 0 else 0.0
         return LimitStatistics(
             self.name, self.full, self.used, waiting, self.granted, width=open_now,
-            refused=self._refused, paused=paused,
+            refused=self._refused, paused=paused, pauses=self._pauses,
         )  # fmt: skip
 
     def __repr__(self) -> str:
         """Show name and fill."""
         return f"<Width {self.name} {self.used}/{self.at_once}, {len(self.waiting)} waiting>"
+
+
+def nobody(_what: LimitEvents, _name: str, _value: float, _run: Run | None) -> None:
+    """Tell nobody: nobody listens yet."""

@@ -10,7 +10,7 @@ attempts end (`fanwise.core._pace`), and from what their answers say is left.
 
 from __future__ import annotations
 
-from math import isinf
+from math import inf, isinf
 from typing import TYPE_CHECKING, Any
 
 from fanwise.core._buckets import Buckets
@@ -18,8 +18,9 @@ from fanwise.core._errors import LimitTooSlow, LimitTooSmall
 from fanwise.core._limits import PAUSE, LimitStatistics, Width
 from fanwise.core._needs import Expected, Sizes
 from fanwise.core._pace import Pace, Paced
+from fanwise.core._policies import RATES
 from fanwise.core._protocols import Amount
-from fanwise.core._queues import Line, Turn
+from fanwise.core._queues import Line, Turn, added
 from fanwise.core._settlement import share_of, was_refused
 from fanwise.core._transient import OVERLOADED, TOO_MANY, http_status, ran_out, retry_after
 
@@ -79,8 +80,8 @@ class Reservation:
 class Quota(Width):
     """A limit with rates, or one whose gate is shared."""
 
-    __slots__ = ("_count", "_door", "_early", "_expected", "_limit", "_line", "_refused", "_sizes",
-                 "_time", "gate", "pace")  # fmt: skip
+    __slots__ = ("_began", "_count", "_door", "_early", "_expected", "_limit", "_line", "_sizes",
+                 "_taken", "_time", "gate", "pace")  # fmt: skip
 
     def __init__(self, name: str, limit: Limit, loop: asyncio.AbstractEventLoop,
                  gates: Gates | None = None) -> None:  # fmt: skip
@@ -93,10 +94,11 @@ class Quota(Width):
         self._sizes = Sizes(limit)
         self._door = Paced(self.gate, self.pace, self._share if limit.rates else nothing)
         self._line = Line(self._door, loop, self._share, limit.burst)
-        self._refused = 0
         self._early = limit.charge == "admission"
         self._expected: dict[str, Expected] | None = {} if self._sizes.bound else None
         self._count = 0
+        self._began: float | None = None  # when the first was admitted
+        self._taken = (0, 0, 0)  # requests, tokens read and written of all that were settled
 
     @property
     def is_held(self) -> bool:  # type: ignore[override] # here it depends
@@ -148,13 +150,35 @@ class Quota(Width):
         reservation.failed(error)
         status = http_status(error)
         if status in OVERLOADED:
-            self.pace.overloaded(reservation.epoch)
-            self._refused += status == TOO_MANY
-            asked = retry_after(error) or (PAUSE if status == TOO_MANY else 0.0)
-            if asked:
-                self._door.pause(self._limit.burst if isinf(asked) else asked)
+            said = retry_after(error)
+            if status == TOO_MANY:
+                self._refused += 1
+                self.tell("refused", self.name, said, reservation.run)
+            self._overloaded(reservation, said or (PAUSE if status == TOO_MANY else 0.0))
         elif ran_out(error, status):
+            before = self.pace.width
             self.pace.ran_late(reservation.epoch)
+            self._tell_width(before)
+
+    def _overloaded(self, reservation: Reservation, asked: float) -> None:
+        """Fall, and let nobody in for as long as was asked; a pause made longer is still one."""
+        before = self.pace.width
+        self.pace.overloaded(reservation.epoch)
+        self._tell_width(before)
+        if asked:
+            seconds = self._limit.burst if isinf(asked) else asked
+            left = self.gate.paused()
+            self._pauses += not left
+            self._door.pause(seconds)
+            if seconds > left:
+                self.tell("paused", self.name, seconds, reservation.run)
+
+    def _tell_width(self, before: float) -> None:
+        """Tell who listens of another number of slots."""
+        now = self.pace.width
+        if now != before and (isinf(now) or isinf(before) or int(now) != int(before)):
+            most = inf if self.at_once is None else self.at_once
+            self.tell("width", self.name, min(most, now if isinf(now) else int(now)), None)
 
     def correct(self, reservation: Reservation, left: Remaining) -> None:
         """Take what an answer to an attempt said that its provider has left."""
@@ -164,10 +188,14 @@ class Quota(Width):
         """Correct what an attempt reserved by what it used; its slot is given back apart."""
         used = self._used(reservation, call, attempt)
         if reservation.ended == OK:
+            before = self.pace.width
             self.pace.went_well()
+            if before < inf:
+                self._tell_width(before)
         if self._line.count and used != reservation.amount:
             run = reservation.run
             self._line.correct(self._key(run), run.share, reservation.amount, used)
+        self._taken = added(self._taken, used, 1)
         self._door.settle(reservation.number, used)
 
     def release(self, reservation: Reservation) -> None:
@@ -201,10 +229,22 @@ class Quota(Width):
         return LimitStatistics(
             self.name, self.at_once, self.used, self._line.count, self.granted,
             self.gate.statistics(), self.pace.found, self.pace.falls, self._refused,
-            self.gate.paused(),
+            self.gate.paused(), self._pauses, self._shares(),
         )  # fmt: skip
 
+    def _shares(self) -> dict[str, float]:
+        """Give of each rate the share of it that was used since the first call."""
+        seconds = 0.0 if self._began is None else self._time() - self._began
+        requests, read, written = self._taken
+        counts = dict(zip(RATES, (requests, read + written, read, written), strict=True))
+        return {
+            name: 60 * counts[name] / (rate * seconds) if seconds > 0 else 0.0
+            for name, rate in self._limit.rates.items()
+        }
+
     def _took(self, reservation: Reservation) -> None:
+        if self._began is None:
+            self._began = self._time()
         reservation.epoch = self.pace.epoch
         self.used += 1
         self.granted += 1
