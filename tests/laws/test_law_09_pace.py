@@ -324,7 +324,7 @@ def test_widths_pause():
 
 
 def test_widths_reject_one_that_hears_no_429():
-    mutant = changed((Width, "refused", lambda self, error: None))
+    mutant = changed((Width, "refused", lambda *_: None))
     rejects(a_width_pauses_too, **WIDE, mutant=mutant)
 
 
