@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fanwise.core import Ending, FanIn, finish, give_task
+from fanwise.core import FanIn, finish, give_task
 from fanwise.patterns._gathering import Gathering
 from fanwise.patterns._quorum import count_of, needed
 
@@ -25,9 +25,7 @@ DEEPEST = 16  # one inside the other: each stands on the stack of the one around
 class Ahead(Gathering):
     """The branches of a call without a task; it stands in the call's `inputs`."""
 
-    __slots__ = ("judged",)
-
-    judged: tuple[dict[int, str], Ending] | None
+    __slots__ = ()
 
     @property
     def open(self) -> int:
@@ -38,7 +36,6 @@ class Ahead(Gathering):
         """Start every branch."""
         owner = self.owner
         assert owner is not None  # noqa: S101 - gathered for a call
-        self.judged = None
         self.asker = owner.owner  # no body of the pattern's runs here, and maybe none at all
         runtime = owner.run.runtime
         runtime.depth += 1
@@ -63,13 +60,8 @@ class Ahead(Gathering):
             runtime.depth -= 1
 
     def drop(self) -> None:
-        """Leave every branch, at once: one that has not begun is not to begin."""
+        """Let a task leave every branch."""
         self.decide("cancelled")
-        self.judged = super().judge()
-
-    def judge(self) -> tuple[dict[int, str], Ending]:
-        """Leave what still runs, where that was not done when the call was dropped."""
-        return self.judged or super().judge()
 
 
 def begin_ahead(call: Call[Any]) -> bool:

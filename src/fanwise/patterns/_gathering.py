@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 class Gathering:
     """Branches on their way to a fan-in."""
 
-    __slots__ = ("asker", "at", "bad", "calls", "context", "enough", "filling", "first_failure", "future",
-                 "good", "left", "need", "next", "owner", "reason", "refused", "running", "timer",
-                 "width", "within")  # fmt: skip
+    __slots__ = ("asker", "at", "bad", "calls", "context", "enough", "filling", "first_failure",
+                 "future", "good", "left", "need", "next", "owner", "reason", "refused", "running",
+                 "timer", "width", "within")  # fmt: skip
 
     context: Context
     future: asyncio.Future[None]  # of the pattern's task, which waits for the decision
@@ -150,13 +150,6 @@ class Gathering:
 
     async def let_go(self) -> dict[int, str]:
         """Leave what still runs and await what that cancels; give the statuses of the gaps."""
-        statuses, ending = self.judge()
-        if ending.open:
-            await ending.wait()
-        return statuses
-
-    def judge(self) -> tuple[dict[int, str], Ending]:
-        """Leave what still runs; give the statuses of the gaps, and the ends to be awaited."""
         if self.timer is not None:
             self.timer.cancel()
         self.reason = self.reason or "cancelled"
@@ -175,7 +168,9 @@ class Gathering:
                         ending.add(call)
                 elif status != "ok":
                     statuses[index] = status
-        return statuses, ending
+        if ending.open:
+            await ending.wait()
+        return statuses
 
     def _gap(self, call: Call[Any]) -> str:
         if not call.attempts:
