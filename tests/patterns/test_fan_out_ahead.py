@@ -125,13 +125,17 @@ async def test_a_chain_that_was_asked_for_one_by_one_ends_without_a_deep_stack()
 
 
 async def test_it_leaves_nothing_for_the_collector():
+    @step
+    async def breaks():
+        raise OSError
+
     async with Runtime() as runtime:
 
         @step
         async def program():
             for _ in range(100):
                 await fan_out(gives(1), gives(2))
-                await fan_out(gives(1), fails(OSError()), need=1)
+                await fan_out(gives(1), breaks(), need=1)
 
         await runtime.run(program())  # what the first one loads stays
         gc.collect()
