@@ -34,7 +34,7 @@ RECENT = 50  # attempts, of which those that were late are counted
 class Pace:
     """The width of one limit, found by its failures, and the opening of it."""
 
-    __slots__ = ("_adapts", "_ceiling", "_ended", "_late", "_opens", "_part", "_peak", "_ramp",
+    __slots__ = ("_adapts", "_ceiling", "_late", "_opens", "_part", "_peak", "_ramp", "_since",
                  "_span", "_time", "epoch", "falls", "is_open", "running", "width")  # fmt: skip
 
     epoch: int  # falls, so far: what is admitted in one epoch can end it once
@@ -53,7 +53,7 @@ class Pace:
         self._span = limit.ramp
         self._part = 0.0  # of a bucket that was let through since it began to open
         self._peak = 0.0
-        self._late = self._ended = 0
+        self._late = self._since = 0
         self.epoch = self.falls = self.running = 0
         self.width = inf
         self.is_open = not self._span
@@ -121,21 +121,22 @@ class Pace:
         self.epoch += 1
         self.falls += 1
         self.is_open = False
-        self._late = self._ended = 0
 
-    def ran_late(self, epoch: int) -> None:
-        """Take note of an attempt whose time ran out: of many the provider may be overloaded."""
+    def ran_late(self, epoch: int, granted: int) -> None:
+        """Take note of an attempt whose time ran out: of many the provider may be overloaded.
+
+        `granted` counts all attempts so far; of the last fifty, or fewer, as many are late.
+        """
+        if granted - self._since > RECENT:
+            self._late //= 2
+            self._since = granted - RECENT // 2
         self._late += 1
-        self._ended += 1
-        if self._late >= FEW and self._late * LATE >= self._ended:
+        if self._late >= FEW and self._late * LATE >= granted - self._since:
+            self._late, self._since = 0, granted
             self.overloaded(epoch)
 
     def went_well(self) -> None:
         """Rise a little, where the width is what holds others back."""
-        self._ended += 1
-        if self._ended >= RECENT:
-            self._ended //= 2
-            self._late //= 2
         if self.running + 1 > self.width and not self._span:
             self.width += max(1.0, self._peak / STEPS) / self.width
             if self.width >= self._ceiling:
@@ -166,7 +167,9 @@ class Paced:
         if not pace.is_open and (wait := pace.wait()):
             return wait
         answer = self._gate.admit_nowait(number, amount)
-        if answer is not None:
+        if answer == 0.0 and pace.is_open:
+            pace.running += 1
+        elif answer is not None:
             self._answered(number, amount, answer)
         return answer
 
