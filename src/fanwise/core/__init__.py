@@ -15,6 +15,7 @@ from fanwise.core._away import (
 )  # fmt: skip
 from fanwise.core._blocking import watch
 from fanwise.core._breaker import BreakerStatistics
+from fanwise.core._budget import Budget, check_budget
 from fanwise.core._cache_state import CacheStatistics
 from fanwise.core._call import Call
 from fanwise.core._canonical import digest_of
@@ -22,6 +23,11 @@ from fanwise.core._current import Current, current
 from fanwise.core._deadline import deadline
 from fanwise.core._errors import (
     BreakerOpen,
+    BudgetError,
+    BudgetHeld,
+    BudgetSpent,
+    BudgetUndeclared,
+    BudgetUnpriced,
     CallDropped,
     CallSkipped,
     CircularWait,
@@ -120,20 +126,21 @@ from fanwise.core._watchers import LIVE, NO_KWARGS, Ending, Watcher, add_watcher
 __all__ = [
     "BODY", "CURRENT", "DEADLINE", "LIVE", "NO_KWARGS", "READS_ONLY", "Admission", "Amount",
     "AttemptRow", "Body", "BoundStep", "BoundStreamStep", "Breaker", "BreakerOpen",
-    "BreakerStatistics", "Cache", "CacheStatistics", "Call", "CallDropped", "CallRow",
-    "CallSkipped", "CircularWait", "Current", "CurrentAway", "DeadlinePassed", "Decorator",
-    "Drawn", "Effect", "Ending", "FanIn", "FanwiseError", "Gate", "GateStatistics", "Gates",
-    "GuessStatistics", "Header", "Hedge", "HedgeStatistics", "Hooks", "IdentityClash", "Job",
-    "Journal", "Landed", "Limit", "LimitError", "LimitHeld", "LimitStatistics", "LimitTooSlow",
-    "LimitTooSmall", "LimitUnknown", "LoopBlocked", "MemoryJournal", "Need", "NotCanonical",
-    "NotDone", "NotEnough", "Outcome", "OwnLimit", "Plan", "Policy", "PoolError", "PoolUnknown",
-    "RaceStatistics", "Reader", "Reading", "Record", "RecordDamaged", "RemoteError", "Retry",
-    "Run", "RunRecord", "Runtime", "RuntimeStatistics", "Scope", "Status", "Step", "StepTimedOut",
-    "StrayCancel", "Stream", "StreamCall", "StreamStep", "StreamTaken", "TimedOut", "Timeout",
-    "TimerQueue", "Told", "Watcher", "WorkerDied", "WorkerNotStarted", "WriteRefused",
-    "WrongLength", "__version__", "add_wait", "add_watcher", "as_step", "ask", "at_least", "begin",
-    "current", "current_runtime", "deadline", "digest_of", "excuse", "failure_of", "is_transient",
-    "leave", "made_by", "made_by_caller", "microseconds", "module_of", "name_of", "note",
-    "perform", "plain_function", "plainly", "reduced", "refuse_while_importing", "request_digest",
-    "run", "step", "waiting_call", "watch", "whole", "woken_by_signals",
+    "BreakerStatistics", "Budget", "BudgetError", "BudgetHeld", "BudgetSpent", "BudgetUndeclared",
+    "BudgetUnpriced", "Cache", "CacheStatistics", "Call", "CallDropped", "CallRow", "CallSkipped",
+    "CircularWait", "Current", "CurrentAway", "DeadlinePassed", "Decorator", "Drawn", "Effect",
+    "Ending", "FanIn", "FanwiseError", "Gate", "GateStatistics", "Gates", "GuessStatistics",
+    "Header", "Hedge", "HedgeStatistics", "Hooks", "IdentityClash", "Job", "Journal", "Landed",
+    "Limit", "LimitError", "LimitHeld", "LimitStatistics", "LimitTooSlow", "LimitTooSmall",
+    "LimitUnknown", "LoopBlocked", "MemoryJournal", "Need", "NotCanonical", "NotDone", "NotEnough",
+    "Outcome", "OwnLimit", "Plan", "Policy", "PoolError", "PoolUnknown", "RaceStatistics", "Reader",
+    "Reading", "Record", "RecordDamaged", "RemoteError", "Retry", "Run", "RunRecord", "Runtime",
+    "RuntimeStatistics", "Scope", "Status", "Step", "StepTimedOut", "StrayCancel", "Stream",
+    "StreamCall", "StreamStep", "StreamTaken", "TimedOut", "Timeout", "TimerQueue", "Told",
+    "Watcher", "WorkerDied", "WorkerNotStarted", "WriteRefused", "WrongLength", "__version__",
+    "add_wait", "add_watcher", "as_step", "ask", "at_least", "begin", "check_budget", "current",
+    "current_runtime", "deadline", "digest_of", "excuse", "failure_of", "is_transient", "leave",
+    "made_by", "made_by_caller", "microseconds", "module_of", "name_of", "note", "perform",
+    "plain_function", "plainly", "reduced", "refuse_while_importing", "request_digest", "run",
+    "step", "waiting_call", "watch", "whole", "woken_by_signals",
 ]  # fmt: skip

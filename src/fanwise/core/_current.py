@@ -13,6 +13,7 @@ from fanwise.core._settlement import Reading, enter, has_told, learn, read_respo
 if TYPE_CHECKING:
     from random import Random
 
+    from fanwise.core._accounts import Left
     from fanwise.core._call import Call
     from fanwise.core._run import Run
     from fanwise.core._scope import Scope
@@ -47,6 +48,22 @@ class Current:
         """Seconds until the nearest deadline or timeout; `None` where there is none."""
         until = DEADLINE.get()
         return None if until is None else max(0.0, until - self._run.time())
+
+    @property
+    def budget(self) -> Left | None:
+        """What is left of the budgets over this call, as tokens and dollars: the least of each.
+
+        `None` where there is no budget. What others have reserved is not left, until it flows back.
+        """
+        spending = self._run.runtime.spending
+        return None if spending is None else spending.left_of(self._call)
+
+    @property
+    def max_tokens(self) -> int | None:
+        """The most tokens that this attempt may write, as it has reserved; `None`: no budget."""
+        spending = self._run.runtime.spending
+        hold = None if spending is None else spending.holds.get(self._here)  # type: ignore[call-overload] # of attempts
+        return None if hold is None else hold.worst.most
 
     @property
     def idempotency_key(self) -> str:
