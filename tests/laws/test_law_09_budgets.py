@@ -34,7 +34,9 @@ PROGRAM = {
 }  # fmt: skip
 
 
-def never_overshoots(groups, total, policy, enough, cancel_at, drain_at, order):
+def never_overshoots(  # noqa: C901 - one program
+    groups, total, policy, enough, cancel_at, drain_at, order
+):
     truth = {}  # what was really written, by the budgets over it
     overshot = []
 
@@ -86,7 +88,7 @@ def never_overshoots(groups, total, policy, enough, cancel_at, drain_at, order):
         assert account.statistics().used_tokens >= truth.get("run", 0)
         assert not account.line.count
         spending = runtime.spending
-        assert not spending.holds and not spending.holders and not spending.open
+        assert (spending.holds, spending.holders, spending.open) == ({}, {}, {})
 
     virtually(program, order=order)
 
@@ -183,9 +185,7 @@ def test_budgets_reject_a_cancel_that_leaves_its_place():
 
 
 TWICE = {
-    "amounts": st.lists(
-        st.tuples(st.integers(0, 20), st.integers(0, 20)), min_size=1, max_size=8
-    ),
+    "amounts": st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), min_size=1, max_size=8),
     "total": st.integers(1, 60),
 }
 
@@ -232,7 +232,7 @@ SERVED = {
 
 def in_order_and_not_in_vain(leaves, total, order):
     """One line: served in order, waiting as long as it may help, refused when nothing would."""
-    begun, refused, settled = [], [], [0]
+    begun = []
 
     @step(needs=lambda index, seconds, most, used: Need(0, 0, most, 0))
     async def leaf(index, seconds, most, used):

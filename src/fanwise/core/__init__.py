@@ -19,7 +19,7 @@ from fanwise.core._budget import Budget, check_budget
 from fanwise.core._cache_state import CacheStatistics
 from fanwise.core._call import Call
 from fanwise.core._canonical import digest_of
-from fanwise.core._current import Current, current
+from fanwise.core._current import Current, current, reserve_again, reserve_ahead
 from fanwise.core._deadline import deadline
 from fanwise.core._errors import (
     BreakerOpen,
@@ -76,6 +76,7 @@ from fanwise.core._policies import (
     whole,
 )  # fmt: skip
 from fanwise.core._protocols import (
+    PREPAID,
     Admission,
     Amount,
     Body,
@@ -124,8 +125,8 @@ from fanwise.core._watch import ask, begin, failure_of, leave
 from fanwise.core._watchers import LIVE, NO_KWARGS, Ending, Watcher, add_watcher, excuse
 
 __all__ = [
-    "BODY", "CURRENT", "DEADLINE", "LIVE", "NO_KWARGS", "READS_ONLY", "Admission", "Amount",
-    "AttemptRow", "Body", "BoundStep", "BoundStreamStep", "Breaker", "BreakerOpen",
+    "BODY", "CURRENT", "DEADLINE", "LIVE", "NO_KWARGS", "PREPAID", "READS_ONLY", "Admission",
+    "Amount", "AttemptRow", "Body", "BoundStep", "BoundStreamStep", "Breaker", "BreakerOpen",
     "BreakerStatistics", "Budget", "BudgetError", "BudgetHeld", "BudgetSpent", "BudgetUndeclared",
     "BudgetUnpriced", "Cache", "CacheStatistics", "Call", "CallDropped", "CallRow", "CallSkipped",
     "CircularWait", "Current", "CurrentAway", "DeadlinePassed", "Decorator", "Drawn", "Effect",
@@ -141,6 +142,7 @@ __all__ = [
     "add_wait", "add_watcher", "as_step", "ask", "at_least", "begin", "check_budget", "current",
     "current_runtime", "deadline", "digest_of", "excuse", "failure_of", "is_transient", "leave",
     "made_by", "made_by_caller", "microseconds", "module_of", "name_of", "note", "perform",
-    "plain_function", "plainly", "reduced", "refuse_while_importing", "request_digest", "run",
-    "step", "waiting_call", "watch", "whole", "woken_by_signals",
+    "plain_function", "plainly", "reduced", "refuse_while_importing", "request_digest",
+    "reserve_again", "reserve_ahead", "run", "step", "waiting_call", "watch", "whole",
+    "woken_by_signals",
 ]  # fmt: skip

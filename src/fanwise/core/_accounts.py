@@ -105,6 +105,9 @@ class Account(Protocol):
         A reservation that is never settled counts as used.
         """
 
+    def is_past(self) -> bool:
+        """Say whether it says no more than a new one: its day is over, and nobody waits."""
+
     def possible(self) -> Total:
         """Give what would be left if all that is reserved flowed back, as far as is known here."""
 
@@ -265,7 +268,7 @@ class MemoryAccount:
         return statistics_of(self, self._used, self._reserved)
 
     def is_past(self) -> bool:
-        """Say whether it says no more than a new one: its day is over, and nobody has any of it."""
+        """Say whether it says no more than a new one: its day is over, and nobody waits."""
         over = self.budget.per is not None and self._today() > self._day
         return over and not self.line.count
 

@@ -70,6 +70,9 @@ class Need(NamedTuple):
     fits: bool = False
 
 
+PREPAID = Need(0, 0, 0, 0, 0)  # of a step that tells usage which another call has reserved
+
+
 class GateStatistics(NamedTuple):
     """A gate at one instant: slots taken, what it gave and took back so far, and what is free.
 
@@ -217,6 +220,18 @@ class MemoryJournal:
 
 
 __all__ = [
-    "Admission", "Amount", "Body", "Drawn", "Gate", "GateStatistics", "Gates", "Hooks", "Journal",
-    "Listener", "MemoryJournal", "Need", "Plan",
+    "PREPAID",
+    "Admission",
+    "Amount",
+    "Body",
+    "Drawn",
+    "Gate",
+    "GateStatistics",
+    "Gates",
+    "Hooks",
+    "Journal",
+    "Listener",
+    "MemoryJournal",
+    "Need",
+    "Plan",
 ]  # fmt: skip

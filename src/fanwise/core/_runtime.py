@@ -94,10 +94,10 @@ class Runtime(Shared):
     to `Price`, before the known prices; `listeners` are called with each row as it is made, on
     the loop; `shared` is where limits stand that other processes share, such as
     "redis://127.0.0.1:6379" or a `fanwise.stores.SharedLimits`; `budget` bounds all runs together,
-    `budgets` maps tenants, or patterns such as "free-*", to what each may use; `seed` makes the engine's own
-    randomness repeatable (`None`: drawn anew, or a virtual loop's). Leaving the block cancels what
-    still runs, waits for it and for functions in threads, ends the worker processes, gives back
-    what it holds of shared limits, and closes the record.
+    `budgets` maps tenants, or patterns such as "free-*", to what each may use; `seed` makes the
+    engine's own randomness repeatable (`None`: drawn anew, or a virtual loop's). Leaving the block
+    cancels what still runs, waits for it and for functions in threads, ends the worker processes,
+    gives back what it holds of shared limits, and closes the record.
     """
 
     budget: Budget | None
@@ -216,7 +216,7 @@ class Runtime(Shared):
 
     # Runs
 
-    async def run(
+    async def run(  # noqa: PLR0913 - what the design lists
         self,
         call: Call[T],
         *,
@@ -242,7 +242,7 @@ class Runtime(Shared):
         del call  # this frame stands in the traceback of its error
         return await running
 
-    def start(
+    def start(  # noqa: PLR0913 - as `run`
         self,
         call: Call[Any],
         *,

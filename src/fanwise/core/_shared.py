@@ -266,7 +266,7 @@ class Shared:
 
     def waiting_for_limit(self, name: str) -> list[Call[Any]]:
         """Give the calls that wait for a slot of a limit, or for a budget, in order."""
-        return list(self.limit_waits.get(name) or self.budget_waits.get(name, ()))
+        return list(self.limit_waits.get(name) or self.budget_waits.get(name) or ())
 
     def known_spending(self) -> Spending:
         """Give what attempts reserve of budgets, from now on."""

@@ -18,13 +18,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from decimal import Decimal
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from fanwise.core._accounts import (
     GRANTED,
-    NANO,
     SPENT,
     WAIT,
     Left,
@@ -36,19 +34,19 @@ from fanwise.core._accounts import (
     dollars_of,
     least,
     nanodollars_of,
-    shown,
 )
-from fanwise.core._errors import BudgetHeld, BudgetSpent, CallSkipped
+from fanwise.core._errors import BudgetHeld, BudgetSpent, BudgetUnpriced, CallSkipped
 from fanwise.core._funded import Funded, Opening
+from fanwise.core._holds import NOTHING, Ahead, Hold, in_doubt, refusal, was_free
+from fanwise.core._protocols import PREPAID
 from fanwise.core._record import add_wait, note
-from fanwise.core._scope import CURRENT, Attempt
-from fanwise.core._settlement import may_be_charged, share_of, was_refused
-from fanwise.core._transient import http_status
+from fanwise.core._scope import CURRENT
+from fanwise.core._settlement import may_be_charged, share_of
 from fanwise.core._watchers import waiting_for
-from fanwise.core._worst import PREPAID, WorstCases
+from fanwise.core._worst import WorstCases, unpriced
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from fanwise.core._accounts import Account, BudgetStatistics
     from fanwise.core._attempts import Execution
@@ -57,36 +55,10 @@ if TYPE_CHECKING:
     from fanwise.core._protocols import Need
     from fanwise.core._run import Run
     from fanwise.core._runtime import Runtime
-    from fanwise.core._scope import Scope
+    from fanwise.core._scope import Attempt, Scope
     from fanwise.core._settlement import Told
-    from fanwise.core._worst import Worst
 
-NOTHING = Spend()
 MOST_TENANTS = 10_000  # beyond, those whose day is over are forgotten
-
-
-class Hold:
-    """What one attempt has reserved of the budgets over it."""
-
-    __slots__ = ("accounts", "before", "call", "need", "number", "worst")
-
-    before: Spend  # what the attempt had told before it reserved
-    number: int
-    worst: Worst
-
-    def __init__(
-        self, call: Call[Any], accounts: tuple[Account, ...], need: Need, number: int
-    ) -> None:
-        """Prepare to reserve, in the order of numbers."""
-        self.call = call
-        self.accounts = accounts
-        self.need = need
-        self.number = number
-        self.before = NOTHING
-
-    def __repr__(self) -> str:
-        """Name the call."""
-        return f"<Hold {self.number} of {self.call!r}>"
 
 
 class Spending:
@@ -96,7 +68,7 @@ class Spending:
         """Know no budget yet."""
         wall, began = time.time(), runtime.time()
         self.runtime = runtime
-        self.unix = lambda: wall + (runtime.time() - began)
+        self._wall = wall - began
         self.worst = WorstCases(runtime.bills, self.unix)
         self.holds: dict[Attempt, Hold] = {}
         self.holders: dict[Call[Any], list[Hold]] = {}
@@ -106,6 +78,10 @@ class Spending:
         self._numbers = count(1)
         self._turns: set[Turn] = set()
         runtime.on_drain[self.drain] = None
+
+    def unix(self) -> float:
+        """Give the time, which moves with a virtual clock."""
+        return self._wall + self.runtime.time()
 
     # Accounts
 
@@ -213,6 +189,19 @@ class Spending:
         self.holders.setdefault(call, []).append(hold)
         return hold
 
+    async def ahead(self, call: Call[Any], needs: Sequence[Need], tier: str | None) -> Ahead | None:
+        """Reserve for requests that `call` makes at once; `None` where it is under no budget."""
+        accounts = self.over(call, call.scope)
+        if not accounts or not needs:
+            return None
+        await self._have_prices(needs[0], accounts)
+        most = min(account.budget.most for account in accounts)
+        need = self.worst.together(needs, most, tier)
+        money = any(account.budget.dollars is not None for account in accounts)
+        if need.dollars is None and money:
+            raise BudgetUnpriced(unpriced(call.step.name, f"{needs[0].model} ({tier})"))
+        return Ahead(self, await self.reserve(call, accounts, need))
+
     def has_room(self, call: Call[Any], accounts: tuple[Account, ...], need: Need) -> bool:
         """Say whether `reserve` would have it at once, as far as is known here."""
         spend = self.worst.of(call, need, accounts).spend
@@ -239,36 +228,35 @@ class Spending:
         """
         hold.worst = self.worst.of(hold.call, hold.need, hold.accounts)
         spend = hold.worst.spend
-        if not any(spend):  # it lacks nothing, and waits for nobody
+        if any(spend):  # else it lacks nothing, and waits for nobody
             for account in hold.accounts:
-                account.reserve_nowait(hold.number, spend)
-            return None
-        for account in hold.accounts:
-            verdict = account.judge(spend)
-            if verdict == SPENT:
-                raise self._spent(hold, account)
-            if verdict == WAIT or account.line.is_ahead_of(hold.number):
-                return account
-        taken: list[Account] = []
-        try:
-            for account in hold.accounts:
-                verdict = account.reserve_nowait(hold.number, spend)
-                if verdict is None:
-                    verdict = await account.reserve(hold.number, spend)
+                verdict = account.judge(spend)
                 if verdict == SPENT:
                     raise self._spent(hold, account)
-                if verdict != GRANTED:
-                    self._give_back(hold, taken)
+                if verdict == WAIT or account.line.is_ahead_of(hold.number):
                     return account
+        taken: list[Account] = []
+        short: Account | None = None
+        verdict = SPENT
+        try:
+            for account in hold.accounts:
+                short = account
+                verdict = await self._take_of(account, hold.number, spend)
+                if verdict != GRANTED:
+                    break
                 taken.append(account)
-        except BaseException:
-            self._give_back(hold, taken)
-            raise
-        return None
+                short = None
+        finally:
+            if short is not None:
+                for account in taken:
+                    account.settle(hold.number, NOTHING)
+        if short is not None and verdict == SPENT:
+            raise self._spent(hold, short)
+        return short
 
-    def _give_back(self, hold: Hold, taken: list[Account]) -> None:
-        for account in taken:
-            account.settle(hold.number, NOTHING)
+    async def _take_of(self, account: Account, number: int, spend: Spend) -> int:
+        verdict = account.reserve_nowait(number, spend)
+        return await account.reserve(number, spend) if verdict is None else verdict
 
     async def _wait(self, hold: Hold, short: Account) -> None:
         """Wait in the line of the account that lacks it, until it has what every account has."""
@@ -298,7 +286,7 @@ class Spending:
                 if not turn.told:
                     turn.future = self.runtime.loop.create_future()
                     await turn.future
-                if self.runtime.draining:  # type: ignore[attr-defined] # of a Runtime
+                if self.runtime.draining:
                     raise CallSkipped(f"{hold.call.name} was not started: the runtime drains")
         finally:
             self._turns.discard(turn)
@@ -355,24 +343,26 @@ class Spending:
 
         An attempt of which nobody knows what it used counts with all of it.
         """
-        call = hold.call
         used = self._used(hold, attempt, error)
         if error is None and hold.need is not PREPAID:
             self._learn(hold, attempt)
         for account in hold.accounts:
             over = used.tokens > hold.worst.spend.tokens and account.budget.tokens is not None
             dear = used.nanodollars > hold.worst.spend.nanodollars
-            if hold.need is not PREPAID and (
-                over or (dear and account.budget.dollars is not None)
-            ):
+            if hold.need is not PREPAID and (over or (dear and account.budget.dollars is not None)):
                 account.over += 1
+        self.close_hold(hold, used)
+        return used
+
+    def close_hold(self, hold: Hold, used: Spend) -> None:
+        """Put so much in the place of what was reserved, once."""
+        for account in hold.accounts:
             account.settle(hold.number, used)
-        held = self.holders.get(call)
+        held = self.holders.get(hold.call)
         if held is not None and hold in held:
             held.remove(hold)
             if not held:
-                del self.holders[call]
-        return used
+                del self.holders[hold.call]
 
     def _used(self, hold: Hold, attempt: int, error: BaseException | None) -> Spend:
         if not attempt:
@@ -382,9 +372,8 @@ class Spending:
         used = Spend(total.tokens - hold.before.tokens, total.nanodollars - hold.before.nanodollars)
         if not any(used):
             return NOTHING if error is not None and was_free(error) else hold.worst.spend
-        broke_off = error is not None and may_be_charged(error)
-        if broke_off and any(each[3] for each in told) and not any(each[5] for each in told):
-            return Spend(*map(max, used, hold.worst.spend))  # nobody knows what it wrote
+        if error is not None and may_be_charged(error) and any(each[3] for each in told):
+            return in_doubt(used, hold.worst.spend, known=any(each[5] for each in told))
         return used
 
     def sum_of(self, told: tuple[Told, ...], hold: Hold) -> Spend:
@@ -452,42 +441,9 @@ def begin(run: Run) -> None:
     run.accounts = {}
 
 
-def refusal(hold: Hold, account: Account) -> BudgetSpent:
-    """Say what an attempt asked, and what is left."""
-    spend, left = hold.worst.spend, account.possible()
-    lacking = left.nanodollars is not None and spend.nanodollars > left.nanodollars
-    if lacking or left.tokens is None:
-        asked = f"${shown(Decimal(spend.nanodollars) / NANO)}"
-        there = f"${shown(max(Decimal(0), Decimal(left.nanodollars or 0) / NANO))}"
-    else:
-        asked, there = f"{spend.tokens:,} tokens", f"{max(0, left.tokens):,} tokens"
-    msg = (
-        f"{hold.call.name} was not started: it may use {asked}, and of the {account.name} {there} "
-        "are left"
-    )
-    return BudgetSpent(msg, account.name, asked, there)
-
-
-def was_free(error: BaseException) -> bool:
-    """Say whether an attempt that ended so, without a word, has used nothing."""
-    status = http_status(error)
-    return was_refused(error) or (status is not None and status >= 500)
-
-
-async def reserve_again(need: Need) -> None:
-    """Settle what the running attempt has used until now, and reserve what it needs to go on.
-
-    For an attempt that asks several times, one after the other. Without a budget it does nothing.
-    Raises as the reservation of an attempt does; then the attempt has to end.
-    """
-    here = CURRENT.get()
-    if isinstance(here, Attempt) and here.run.runtime.spending is not None:
-        await here.run.runtime.spending.again(here, need)
-
-
 def spending(_address: str) -> Callable[[Runtime], Spending]:
     """Give what makes the budgets of a runtime, for the registry."""
     return Spending
 
 
-__all__ = ["PREPAID", "Hold", "Spending", "reserve_again", "spending"]
+__all__ = ["Spending", "spending"]

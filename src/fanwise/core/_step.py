@@ -112,7 +112,7 @@ class Step(Definition[R_co], Generic[P, R_co]):
         """Bind a step that is a method to its instance."""
         return self if instance is None else BoundStep(self, instance)
 
-    def using(
+    def using(  # noqa: PLR0913 - what `step` takes
         self,
         *,
         timeout: float | Timeout | None = UNSET,

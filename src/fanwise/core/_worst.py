@@ -4,8 +4,7 @@ Problem: a budget must hold however many calls run at once, so each has to reser
 and a worst case that is far above the truth leaves room for few calls at once, and in the end a
 part of the budget that nobody can have.
 Method: what is written is bounded by `max_tokens`, which is set where nobody has set it: as the
-budget says, or to what is left of it, as long as that is several times what the step usually
-writes. What is read is bounded by its bytes, as no token is shorter than one, until ten attempts of
+budget says, or to what is left of it, as long as that is twice what the step usually writes. What is read is bounded by its bytes, as no token is shorter than one, until ten attempts of
 the step have been counted; then by the estimate times the greatest ratio of the truth to the
 estimate among the last hundred, and half as much again. Money is the dearest that so many tokens
 may cost: all of them read anew, or into or from the provider's cache.
@@ -21,7 +20,7 @@ from decimal import Decimal
 from math import ceil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fanwise.core._accounts import Spend, Total, least, nanodollars_of
+from fanwise.core._accounts import Spend, Total, dollars_of, least, nanodollars_of
 from fanwise.core._budget import check_dollars
 from fanwise.core._errors import BudgetUndeclared, BudgetUnpriced
 from fanwise.core._protocols import Need
@@ -38,8 +37,7 @@ SURE = 10  # of them, from which on the estimate is trusted
 MARGIN = 1.5  # above the greatest ratio seen
 DOUBT = 2.0  # times what a step says that it reads, where it says nothing of the most
 FEWEST = 256  # tokens of an answer that is worth asking for
-USUAL = 4  # times what the step usually writes, as well
-PREPAID = Need(0, 0, 0, 0, 0)  # of a step that tells usage which another call has reserved
+USUAL = 2  # times what the step usually writes, as well
 
 
 class Worst(NamedTuple):
@@ -124,9 +122,7 @@ class WorstCases:
         cost = self._money(call, need, read, written) if money else 0
         return Worst(read, written, Spend(read + written, cost))
 
-    def fitting(
-        self, call: Call[Any], need: Need, read: int, accounts: Sequence[Account]
-    ) -> int:
+    def fitting(self, call: Call[Any], need: Need, read: int, accounts: Sequence[Account]) -> int:
         """Give the bound of an answer: what its budgets say, or less where they hold less."""
         want = min(account.budget.most for account in accounts)
         room = Total(None, None)
@@ -138,7 +134,7 @@ class WorstCases:
             base = self._money(call, need, read, 0)
             each = self._money(call, need, read, want) - base
             spare = room.nanodollars - base - 1  # as a price is rounded up
-            if each > spare:
+            if each > max(0, spare):
                 fit = min(fit, want * max(0, spare) // each)
         worth = min(want, max(FEWEST, USUAL * (need.tokens_out or 0)))
         return max(fit, worth)
@@ -151,8 +147,23 @@ class WorstCases:
             raise BudgetUndeclared(undeclared(call, "Need(..., dollars=0.01) or Need(..., model="))
         price = self.price(need.model, read, written)
         if price is None:
-            raise BudgetUnpriced(unpriced(call, need.model))
+            raise BudgetUnpriced(unpriced(call.step.name, need.model))
         return price
+
+    def together(self, needs: Sequence[Need], most: int, tier: str | None) -> Need:
+        """Add up requests that are made at once; `most` bounds answers that have no bound.
+
+        All are priced as the longest of them; without dollars where nobody knows its price.
+        """
+        reads = [need.most_in or need.tokens_in for need in needs]
+        writes = [most if need.most is None else need.most for need in needs]
+        model, read, written = needs[0].model or "", max(*reads, 1), max(*writes, 1)
+        whole, half = self.price(model, read, written, tier), self.price(model, read, 0, tier)
+        dollars: Decimal | None = None
+        if whole is not None and half is not None:
+            asked, said = half * sum(reads) / read, (whole - half) * sum(writes) / written
+            dollars = dollars_of(ceil(asked) + ceil(said))
+        return Need(0, 0, sum(writes), sum(reads), dollars)
 
     def price(self, model: str, read: int, written: int, tier: str | None = None) -> int | None:
         """Give the dearest that so many tokens may cost; `None` where nobody knows."""
@@ -185,9 +196,9 @@ def undeclared(call: Call[Any], example: str = "") -> str:
     )
 
 
-def unpriced(call: Call[Any], model: str) -> str:
+def unpriced(step: str, model: str) -> str:
     """Say that nobody knows what a model costs, and how it would be known."""
     return (
-        f"{call.step.name} is under a budget in dollars, and the price of {model} is not known: "
+        f"{step} is under a budget in dollars, and the price of {model} is not known: "
         f'Runtime(prices={{"{model}": Price(input="0.25", output="2")}}), or a Budget(tokens=...)'
     )
