@@ -3,9 +3,9 @@
 import pytest
 
 from fanwise import Budget, Hedge, Retry, Runtime, fan_map, fan_out, step
-from fanwise.core import Need, current
+from fanwise.core import current
 from fanwise.errors import BudgetSpent, BudgetUnpriced
-from fanwise.models import Embedder, Model, Price, model
+from fanwise.models import Price, model
 from fanwise.testing import run_virtual
 from fanwise.testing.twin import BatchPace, Fault, Law, Twin
 from fanwise.testing.twin import Price as TwinPrice
@@ -137,11 +137,11 @@ def test_an_answer_that_does_not_fit_is_asked_again_within_the_budget():
         return await asked.ask("Say a number.", output=int, max_tokens=40)
 
     twin = Twin(LAW, answers=lambda ask: '"none"')
-    with pytest.raises(ValueError, match="JSON|int"):
+    with pytest.raises(ValueError, match=r"JSON|int"):
         asked_of(twin, ask, Budget(tokens=100_000))
     assert len(twin.ledger) == 2
     fewer = Twin(LAW, answers=lambda ask: '"none"')
-    with pytest.raises(ValueError, match="JSON|int") as caught:
+    with pytest.raises(ValueError, match=r"JSON|int") as caught:
         asked_of(fewer, ask, Budget(tokens=1250))
     assert len(fewer.ledger) == 1
     assert isinstance(caught.value.__cause__, BudgetSpent)

@@ -21,6 +21,7 @@ from fanwise.core._call import Call
 from fanwise.core._canonical import digest_of
 from fanwise.core._current import Current, current, reserve_again, reserve_ahead
 from fanwise.core._deadline import deadline
+from fanwise.core._engine import finish, give_task
 from fanwise.core._errors import (
     BreakerOpen,
     BudgetError,
@@ -57,9 +58,10 @@ from fanwise.core._errors import (
     WrongLength,
 )  # fmt: skip
 from fanwise.core._guesses import GuessStatistics
+from fanwise.core._headers import hear_headers
 from fanwise.core._hedge_state import HedgeStatistics
 from fanwise.core._identity import request_digest
-from fanwise.core._limits import LimitStatistics
+from fanwise.core._limits import LimitEvent, LimitStatistics
 from fanwise.core._outcomes import FanIn, Landed, Outcome, Status
 from fanwise.core._policies import (
     Breaker,
@@ -89,6 +91,7 @@ from fanwise.core._protocols import (
     MemoryJournal,
     Need,
     Plan,
+    Remaining,
 )  # fmt: skip
 from fanwise.core._races import RaceStatistics
 from fanwise.core._record import (
@@ -122,25 +125,26 @@ from fanwise.core._timers import TimerQueue
 from fanwise.core._transient import is_transient
 from fanwise.core._wakeup import woken_by_signals
 from fanwise.core._watch import ask, begin, failure_of, leave
-from fanwise.core._watchers import LIVE, NO_KWARGS, Ending, Watcher, add_watcher, excuse
+from fanwise.core._watchers import CALL_TYPES, LIVE, NO_KWARGS, Ending, Watcher, add_watcher, excuse
 
 __all__ = [
-    "BODY", "CURRENT", "DEADLINE", "LIVE", "NO_KWARGS", "PREPAID", "READS_ONLY", "Admission",
-    "Amount", "AttemptRow", "Body", "BoundStep", "BoundStreamStep", "Breaker", "BreakerOpen",
-    "BreakerStatistics", "Budget", "BudgetError", "BudgetHeld", "BudgetSpent", "BudgetUndeclared",
-    "BudgetUnpriced", "Cache", "CacheStatistics", "Call", "CallDropped", "CallRow", "CallSkipped",
-    "CircularWait", "Current", "CurrentAway", "DeadlinePassed", "Decorator", "Drawn", "Effect",
-    "Ending", "FanIn", "FanwiseError", "Gate", "GateStatistics", "Gates", "GuessStatistics",
-    "Header", "Hedge", "HedgeStatistics", "Hooks", "IdentityClash", "Job", "Journal", "Landed",
-    "Limit", "LimitError", "LimitHeld", "LimitStatistics", "LimitTooSlow", "LimitTooSmall",
-    "LimitUnknown", "LoopBlocked", "MemoryJournal", "Need", "NotCanonical", "NotDone", "NotEnough",
-    "Outcome", "OwnLimit", "Plan", "Policy", "PoolError", "PoolUnknown", "RaceStatistics", "Reader",
-    "Reading", "Record", "RecordDamaged", "RemoteError", "Retry", "Run", "RunRecord", "Runtime",
-    "RuntimeStatistics", "Scope", "Status", "Step", "StepTimedOut", "StrayCancel", "Stream",
-    "StreamCall", "StreamStep", "StreamTaken", "TimedOut", "Timeout", "TimerQueue", "Told",
-    "Watcher", "WorkerDied", "WorkerNotStarted", "WriteRefused", "WrongLength", "__version__",
-    "add_wait", "add_watcher", "as_step", "ask", "at_least", "begin", "check_budget", "current",
-    "current_runtime", "deadline", "digest_of", "excuse", "failure_of", "is_transient", "leave",
+    "BODY", "CALL_TYPES", "CURRENT", "DEADLINE", "LIVE", "NO_KWARGS", "PREPAID", "READS_ONLY",
+    "Admission", "Amount", "AttemptRow", "Body", "BoundStep", "BoundStreamStep", "Breaker",
+    "BreakerOpen", "BreakerStatistics", "Budget", "BudgetError", "BudgetHeld", "BudgetSpent",
+    "BudgetUndeclared", "BudgetUnpriced", "Cache", "CacheStatistics", "Call", "CallDropped",
+    "CallRow", "CallSkipped", "CircularWait", "Current", "CurrentAway", "DeadlinePassed",
+    "Decorator", "Drawn", "Effect", "Ending", "FanIn", "FanwiseError", "Gate", "GateStatistics",
+    "Gates", "GuessStatistics", "Header", "Hedge", "HedgeStatistics", "Hooks", "IdentityClash",
+    "Job", "Journal", "Landed", "Limit", "LimitError", "LimitEvent", "LimitHeld", "LimitStatistics",
+    "LimitTooSlow", "LimitTooSmall", "LimitUnknown", "LoopBlocked", "MemoryJournal", "Need",
+    "NotCanonical", "NotDone", "NotEnough", "Outcome", "OwnLimit", "Plan", "Policy", "PoolError",
+    "PoolUnknown", "RaceStatistics", "Reader", "Reading", "Record", "RecordDamaged", "Remaining",
+    "RemoteError", "Retry", "Run", "RunRecord", "Runtime", "RuntimeStatistics", "Scope", "Status",
+    "Step", "StepTimedOut", "StrayCancel", "Stream", "StreamCall", "StreamStep", "StreamTaken",
+    "TimedOut", "Timeout", "TimerQueue", "Told", "Watcher", "WorkerDied", "WorkerNotStarted",
+    "WriteRefused", "WrongLength", "__version__", "add_wait", "add_watcher", "as_step", "ask",
+    "at_least", "begin", "check_budget", "current", "current_runtime", "deadline", "digest_of",
+    "excuse", "failure_of", "finish", "give_task", "hear_headers", "is_transient", "leave",
     "made_by", "made_by_caller", "microseconds", "module_of", "name_of", "note", "perform",
     "plain_function", "plainly", "reduced", "refuse_while_importing", "request_digest",
     "reserve_again", "reserve_ahead", "run", "step", "waiting_call", "watch", "whole",

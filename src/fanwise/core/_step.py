@@ -49,6 +49,7 @@ MADE_BY = "fanwise_made_by"
 class Definition(Generic[R_co]):
     """What a step is: a function, a name, a policy; `pattern` where it is the body of a pattern."""
 
+    ahead: Callable[[Call[Any]], bool] | None = None  # begins a call without a task, where it can
     bare_function: bool
     function: Callable[..., Any]
     inline: bool

@@ -4,10 +4,11 @@ Problem: a budget must hold however many calls run at once, so each has to reser
 and a worst case that is far above the truth leaves room for few calls at once, and in the end a
 part of the budget that nobody can have.
 Method: what is written is bounded by `max_tokens`, which is set where nobody has set it: as the
-budget says, or to what is left of it, as long as that is twice what the step usually writes. What is read is bounded by its bytes, as no token is shorter than one, until ten attempts of
-the step have been counted; then by the estimate times the greatest ratio of the truth to the
-estimate among the last hundred, and half as much again. Money is the dearest that so many tokens
-may cost: all of them read anew, or into or from the provider's cache.
+budget says, or to what is left of it, as long as that is twice what the step usually writes. What
+is read is bounded by its bytes, as no token is shorter than one, until ten attempts of the step
+have been counted; then by the estimate times the greatest ratio of the truth to the estimate among
+the last hundred, and half as much again. Money is the dearest that so many tokens may cost: all of
+them read anew, or into or from the provider's cache.
 Rejected: the 90th percentile, by which rates are reserved (every tenth attempt is above it, and
 what a budget has given too much never comes back), and the bytes for good (they are about four
 times the tokens, so that small budgets would be reserved whole by a few calls).
