@@ -113,7 +113,7 @@ class Step(Definition[R_co], Generic[P, R_co]):
         """Bind a step that is a method to its instance."""
         return self if instance is None else BoundStep(self, instance)
 
-    def using(  # noqa: PLR0913 - what `step` takes
+    def using(  # noqa: PLR0913 - one argument for each policy
         self,
         *,
         timeout: float | Timeout | None = UNSET,
@@ -123,11 +123,12 @@ class Step(Definition[R_co], Generic[P, R_co]):
         breaker: Breaker | None = UNSET,
         cache: Cache | None = UNSET,
         pool: str | None = UNSET,
+        needs: Need | Callable[..., Need] | None = UNSET,
         budget: Budget | None = UNSET,
     ) -> Self:
         """Give the same step under another policy; what is not named stays."""
         given: dict[str, Any] = {"timeout": timeout, "retry": retry, "hedge": hedge}
-        given |= {"limit": limit, "breaker": breaker, "cache": cache, "pool": pool}
+        given |= {"limit": limit, "breaker": breaker, "cache": cache, "pool": pool, "needs": needs}
         given["budget"] = budget
         changes = {name: value for name, value in given.items() if value is not UNSET}
         return type(self)(self.function, self.name, self.policy.changed(changes), self.pattern)
