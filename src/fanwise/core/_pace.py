@@ -39,7 +39,8 @@ class Pace:
     """The width of one limit, found by its failures, and the opening of it."""
 
     __slots__ = ("_adapts", "_ceiling", "_fell", "_late", "_opens", "_part", "_peak", "_ramp",
-                 "_since", "_span", "_time", "epoch", "falls", "is_open", "running", "width")  # fmt: skip
+                 "_since", "_span", "_time", "epoch", "falls", "is_open", "running",
+                 "width")  # fmt: skip
 
     epoch: int  # falls, so far: what is admitted in one epoch can end it once
     falls: int
