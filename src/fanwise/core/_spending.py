@@ -173,14 +173,17 @@ class Spending:
     # Reservations
 
     async def reserve(
-        self, call: Call[Any], accounts: tuple[Account, ...], need: Need, *, hedge: bool = False
-    ) -> Hold:
+        self, call: Call[Any], accounts: tuple[Account, ...], need: Need | None = None,
+        *, hedge: bool = False,
+    ) -> Hold:  # fmt: skip
         """Reserve the worst case of an attempt of every account, or wait; a `hedge` never waits.
+
+        `need` is what it needs (`None`: what its step says, when its turn comes).
 
         Cancelled, it takes nothing. Raises BudgetSpent where enough can never be left.
         """
-        await self._have_prices(need, accounts)
         hold = Hold(call, accounts, need, next(self._numbers))
+        await self._have_prices(hold.need, accounts)
         short = await self._take(hold)
         if short is not None:
             if hedge:
@@ -280,6 +283,7 @@ class Spending:
         try:
             while True:
                 turn.told = False
+                hold.renew()
                 short = await self._take(hold)
                 if short is not account:
                     return short
