@@ -114,11 +114,41 @@ class TestAgreement:
         )  # fmt: skip
 
 
+class FarTill(MemoryTill):
+    """A till as on a server: each answer takes its time."""
+
+    async def reserve(self, sheet, number, most):
+        await asyncio.sleep(0.001)
+        told = await super().reserve(sheet, number, most)
+        await asyncio.sleep(0.001)
+        return told
+
+    async def settle(self, sheet, number, used):
+        await asyncio.sleep(0.003)
+        return await super().settle(sheet, number, used)
+
+    async def listen(self, sheet, wake):
+        await asyncio.sleep(0.05)
+        await super().listen(sheet, wake)
+
+
+class FarBoard(MemoryBoard):
+    """A board with such a till."""
+
+    def till(self):
+        if not isinstance(self._till, FarTill):
+            self._till = FarTill(self.clock)
+        return self._till
+
+
+BOARDS = {"memory": MemoryBoard, "far": FarBoard}
+
+
 @asynccontextmanager
 async def over(where, server=None):
     """Give what makes the shared limits of one process after the other, over one board."""
-    if where == "memory":
-        board = MemoryBoard(lambda: round(asyncio.get_running_loop().time() * 1e6) + START * 1000)
+    if where in BOARDS:
+        board = BOARDS[where](lambda: round(asyncio.get_running_loop().time() * 1e6) + START * 1000)
         yield lambda: SharedLimits(board)
     else:
         yield lambda: SharedLimits(redis_board(server.url, prefix=where))
@@ -147,9 +177,10 @@ async def two_processes(shared):
     return sum(truth)
 
 
-def test_processes_share_a_budget_in_memory():
+@pytest.mark.parametrize("where", BOARDS)
+def test_processes_share_a_budget(where):
     async def main():
-        async with over("memory") as shared:
+        async with over(where) as shared:
             await two_processes(shared)
 
     run_virtual(main())
@@ -173,9 +204,9 @@ async def test_processes_share_a_budget_over_redis(server):
                 await later.run(ask(), tenant="acme")
 
 
-def rejected(*changes):
+def rejected(*changes, where="memory"):
     async def main():
-        async with over("memory") as shared:
+        async with over(where) as shared:
             await two_processes(shared)
 
     with changed(*changes), pytest.raises(BROKEN):
@@ -184,6 +215,16 @@ def rejected(*changes):
 
 def test_a_budget_that_is_not_asked_elsewhere_is_found():
     rejected((SharedAccount, "reserve_nowait", lambda self, number, most: 0))
+
+
+def test_an_answer_that_was_given_to_another_is_found():
+    async def hasty(self, number, most):
+        self._known = await self._till.reserve(self._sheet, self._id(number), most)
+        if self._known.verdict == 1:
+            await self._watch(self._known.wait / 1000)
+        return self._known.verdict
+
+    rejected((SharedAccount, "reserve", hasty), where="far")
 
 
 def test_a_settlement_that_is_lost_is_found():

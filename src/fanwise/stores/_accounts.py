@@ -78,7 +78,7 @@ class SharedAccount:
         """
         asked = asyncio.ensure_future(self._till.reserve(self._sheet, self._id(number), most))
         try:
-            self._known = await asyncio.shield(asked)
+            told = self._known = await asyncio.shield(asked)
         except asyncio.CancelledError:
             self._later(self._give_back(asked, number))
             raise
@@ -86,9 +86,9 @@ class SharedAccount:
             self._owe(number, NOTHING)  # it may have been taken
             msg = f"the {self.name} cannot be asked: {error}"
             raise ConnectionError(msg) from error
-        if self._known.verdict == WAIT:
-            await self._watch(self._known.wait / 1000)
-        return self._known.verdict
+        if told.verdict == WAIT:
+            await self._watch(told.wait / 1000)
+        return told.verdict  # others may have asked meanwhile
 
     def settle(self, number: int, used: Spend) -> None:
         """Tell the till, in the background."""
