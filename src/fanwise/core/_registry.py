@@ -50,6 +50,7 @@ TABLE: Final[dict[str, dict[str, str]]] = {
     },
     "limit": {
         "budgets": "fanwise.core._spending:spending",
+        "headers": "fanwise.core._headers:hearing",
         "rates": "fanwise.core._quota:quota",
     },
     "model": {
