@@ -386,7 +386,7 @@ class Spending:
         if not any(used):
             return NOTHING if error is not None and was_free(error) else hold.worst.spend
         if error is not None and may_be_charged(error) and any(each[3] for each in told):
-            return in_doubt(used, hold.worst.spend, known=any(each[5] for each in told))
+            return in_doubt(used, sum(each[5] for each in told), hold.worst.spend)
         return used
 
     def sum_of(self, told: tuple[Told, ...], hold: Hold) -> Spend:
