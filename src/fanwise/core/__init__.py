@@ -96,8 +96,9 @@ from fanwise.core._record import (
 )  # fmt: skip
 from fanwise.core._run import Run
 from fanwise.core._runtime import Runtime, RuntimeStatistics, current_runtime, run
-from fanwise.core._scope import BODY, CURRENT, DEADLINE, READS_ONLY, Scope, waiting_call
+from fanwise.core._scope import BODY, CURRENT, DEADLINE, READS_ONLY, Scope, is_hedge, waiting_call
 from fanwise.core._settlement import Reader, Reading, Told
+from fanwise.core._standing import Standing, standing
 from fanwise.core._step import (
     BoundStep,
     BoundStreamStep,
@@ -112,7 +113,7 @@ from fanwise.core._step import (
 )  # fmt: skip
 from fanwise.core._streams import Stream, StreamCall
 from fanwise.core._timers import TimerQueue
-from fanwise.core._transient import is_transient
+from fanwise.core._transient import http_status, is_transient, retry_after
 from fanwise.core._wakeup import woken_by_signals
 from fanwise.core._watch import ask, begin, failure_of, leave
 from fanwise.core._watchers import LIVE, NO_KWARGS, Ending, Watcher, add_watcher, excuse
@@ -121,19 +122,20 @@ __all__ = [
     "BODY", "CURRENT", "DEADLINE", "LIVE", "NO_KWARGS", "READS_ONLY", "Admission", "Amount",
     "AttemptRow", "Body", "BoundStep", "BoundStreamStep", "Breaker", "BreakerOpen",
     "BreakerStatistics", "Cache", "CacheStatistics", "Call", "CallDropped", "CallRow",
-    "CallSkipped", "CircularWait", "Current", "CurrentAway", "DeadlinePassed", "Decorator",
-    "Drawn", "Effect", "Ending", "FanIn", "FanwiseError", "Gate", "GateStatistics", "Gates",
+    "CallSkipped", "CircularWait", "Current", "CurrentAway", "DeadlinePassed", "Decorator", "Drawn",
+    "Effect", "Ending", "FanIn", "FanwiseError", "Gate", "GateStatistics", "Gates",
     "GuessStatistics", "Header", "Hedge", "HedgeStatistics", "Hooks", "IdentityClash", "Job",
     "Journal", "Landed", "Limit", "LimitError", "LimitHeld", "LimitStatistics", "LimitTooSlow",
     "LimitTooSmall", "LimitUnknown", "LoopBlocked", "MemoryJournal", "Need", "NotCanonical",
     "NotDone", "NotEnough", "Outcome", "OwnLimit", "Plan", "Policy", "PoolError", "PoolUnknown",
-    "RaceStatistics", "Reader", "Reading", "Record", "RecordDamaged", "RemoteError", "Retry",
-    "Run", "RunRecord", "Runtime", "RuntimeStatistics", "Scope", "Status", "Step", "StepTimedOut",
-    "StrayCancel", "Stream", "StreamCall", "StreamStep", "StreamTaken", "TimedOut", "Timeout",
-    "TimerQueue", "Told", "Watcher", "WorkerDied", "WorkerNotStarted", "WriteRefused",
+    "RaceStatistics", "Reader", "Reading", "Record", "RecordDamaged", "RemoteError", "Retry", "Run",
+    "RunRecord", "Runtime", "RuntimeStatistics", "Scope", "Standing", "Status", "Step",
+    "StepTimedOut", "StrayCancel", "Stream", "StreamCall", "StreamStep", "StreamTaken", "TimedOut",
+    "Timeout", "TimerQueue", "Told", "Watcher", "WorkerDied", "WorkerNotStarted", "WriteRefused",
     "WrongLength", "__version__", "add_wait", "add_watcher", "as_step", "ask", "at_least", "begin",
-    "current", "current_runtime", "deadline", "digest_of", "excuse", "failure_of", "is_transient",
-    "leave", "made_by", "made_by_caller", "microseconds", "module_of", "name_of", "note",
-    "perform", "plain_function", "plainly", "reduced", "refuse_while_importing", "request_digest",
-    "run", "step", "waiting_call", "watch", "whole", "woken_by_signals",
+    "current", "current_runtime", "deadline", "digest_of", "excuse", "failure_of", "http_status",
+    "is_hedge", "is_transient", "leave", "made_by", "made_by_caller", "microseconds", "module_of",
+    "name_of", "note", "perform", "plain_function", "plainly", "reduced", "refuse_while_importing",
+    "request_digest", "retry_after", "run", "standing", "step", "waiting_call", "watch", "whole",
+    "woken_by_signals",
 ]  # fmt: skip

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fanwise.core._frozen import Frozen
 
 if TYPE_CHECKING:
+    from fanwise.core._call import Call
     from fanwise.core._policies import Limit
     from fanwise.core._protocols import GateStatistics
 
@@ -51,6 +52,15 @@ class Width:
     def has_room(self) -> bool:
         """Say whether a slot is free and nobody waits for it."""
         return not self.waiting and (self.at_once is None or self.used < self.at_once)
+
+    def load(self, call: Call[Any], more: int) -> float:  # noqa: ARG002 - as that of one with rates
+        """Give the part that is taken when `more` have come; below 1 `call` has its slot at once.
+
+        Above 1 it counts those who wait, so that the least loaded of several is where to wait.
+        """
+        if self.at_once is None:
+            return 0.0
+        return (self.used + max(len(self.waiting), more)) / self.at_once
 
     def take_plainly(self) -> bool:
         """Take a slot where there is room and nobody ever held one while waiting for a call."""

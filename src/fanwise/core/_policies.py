@@ -37,23 +37,10 @@ class Retry(Frozen):
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
-        self._check_on()
+        failures("Retry(on=)", self.on)
         whole("Retry(attempts=)", self.attempts, 1)
         at_least("Retry(shortest=)", self.shortest, 0)
         at_least("Retry(longest=)", self.longest, self.shortest)
-
-    def _check_on(self) -> None:
-        on: Any = self.on
-        plain_function("Retry(on=)", on)
-        types = isinstance(on, tuple) and all(
-            isinstance(kind, type) and issubclass(kind, Exception) for kind in on
-        )
-        if not types and (isinstance(on, (type, tuple)) or not callable(on)):
-            msg = (
-                "Retry(on=) is a tuple of exception types, such as on=(KeyError,), or a function "
-                f"of the error, got {on!r}"
-            )
-            raise TypeError(msg)
 
 
 class Timeout(Frozen):
@@ -131,16 +118,19 @@ class Breaker(Frozen):
 
     Opens when, within the last `window` seconds, at least `minimum` attempts ended and the share
     that failed is at least `share`. After `pause` seconds one probe is let through: its success
-    closes the breaker, its failure opens it again.
+    closes the breaker, its failure opens it again. Counted as failed is what may pass (as `Retry`
+    says), and the exception types (or the predicate) in `on`.
     """
 
     share: float = 0.5
     window: float = 30.0
     minimum: int = 10
     pause: float = 5.0
+    on: tuple[type[Exception], ...] | Callable[[Exception], bool] = ()
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
+        failures("Breaker(on=)", self.on)
         if not 0 < self.share <= 1:
             msg = f"Breaker(share=) is a share of attempts, above 0 and at most 1, got {self.share}"
             raise ValueError(msg)
@@ -398,6 +388,20 @@ def at_least(name: str, value: float, least: float) -> None:
     if not value >= least:
         msg = f"{name} is at least {least}, got {value}"
         raise ValueError(msg)
+
+
+def failures(name: str, on: object) -> None:
+    """Raise, naming the argument, where `on` does not say which errors are meant."""
+    plain_function(name, on)
+    types = isinstance(on, tuple) and all(
+        isinstance(kind, type) and issubclass(kind, Exception) for kind in on
+    )
+    if not types and (isinstance(on, (type, tuple)) or not callable(on)):
+        msg = (
+            f"{name} is a tuple of exception types, such as on=(KeyError,), or a function "
+            f"of the error, got {on!r}"
+        )
+        raise TypeError(msg)
 
 
 def plain_function(name: str, function: object) -> None:

@@ -133,6 +133,13 @@ class Gates(Protocol):
         """Let go of everything, when the runtime closes."""
 
 
+class Names(Protocol):
+    """What the names of models stand for in a runtime; what it is made of, its maker knows."""
+
+    def statistics(self, runtime: Any, /) -> tuple[Any, ...]:  # noqa: ANN401 - a runtime
+        """Give what became of each deployment so far."""
+
+
 class Plan(Protocol):
     """The schedule: for the name of a step or pattern, what it overrides, or `None`."""
 

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from fanwise.core._contents import ContentsOf
     from fanwise.core._policies import Breaker, Hedge
     from fanwise.core._pools import Place
-    from fanwise.core._protocols import Gates, Plan
+    from fanwise.core._protocols import Gates, Names, Plan
     from fanwise.core._quota import Quota
     from fanwise.core._record import Record
     from fanwise.core._settlement import Estimates
@@ -165,6 +165,7 @@ class Shared:
         self.pool_waits: dict[str, dict[Call[Any], None]] = {}
         self.bills: Bills = Bills(prices)
         self.estimates: Estimates | None = None
+        self.names: Names | None = None
 
     def use_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Take the clock of `loop`; on the virtual clock there are no threads."""
@@ -210,6 +211,11 @@ class Shared:
             f"defines it; defined are: {known}"
         )
         raise LimitUnknown(msg)
+
+    def defines(self, name: str) -> bool:
+        """Say whether there is a limit of that name, or a pattern that it fits."""
+        known = self.definitions or ()
+        return name in known or any(fnmatchcase(name, pattern) for pattern in known)
 
     def refuse_held(self, call: Call[Any], width: Width) -> None:
         """Raise where one who waits for `call`, or in whose body it was made, has the width."""

@@ -8,7 +8,8 @@ from fanwise.digest._bounds import Bounds
 from fanwise.digest._job import Job
 from fanwise.digest._values import Digest, Part
 from fanwise.documents import Files, Library
-from fanwise.models import Model, model
+from fanwise.models import Model
+from fanwise.models._model import at_address
 
 _USUAL: Final = Bounds()
 _RETRY: Final = Retry(attempts=4)
@@ -46,5 +47,5 @@ def _model(given: Model | str) -> Model:
     """Give a model under the policy of a digest; one that the caller made keeps its own."""
     if not isinstance(given, str):
         return given
-    found = model(given)
+    found = at_address(given)
     return found if given.startswith("local:") else found.using(retry=_RETRY, timeout=_TIMEOUT)
