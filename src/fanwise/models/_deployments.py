@@ -21,6 +21,7 @@ from fanwise.core import (
     standing,
 )
 from fanwise.core._frozen import Frozen
+from fanwise.core._transient import OVERLOADED, TOO_MANY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
 
 REFUSED_HERE: Final = frozenset({401, 402, 403, 404})
 """Statuses of a key, an account or a model that is not there: another deployment may have it."""
-TOO_MANY: Final = 429
-PAUSE: Final = 1.0  # seconds, where the provider names none
+PAUSE: Final = 1.0  # seconds, where a 429 names none
 LONGEST_PAUSE: Final = 60.0  # seconds, where it says that it is for ever
 
 
@@ -69,7 +69,7 @@ class Manner(Frozen):
 class DeploymentStatistics(Frozen):
     """A deployment at one instant, and what became of its calls so far.
 
-    `state` is "paused" after a 429 for as long as that asked, else that of its breaker. `waiting`
+    `state` is "paused" after a 429 (or a 503 with `Retry-After`) for as long as that asked, else that of its breaker. `waiting`
     calls have begun and not been admitted. `refused` counts calls that ended before anything was
     sent: by a breaker, by a limit, or because they were to go elsewhere.
     """
@@ -201,8 +201,9 @@ class Deployment:
             return
         self.failed += 1
         self.last = short(error)
-        if http_status(error) == TOO_MANY:
-            asked = retry_after(error) or PAUSE
+        status = http_status(error)
+        if status in OVERLOADED:
+            asked = retry_after(error) or (PAUSE if status == TOO_MANY else 0.0)
             self.until = call.run.time() + (LONGEST_PAUSE if isinf(asked) else asked)
 
     def statistics(self, runtime: Runtime) -> DeploymentStatistics:
