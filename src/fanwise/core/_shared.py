@@ -220,11 +220,6 @@ class Shared:
         )
         raise LimitUnknown(msg)
 
-    def defines(self, name: str) -> bool:
-        """Say whether there is a limit of that name, or a pattern that it fits."""
-        known = self.definitions or ()
-        return name in known or any(fnmatchcase(name, pattern) for pattern in known)
-
     def refuse_held(self, call: Call[Any], width: Width) -> None:
         """Raise where one who waits for `call`, or in whose body it was made, has the width."""
         keepers = self.keepers(waiting_for(call))

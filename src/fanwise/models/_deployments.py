@@ -8,20 +8,20 @@ between several: breakers, limits and pauses hold where the engine keeps them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import isinf
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, cast
 from weakref import WeakKeyDictionary
 from zlib import crc32
 
 from fanwise.core import (
     Breaker,
+    Limit,
+    OwnLimit,
     Standing,
+    _registry,
     http_status,
-    retry_after,
     standing,
 )
 from fanwise.core._frozen import Frozen
-from fanwise.core._transient import OVERLOADED, TOO_MANY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 
 REFUSED_HERE: Final = frozenset({401, 402, 403, 404})
 """Statuses of a key, an account or a model that is not there: another deployment may have it."""
-PAUSE: Final = 1.0  # seconds, where a 429 names none
-LONGEST_PAUSE: Final = 60.0  # seconds, where it says that it is for ever
+PROVIDERS: Final = frozenset(each.partition(":")[0] for each in _registry.TABLE["model"])
 
 
 def refuses_here(error: Exception) -> bool:
@@ -69,7 +68,7 @@ class Manner(Frozen):
 class DeploymentStatistics(Frozen):
     """A deployment at one instant, and what became of its calls so far.
 
-    `state` is "paused" after a 429 (or a 503 with `Retry-After`) for as long as that asked, else that of its breaker. `waiting`
+    `state` is "paused" after a 429 for as long as that asked, else that of its breaker. `waiting`
     calls have begun and not been admitted. `refused` counts calls that ended before anything was
     sent: by a breaker, by a limit, or because they were to go elsewhere.
     """
@@ -100,7 +99,6 @@ class Deployment:
         "refused",
         "salt",
         "steps",
-        "until",
     )
 
     new: dict[Call[Any], Callable[[], None]]  # begun and not yet admitted, with how they leave
@@ -115,19 +113,18 @@ class Deployment:
         self.new = {}
         self.probe: Call[Any] | None = None  # begun, before its breaker has heard of it
         self.asked = self.answered = self.failed = self.refused = self.in_flight = 0
-        self.until = 0.0  # when it may be asked again after a 429
         self.last = ""  # the text of its last failure
 
-    def call(self, runtime: Runtime, kind: str, manner: Manner, args: tuple[Any, ...]) -> Call[Any]:
+    def call(self, kind: str, manner: Manner, args: tuple[Any, ...]) -> Call[Any]:
         """Make a call of it, which nobody needs to await."""
         step = self.steps.get((kind, manner))
         if step is None:
-            step = self.steps[kind, manner] = self._step(runtime, kind, manner)
+            step = self.steps[kind, manner] = self._step(kind, manner)
         call: Call[Any] = step.fresh(*args)
         call.excused = True
         return call
 
-    def _step(self, runtime: Runtime, kind: str, manner: Manner) -> Step[..., Any]:
+    def _step(self, kind: str, manner: Manner) -> Step[..., Any]:
         given = self.given
         if not hasattr(given, kind):
             other = "an embedder: embedder(...)" if kind == "_ask" else "a model: model(...)"
@@ -141,8 +138,8 @@ class Deployment:
             passed["timeout"] = manner.timeout
         if manner.role is not None:
             passed["role"] = manner.role
-        if policy.get("limit") is None and runtime.defines(self.name):
-            passed["limit"] = self.name
+        if policy.get("limit") is None:
+            passed["limit"] = OwnLimit(self.name, Limit())  # none, unless the runtime defines one
         made = given.using(**passed) if passed else given
         return cast("Step[..., Any]", getattr(made, kind))
 
@@ -172,9 +169,6 @@ class Deployment:
 
     def standing(self, runtime: Runtime, call: Call[Any]) -> Standing:
         """Say how `call`, which has not begun, would fare after those that are on their way."""
-        left = self.until - runtime.time()
-        if left > 0:
-            return Standing(open=True, retry_in=left, probe=False, load=0.0)
         how = standing(runtime, call, self.arriving())
         return how._replace(open=True, probe=False) if how.probe and self.probe else how
 
@@ -201,21 +195,18 @@ class Deployment:
             return
         self.failed += 1
         self.last = short(error)
-        status = http_status(error)
-        if status in OVERLOADED:
-            asked = retry_after(error) or (PAUSE if status == TOO_MANY else 0.0)
-            self.until = call.run.time() + (LONGEST_PAUSE if isinf(asked) else asked)
 
     def statistics(self, runtime: Runtime) -> DeploymentStatistics:
         """Give its counters."""
         state: Literal["closed", "open", "half-open", "paused"] = "closed"
         now = runtime.time()
         outfits = (runtime.outfits.get(step) for step in self.steps.values())
-        breaker = next((each.breaker for each in outfits if each is not None), None)
-        if now < self.until:
-            state = "paused"
-        elif breaker is not None:
-            state = breaker.statistics(now).state
+        outfit = next((each for each in outfits if each is not None), None)
+        if outfit is not None:
+            if any(width.statistics().paused for width, _ in outfit.widths):
+                state = "paused"
+            elif outfit.breaker is not None:
+                state = outfit.breaker.statistics(now).state
         return DeploymentStatistics(
             self.name, state, self.in_flight, self.arriving(), self.answered, self.failed,
             self.refused,
@@ -314,9 +305,17 @@ def check_name(name: object) -> None:
     if not isinstance(name, str):
         msg = f"models {EXAMPLE}, got the name {name!r}"
         raise TypeError(msg)
-    if not name or ":" in name:
-        msg = f'models[{name!r}]: a name is not empty and has no colon, such as "smart"'
+    if not is_name(name):
+        msg = (
+            f"models[{name!r}]: a name is not empty, has no colon, and is that of no provider, "
+            'such as "smart"'
+        )
         raise ValueError(msg)
+
+
+def is_name(given: object) -> bool:
+    """Say whether it is a name rather than an address, or a part of one."""
+    return isinstance(given, str) and bool(given) and ":" not in given and given not in PROVIDERS
 
 
 def as_list(name: str, given: object) -> Sequence[object]:

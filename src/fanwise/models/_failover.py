@@ -32,12 +32,14 @@ from fanwise.core import (
     LimitTooSmall,
     ask,
     failure_of,
+    http_status,
     is_hedge,
     is_transient,
     leave,
     note,
     waiting_call,
 )
+from fanwise.core._transient import OVERLOADED
 from fanwise.models._chat import Chat
 from fanwise.models._deployments import names_of, refuses_here, short, unknown
 
@@ -184,6 +186,13 @@ class Round:
 
     def next(self) -> tuple[Deployment, Call[Any]] | None:
         """Choose who is asked next, and make the call; `None` where nobody is left."""
+        best = self._best()
+        if best is None:
+            return None
+        self.probing = best[0].probe
+        return best[1:]
+
+    def _best(self) -> tuple[Rank, Deployment, Call[Any]] | None:
         best: tuple[Rank, Deployment, Call[Any]] | None = None
         for number, tier in enumerate(self.tiers):
             favoured = self._favoured(tier)
@@ -196,13 +205,19 @@ class Round:
                     best = rank, deployment, call
             if best is not None and best[0].when == NOW:
                 break
-        if best is None:
-            return None
-        self.probing = best[0].probe
-        return best[1:]
+        return best
+
+    def moves(self, deployment: Deployment) -> bool:
+        """Say whether to leave the line of a deployment: for room, a shorter line, or an error."""
+        here = deployment.standing(self.runtime, self._call(deployment))
+        best = self._best()
+        if best is None or here.open:
+            return here.open
+        rank, other, _ = best
+        return other is not deployment and (rank.when != WAIT or rank.load < here.load)
 
     def _call(self, deployment: Deployment) -> Call[Any]:
-        return deployment.call(self.runtime, self.kind, self.manner, self.args)
+        return deployment.call(self.kind, self.manner, self.args)
 
     def _rank(
         self, deployment: Deployment, call: Call[Any], tier: int, *, favoured: bool
@@ -234,7 +249,12 @@ class Round:
 
     def begun(self, deployment: Deployment, call: Call[Any], go: Callable[[], None]) -> None:
         """Take note of a call that begins now; `go` has it leave its line."""
-        deployment.begun(call, go, probe=self.probing)
+
+        def choose_again() -> None:
+            if self.moves(deployment):
+                go()
+
+        deployment.begun(call, choose_again, probe=self.probing)
         if self.own.policy.hedge is not None:
             self.beside.add(deployment)
         if self.again:
@@ -243,12 +263,20 @@ class Round:
     def ended(self, deployment: Deployment, call: Call[Any], error: BaseException | None) -> None:
         """Take note of its end, and let those who wait know what that changes."""
         deployment.ended(call, error)
+        if isinstance(error, Left):
+            return
         if error is None:
             note(self.own, deployment=deployment.name)
             model = (call.facts or {}).get("model")
             if model is not None:
                 note(self.own, model=model)
+        elif http_status(error) in OVERLOADED or self._is_out(deployment):
+            for choose_again in deployment.waiting():
+                choose_again()
         self._stir()
+
+    def _is_out(self, deployment: Deployment) -> bool:
+        return deployment.standing(self.runtime, self._call(deployment)).open
 
     def goes_on(self, deployment: Deployment, call: Call[Any], error: Exception) -> bool:
         """Say whether to ask another deployment after the error of one."""
@@ -289,18 +317,15 @@ class Round:
         self.first = None
 
     def _stir(self) -> None:
-        """Have questions choose again that wait for who is out, or while another has room."""
+        """Have one question choose again for each deployment that has room while others wait."""
         every = [each for tier in self.tiers for each in tier]
         if not any(each.arriving() for each in every):
             return
         for each in every:
             here = each.standing(self.runtime, self._call(each))
-            if here.open:
-                for turn in each.waiting():
-                    turn()
-            elif here.load < 1:
+            if not here.open and here.load < 1:
                 others = (other for other in every if other is not each)
-                oldest = next((turn for other in others for turn in other.waiting()), None)
+                oldest = next((again for other in others for again in other.waiting()), None)
                 if oldest is not None:
                     oldest()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from fanwise.core import current_runtime, step
-from fanwise.models._deployments import EXAMPLE, Deployment, Manner, Names, names_of
+from fanwise.models._deployments import EXAMPLE, Deployment, Manner, Names, is_name, names_of
 from fanwise.models._embedder import Embedder
 from fanwise.models._embedder import at_address as embedder_at
 from fanwise.models._estimate import looped
@@ -167,11 +167,6 @@ def embedder(address: str) -> Embedder:
     if is_name(address):
         return NamedEmbedder(address)
     return embedder_at(address)
-
-
-def is_name(given: object) -> bool:
-    """Say whether it is a name rather than an address."""
-    return isinstance(given, str) and bool(given) and ":" not in given
 
 
 def given_as(made: dict[str, Model]) -> Callable[[str, object], tuple[Asks, str | None]]:
