@@ -117,7 +117,8 @@ class Breaker(Frozen):
     """Stop calling what fails (Nygard, "Release It!", 2007).
 
     Opens when, within the last `window` seconds, at least `minimum` attempts ended and the share
-    that failed is at least `share`. After `pause` seconds one probe is let through: its success
+    that failed is at least `share`; or, where `in_a_row` is given, as soon as that many failed one
+    after the other, in whatever time. After `pause` seconds one probe is let through: its success
     closes the breaker, its failure opens it again. Counted as failed is what may pass (as `Retry`
     says), and the exception types (or the predicate) in `on`.
     """
@@ -126,11 +127,14 @@ class Breaker(Frozen):
     window: float = 30.0
     minimum: int = 10
     pause: float = 5.0
+    in_a_row: int | None = None
     on: tuple[type[Exception], ...] | Callable[[Exception], bool] = ()
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
         failures("Breaker(on=)", self.on)
+        if self.in_a_row is not None:
+            whole("Breaker(in_a_row=)", self.in_a_row, 1)
         if not 0 < self.share <= 1:
             msg = f"Breaker(share=) is a share of attempts, above 0 and at most 1, got {self.share}"
             raise ValueError(msg)

@@ -39,7 +39,7 @@ def refuses_here(error: Exception) -> bool:
     return http_status(error) in REFUSED_HERE
 
 
-BREAKER: Final = Breaker(share=0.5, window=5.0, minimum=5, pause=5.0, on=refuses_here)
+BREAKER: Final = Breaker(window=10.0, in_a_row=5, on=refuses_here)
 """That of a deployment which has none: quick, since a mistake costs a way round."""
 
 
