@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import gc
+from decimal import Decimal
 
 import pytest
 
 from fanwise import (
     Breaker,
+    Budget,
     Cache,
     Hedge,
     Limit,
@@ -18,8 +20,8 @@ from fanwise import (
     fan_out,
     step,
 )
-from fanwise.core import LimitTooSmall, Need, StepTimedOut
-from fanwise.models import Chat, Message, Model, NoneAnswered, cascade, ensemble, model
+from fanwise.core import BudgetSpent, LimitTooSmall, Need, StepTimedOut
+from fanwise.models import Chat, Message, Model, NoneAnswered, Price, cascade, ensemble, model
 from fanwise.testing import no_orphans, run_virtual
 from tests.models.fakes import Scripted
 from tests.models.regions import Answered, Region, Speaking, models, out
@@ -470,6 +472,25 @@ def test_a_role_is_that_of_the_deployments_calls_too():
 
     rows = virtually(body, models={"smart": "local:echo"})
     assert {row.role for row in rows} == {"judge"}
+
+
+def test_a_budget_is_for_the_deployments_and_what_fails_over_counts():
+    west, east = Region("west", wrong=out(0, 2)), Region("east")
+
+    async def body(runtime):
+        asking = model("smart").ask("?", max_tokens=100)
+        run = runtime.start(asking, budget=Budget(dollars=0.01))
+        await run.wait()
+        with pytest.raises(BudgetSpent):
+            await runtime.run(model("smart").ask("?", max_tokens=100), budget=Budget(tokens=50))
+        return run.spent()
+
+    prices = {"m": Price(input=1, output=10)}
+    smart = [Model(west, name="west"), Model(east, name="east")]
+    (budget,) = virtually(body, models={"smart": smart}, prices=prices)
+    assert (len(west.asked), len(east.asked)) == (1, 1)
+    assert budget.reserved_tokens == 0
+    assert budget.used_dollars >= Decimal("0.00006")  # the answer; and what the failure may have
 
 
 # Other ways to ask

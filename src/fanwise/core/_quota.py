@@ -106,6 +106,11 @@ class Quota(Width):
         """Whether a call holds a slot of it."""
         return self.at_once is not None
 
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether any of its rates is of tokens."""
+        return self._expected is not None
+
     def reservation(self, call: Call[Any]) -> Reservation:
         """Describe what an attempt of `call` needs; raise LimitTooSmall where it never fits."""
         self._count += 1

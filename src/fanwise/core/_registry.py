@@ -28,6 +28,7 @@ TABLE: Final[dict[str, dict[str, str]]] = {
     "command": {
         "demo": "fanwise.cli.demo._command:command",
         "digest": "fanwise.cli._digest:command",
+        "limits": "fanwise.cli._limits:command",
         "run": "fanwise.cli._run:command",
         "show": "fanwise.cli._show:command",
         "twin": "fanwise.cli._twin:command",
@@ -47,7 +48,10 @@ TABLE: Final[dict[str, dict[str, str]]] = {
         "rediss": "fanwise.stores:from_address",
         "unix": "fanwise.stores:from_address",
     },
-    "limit": {"rates": "fanwise.core._quota:quota"},
+    "limit": {
+        "budgets": "fanwise.core._spending:spending",
+        "rates": "fanwise.core._quota:quota",
+    },
     "model": {
         "anthropic": "fanwise.providers:from_address",
         "google": "fanwise.providers:from_address",

@@ -70,7 +70,7 @@ class NamedModel(Model):
         self._policy = policy
         self._roles = {}
         self._manner = Manner(policy.get("timeout"), policy.get("role"))
-        ours: dict[str, Any] = {"name": name} | policy | {"timeout": None}
+        ours: dict[str, Any] = {"name": name} | policy | {"timeout": None, "needs": None}
         ask: dict[str, Any] = {"key": asked_key} | ours
         stream: dict[str, Any] = {"key": streamed_key} | ours
         self._ask = cast("Step[..., Answer[Any]]", step(**ask)(self._answer))
@@ -118,7 +118,7 @@ class NamedEmbedder(Embedder):
     def __init__(self, name: str, *, at_once: int = 4, **policy: Any) -> None:  # noqa: ANN401 - as @step
         """Take a name, and the policy of going round its deployments with each request."""
         self._manner = Manner(policy.get("timeout"), policy.get("role"))
-        super().__init__(Name(name), at_once=at_once, **(policy | {"timeout": None}))
+        super().__init__(Name(name), at_once=at_once, **(policy | {"timeout": None, "needs": None}))
         self._policy = policy
 
     def using(self, **policy: Any) -> Embedder:  # noqa: ANN401 - as @step
