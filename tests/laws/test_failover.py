@@ -14,7 +14,7 @@ from fanwise.core import BreakerOpen, Standing, standing
 from fanwise.core._breaker import BreakerState
 from fanwise.models import Answer, Model, Usage, model
 from fanwise.models._deployments import Deployment
-from fanwise.models._failover import Left, Round
+from fanwise.models._failover import Round
 from tests.laws.proving import ORDERS, changed, holds, rejects, ticks, virtually
 
 PAUSE = 2.0
@@ -136,12 +136,13 @@ def sees_no_probe(self, runtime, call):
     return how._replace(open=False, probe=True) if how.open and not how.retry_in else how
 
 
-def forgets(self, deployment, call, error):
-    return isinstance(error, ConnectionError | Left | BreakerOpen)
+def forgets(self, deployment, call, *, left):
+    return True
 
 
-def gives_up(self, deployment, call, error):
-    return isinstance(error, Left)
+def gives_up(self, deployment, call, *, left):
+    self.last = call.error
+    return left
 
 
 @pytest.mark.parametrize(

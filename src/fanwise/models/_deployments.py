@@ -180,21 +180,19 @@ class Deployment:
         self.in_flight += 1
         self.new[call] = go
 
-    def ended(self, call: Call[Any], error: BaseException | None) -> None:
+    def ended(self, call: Call[Any]) -> None:
         """Take note of the end of a call, and of what it says of the deployment."""
         self.in_flight -= 1
         self.new.pop(call, None)
         if self.probe is call:
             self.probe = None
-        if error is None:
+        if call.status == "ok":
             self.answered += 1
-        if not isinstance(error, Exception):
-            return
-        if not call.attempts:
+        elif not call.attempts:
             self.refused += 1
-            return
-        self.failed += 1
-        self.last = short(error)
+        elif call.error is not None and call.status != "cancelled":
+            self.failed += 1
+            self.last = short(call.error)
 
     def statistics(self, runtime: Runtime) -> DeploymentStatistics:
         """Give its counters."""

@@ -19,13 +19,12 @@ from __future__ import annotations
 
 from asyncio import get_running_loop
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 from zlib import crc32
 
 from fanwise.core import (
     LIVE,
     BreakerOpen,
-    CallDropped,
     DeadlinePassed,
     Ending,
     LimitTooSlow,
@@ -41,13 +40,13 @@ from fanwise.core import (
 )
 from fanwise.core._transient import OVERLOADED
 from fanwise.models._chat import Chat
-from fanwise.models._deployments import names_of, refuses_here, short, unknown
+from fanwise.models._deployments import REFUSED_HERE, names_of, short, unknown
 
 if TYPE_CHECKING:
     from asyncio import Future
     from collections.abc import AsyncGenerator, Callable, Mapping
 
-    from fanwise.core import Call, Runtime, Stream
+    from fanwise.core import Call, Runtime, Stream, StreamCall
     from fanwise.models._chat import Asked
     from fanwise.models._deployments import Deployment, Manner, Names, Tiers
 
@@ -72,14 +71,10 @@ class NoneAnswered(ConnectionError):
         self.retry_after = retry_after
 
 
-class Left(Exception):
-    """A question leaves a line before it was admitted, to choose again."""
-
-
 class Turn:
     """One deployment's call, and the question that waits for it: until it ends, or is to leave."""
 
-    __slots__ = ("call", "future", "left", "owner")
+    __slots__ = ("call", "future", "left", "owner", "told")
 
     future: Future[None]
 
@@ -87,7 +82,7 @@ class Turn:
         """Wait for `call` in the body of `owner`."""
         self.call = call
         self.owner = owner
-        self.left = False
+        self.told = self.left = False
 
     def call_ended(self, call: Call[Any]) -> None:  # noqa: ARG002 - the one that is known
         """Wake who waits."""
@@ -96,39 +91,27 @@ class Turn:
 
     def go(self) -> None:
         """Have it leave, unless it is admitted on this instant."""
-        self.left = True
+        self.told = True
         if not self.future.done():
             self.future.set_result(None)
 
-    async def value(self) -> Any:  # noqa: ANN401 - the step's value
-        """Give the value of the call, or raise its error; raise `Left` where it was to leave."""
+    async def over(self) -> None:
+        """Wait until the call has ended; cancelled, or told to go, leave it and await its end."""
         call = self.call
-        gone = False
         try:
             if not ask(call, self):
-                gone = await self._left_early()
+                await self._ended_or_told()
         finally:
             if call.status in LIVE and leave(call, self):
                 await Ending(call).wait()
-        if gone:
-            raise Left
-        if call.status == "ok":
-            return call.result
-        error, trace = failure_of(call)
-        del self, call  # the frame stands in the error's traceback: it must not lead back here
-        try:
-            raise error.with_traceback(trace)
-        finally:
-            del error, trace
 
-    async def _left_early(self) -> bool:
-        """Wait until the call has ended, or is to leave before it is admitted: say which."""
+    async def _ended_or_told(self) -> None:
         while self.call.status in LIVE:
-            if self.left and not self.call.attempts:
-                return True
+            self.left = self.told and not self.call.attempts
+            if self.left:
+                return
             self.future = get_running_loop().create_future()
             await self.future
-        return False
 
     def __repr__(self) -> str:
         """Name the call."""
@@ -155,11 +138,13 @@ class Rank(NamedTuple):
 class Round:
     """One attempt of a question at a name: whom it has asked, and what was wrong."""
 
-    __slots__ = ("again", "args", "beside", "causes", "first", "hedge", "kind", "manner", "mark",
-                 "own", "paid", "passing", "probing", "runtime", "tiers", "tried")  # fmt: skip
+    __slots__ = ("again", "args", "beside", "causes", "first", "hedge", "kind", "last", "manner",
+                 "mark", "own", "paid", "passing", "probing", "runtime", "tiers",
+                 "tried")  # fmt: skip
 
     beside: set[Deployment]  # where other attempts of the same question are, or were
-    first: Exception | None
+    first: BaseException | None  # of those after which another one was asked
+    last: BaseException | None  # after which nobody else was
 
     def __init__(self, asked: Question) -> None:
         """Begin, in the body of the name's own call."""
@@ -177,7 +162,7 @@ class Round:
         self.passing = False  # whether anything of what is in the way may pass
         self.probing = False  # whether it is to go ahead of others, to an open breaker
         self.again = False  # whether it left a line
-        self.first = None
+        self.first = self.last = None
         self.beside = set()
         if own.policy.hedge is not None and names is not None:
             if not self.hedge:
@@ -260,17 +245,19 @@ class Round:
         if self.again:
             self._stir()
 
-    def ended(self, deployment: Deployment, call: Call[Any], error: BaseException | None) -> None:
+    def ended(self, deployment: Deployment, call: Call[Any], *, left: bool) -> None:
         """Take note of its end, and let those who wait know what that changes."""
-        deployment.ended(call, error)
-        if isinstance(error, Left):
+        deployment.ended(call)
+        self.again = left
+        if left:
             return
-        if error is None:
+        error = call.error
+        if call.status == "ok":
             note(self.own, deployment=deployment.name)
             model = (call.facts or {}).get("model")
             if model is not None:
                 note(self.own, model=model)
-        elif http_status(error) in OVERLOADED or self._is_out(deployment):
+        elif (error is not None and http_status(error) in OVERLOADED) or self._is_out(deployment):
             for choose_again in deployment.waiting():
                 choose_again()
         self._stir()
@@ -278,14 +265,17 @@ class Round:
     def _is_out(self, deployment: Deployment) -> bool:
         return deployment.standing(self.runtime, self._call(deployment)).open
 
-    def goes_on(self, deployment: Deployment, call: Call[Any], error: Exception) -> bool:
-        """Say whether to ask another deployment after the error of one."""
-        if isinstance(error, Left):
-            self.again = True
+    def goes_on(self, deployment: Deployment, call: Call[Any], *, left: bool) -> bool:
+        """Say whether to ask another deployment after one that did not answer."""
+        if left:
             return True
+        error, trace = failure_of(call)
+        error = error.with_traceback(trace)
         refused = isinstance(error, (BreakerOpen, LimitTooSlow, LimitTooSmall))
         passing = not refused and is_transient(error)
-        if isinstance(error, DeadlinePassed) or not (refused or passing or refuses_here(error)):
+        elsewhere = refused or passing or http_status(error) in REFUSED_HERE
+        if isinstance(error, DeadlinePassed) or not elsewhere:
+            self.last = error
             return False
         self.tried[deployment] = None
         self.causes[deployment.name] = short(error)
@@ -296,8 +286,10 @@ class Round:
             note(self.own, failed_over=self.paid)
         return True
 
-    def given_up(self) -> Exception:
-        """Give what is raised where nobody is left; its cause is the failure that came first."""
+    def given_up(self) -> BaseException:
+        """Give what is raised: what ended the round, or why nobody is left."""
+        if self.last is not None:
+            return self.last
         if not self.passing and self.first is not None:
             for name, cause in self.causes.items():
                 self.first.add_note(f"{self.own.name}: {name}: {cause}")
@@ -314,7 +306,7 @@ class Round:
 
     def close(self) -> None:
         """Refer to no error any more, of which this stands in the traceback."""
-        self.first = None
+        self.first = self.last = None
 
     def _stir(self) -> None:
         """Have one question choose again for each deployment that has room while others wait."""
@@ -355,63 +347,60 @@ async def answered(asked: Question) -> Any:  # noqa: ANN401 - the step's value
     way = Round(asked)
     error: BaseException | None = None
     try:
-        while (chosen := way.next()) is not None:
-            deployment, call = chosen
-            turn = Turn(call, way.own)
-            way.begun(deployment, call, turn.go)
-            error = None
-            try:
-                found = await turn.value()
-            except BaseException as raised:
-                error = raised
-                if not isinstance(raised, Exception) or not way.goes_on(deployment, call, raised):
-                    raise
-            else:
-                return found
-            finally:
-                way.ended(deployment, call, error)
-                del chosen, call, turn  # they lead to errors, in whose tracebacks this stands
+        found = await _found(way)
+        if found is not None:
+            return found[0]
         error = way.given_up()
         raise error
     finally:
         way.close()
-        del way, error
+        del way, error  # which lead to each other: this frame stands in the error's traceback
+
+
+async def _found(way: Round) -> tuple[Any] | None:
+    while (chosen := way.next()) is not None:
+        deployment, call = chosen
+        turn = Turn(call, way.own)
+        way.begun(deployment, call, turn.go)
+        try:
+            await turn.over()
+        finally:
+            way.ended(deployment, call, left=turn.left)
+        if call.status == "ok":
+            return (call.result,)
+        if not way.goes_on(deployment, call, left=turn.left):
+            break
+    return None
 
 
 async def streamed(asked: Question) -> AsyncGenerator[Any]:
     """Give the items of the first deployment that gives any; what fails after that is raised."""
     way = Round(asked)
     error: BaseException | None = None
+    call: StreamCall[Any] | None = None
     try:
         while (chosen := way.next()) is not None:
-            deployment, call = chosen
+            deployment, call = chosen[0], cast("StreamCall[Any]", chosen[1])
             leaving = Leaving()
-            begun = False
-            error = None
             try:
-                async with call as items:  # type: ignore[attr-defined] # of a stream
+                async with call as items:
                     leaving.stream = items
                     way.begun(deployment, call, leaving.go)
-                    async for item in items:
-                        begun = True
-                        yield item
-            except BaseException as raised:
-                error = raised
-                gone = isinstance(raised, Exception) and not begun
-                if gone and leaving.left and isinstance(raised, CallDropped):
-                    error = Left()
-                if not gone or not way.goes_on(deployment, call, error):  # type: ignore[arg-type]
-                    raise
-            else:
-                return
+                    if await items.arrives():
+                        async for item in items:
+                            yield item
             finally:
-                way.ended(deployment, call, error)
-                del chosen, call, leaving  # as above
+                way.ended(deployment, call, left=leaving.left)
+            if call.status == "ok":
+                return
+            if not way.goes_on(deployment, call, left=leaving.left):
+                break
         error = way.given_up()
         raise error
     finally:
         way.close()
-        del way, error
+        chosen = call = None
+        del way, error  # as above
 
 
 class Leaving:
