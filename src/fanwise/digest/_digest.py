@@ -9,8 +9,7 @@ from fanwise.digest._bounds import Bounds
 from fanwise.digest._job import Job
 from fanwise.digest._values import Digest, Part
 from fanwise.documents import Files, Library
-from fanwise.models import Model
-from fanwise.models._model import at_address
+from fanwise.models import Model, model
 
 _USUAL: Final = Bounds()
 _RETRY: Final = Retry(attempts=4)
@@ -50,7 +49,13 @@ def _model(given: Model | str) -> Model:
     """Give a model under the policy of a digest; one that the caller made keeps its own."""
     if not isinstance(given, str):
         return given
-    found = at_address(given)
+    if ":" not in given:
+        msg = (
+            f"model={given!r} is not known: an address is a provider and a name, such as "
+            f'"openai:gpt-5-mini"; a name of the runtime is given as model({given!r})'
+        )
+        raise ValueError(msg)
+    found = model(given)
     if given.startswith("local:"):
         return found
     quota = OwnLimit(given, Limit())  # none, unless the runtime defines one
