@@ -10,8 +10,9 @@ import pytest
 from hypothesis import strategies as st
 
 from fanwise import Breaker, Limit, fan_map
-from fanwise.core import BreakerOpen, Standing, standing
+from fanwise.core import BreakerOpen
 from fanwise.core._breaker import BreakerState
+from fanwise.core._standing import Standing, standing
 from fanwise.models import Answer, Model, Usage, model
 from fanwise.models._deployments import Deployment
 from fanwise.models._failover import Round

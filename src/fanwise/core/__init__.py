@@ -108,7 +108,6 @@ from fanwise.core._run import Run
 from fanwise.core._runtime import Runtime, RuntimeStatistics, current_runtime, run
 from fanwise.core._scope import BODY, CURRENT, DEADLINE, READS_ONLY, Scope, is_hedge, waiting_call
 from fanwise.core._settlement import Reader, Reading, Told
-from fanwise.core._standing import Standing, standing
 from fanwise.core._step import (
     BoundStep,
     BoundStreamStep,
@@ -148,6 +147,6 @@ __all__ = [
     "digest_of", "excuse", "failure_of", "finish", "give_task", "hear_headers", "http_status",
     "is_hedge", "is_transient", "leave", "made_by", "made_by_caller", "microseconds", "module_of",
     "name_of", "note", "perform", "plain_function", "plainly", "reduced", "refuse_while_importing",
-    "request_digest", "reserve_again", "reserve_ahead", "retry_after", "run", "standing", "step",
+    "request_digest", "reserve_again", "reserve_ahead", "retry_after", "run", "step",
     "waiting_call", "watch", "whole", "woken_by_signals",
 ]  # fmt: skip

@@ -16,12 +16,11 @@ from fanwise.core import (
     Breaker,
     Limit,
     OwnLimit,
-    Standing,
     _registry,
     http_status,
-    standing,
 )
 from fanwise.core._frozen import Frozen
+from fanwise.core._standing import Standing, standing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
