@@ -113,9 +113,9 @@ def test_the_last_answers_are_bounded_by_what_is_left():
 
     twin = Twin(LAW, answers=lambda ask: "word " * 200)
     found, run = asked_of(twin, ask, Budget(tokens=1000))
-    assert [each.status for each in found.outcomes] == ["ok", "ok", "ok", "skipped"]
-    assert [each.finish for each in found.values()] == ["stop", "stop", "stop"]
-    assert run.spent()[0].refused == 1  # for what is left it is not worth asking
+    assert [each.status for each in found.outcomes] == ["ok", "ok", "skipped", "skipped"]
+    assert [each.finish for each in found.values()] == ["stop", "stop"]
+    assert run.spent()[0].refused == 2  # what is left is not twice what the others wrote
 
 
 def test_a_stream_that_is_left_counts_what_was_read_of_it():

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
     from fanwise.core import CallRow, RunRecord
 
-WAITS: Final = ("limit", "pool", "buffer", "backoff", "cache", "prefix", "batch")
+WAITS: Final = (
+    "limit", "budget", "pool", "buffer", "backoff", "cache", "prefix", "batch",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +32,10 @@ class Summary:
     gave no value: failed attempts, losing hedges, calls that were cancelled or failed, and all of
     a wrong guess; `wasted_usage` and `wasted_money` what such calls used. `cut` counts the answers
     of models that ended at their greatest length or broke off, `unretried` the calls that were to
-    be retried when the run's share of retries was spent. `answered` says for each name of models
-    how often which deployment answered, `failed_over` how many of their attempts failed before
-    another one did; what those failed of is no gap.
+    be retried when the run's share of retries was spent, `unfunded` those that were not started
+    since too little of a budget was left. `answered` says for each name of models how often which
+    deployment answered, `failed_over` how many of their attempts failed before another one did;
+    what those failed of is no gap.
     """
 
     calls: int
@@ -50,6 +53,7 @@ class Summary:
     wasted_money: Money = NO_MONEY
     cut: int = 0
     unretried: int = 0
+    unfunded: int = 0
     answered: dict[str, dict[str, int]] = field(default_factory=dict)
     failed_over: int = 0
 
@@ -98,6 +102,7 @@ def summary_of(graph: Graph, lost: Waste) -> Summary:
             if row.status == "ok" or row.parent not in named
         ),
         unretried=sum("retries_spent" in row.facts for row in record.calls),
+        unfunded=sum("budget" in row.facts for row in record.calls),
         answered=_answered(named.values()),
         failed_over=sum(int(row.facts.get("failed_over", 0)) for row in named.values()),
     )

@@ -34,10 +34,9 @@ class Funded(Execution):
         if not self.accounts:
             return await super().attempt(attempt)
         call, spending = self.call, self.spending
-        need = self.policy.need(call)
-        if need is None:
+        if self.policy.needs is None:
             return await self.unannounced(attempt)
-        hold = await spending.reserve(call, self.accounts, need, hedge=attempt.hedge)
+        hold = await spending.reserve(call, self.accounts, hedge=attempt.hedge)
         spending.holds[attempt] = hold
         ended: BaseException | None = None
         try:

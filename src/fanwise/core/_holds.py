@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fanwise.core._accounts import NANO, Spend, shown
 from fanwise.core._errors import BudgetSpent
+from fanwise.core._protocols import PREPAID
 from fanwise.core._settlement import was_refused
 from fanwise.core._transient import http_status
 
@@ -26,21 +27,30 @@ ON_THEIR_WAY = 64  # tokens
 class Hold:
     """What one attempt has reserved of the budgets over it."""
 
-    __slots__ = ("accounts", "before", "call", "need", "number", "worst")
+    __slots__ = ("accounts", "before", "call", "given", "need", "number", "worst")
 
     before: Spend  # what the attempt had told before it reserved
+    given: bool
+    need: Need
     number: int
     worst: Worst
 
     def __init__(
-        self, call: Call[Any], accounts: tuple[Account, ...], need: Need, number: int
+        self, call: Call[Any], accounts: tuple[Account, ...], need: Need | None, number: int
     ) -> None:
         """Prepare to reserve, in the order of numbers."""
         self.call = call
         self.accounts = accounts
-        self.need = need
+        self.given = need is not None
+        self.need = PREPAID if need is None else need
+        self.renew()
         self.number = number
         self.before = NOTHING
+
+    def renew(self) -> None:
+        """Ask the step what it needs, by what is known now."""
+        if not self.given:
+            self.need = self.call.policy.need(self.call) or self.need
 
     def __repr__(self) -> str:
         """Name the call."""

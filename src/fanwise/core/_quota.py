@@ -160,7 +160,7 @@ class Quota(Width):
             self._overloaded(reservation, said or (PAUSE if status == TOO_MANY else 0.0))
         elif ran_out(error, status):
             before = self.pace.width
-            self.pace.ran_late(reservation.epoch)
+            self.pace.ran_late(reservation.epoch, self.granted)
             self._tell_width(before)
 
     def _overloaded(self, reservation: Reservation, asked: float) -> None:
@@ -190,11 +190,10 @@ class Quota(Width):
     def settle(self, reservation: Reservation, call: Call[Any], attempt: int) -> None:
         """Correct what an attempt reserved by what it used; its slot is given back apart."""
         used = self._used(reservation, call, attempt)
-        if reservation.ended == OK:
-            before = self.pace.width
+        width = self.pace.width
+        if width < inf and reservation.ended == OK:
             self.pace.went_well()
-            if before < inf:
-                self._tell_width(before)
+            self._tell_width(width)
         if self._line.count and used != reservation.amount:
             run = reservation.run
             self._line.correct(self._key(run), run.share, reservation.amount, used)

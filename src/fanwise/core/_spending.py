@@ -173,14 +173,17 @@ class Spending:
     # Reservations
 
     async def reserve(
-        self, call: Call[Any], accounts: tuple[Account, ...], need: Need, *, hedge: bool = False
-    ) -> Hold:
+        self, call: Call[Any], accounts: tuple[Account, ...], need: Need | None = None,
+        *, hedge: bool = False,
+    ) -> Hold:  # fmt: skip
         """Reserve the worst case of an attempt of every account, or wait; a `hedge` never waits.
+
+        `need` is what it needs (`None`: what its step says, when its turn comes).
 
         Cancelled, it takes nothing. Raises BudgetSpent where enough can never be left.
         """
-        await self._have_prices(need, accounts)
         hold = Hold(call, accounts, need, next(self._numbers))
+        await self._have_prices(hold.need, accounts)
         short = await self._take(hold)
         if short is not None:
             if hedge:
@@ -228,13 +231,9 @@ class Spending:
         """
         hold.worst = self.worst.of(hold.call, hold.need, hold.accounts)
         spend = hold.worst.spend
-        if any(spend):  # else it lacks nothing, and waits for nobody
-            for account in hold.accounts:
-                verdict = account.judge(spend)
-                if verdict == SPENT:
-                    raise self._spent(hold, account)
-                if verdict == WAIT or account.line.is_ahead_of(hold.number):
-                    return account
+        lacking = self._lacking(hold) if any(spend) else None  # nothing waits for nobody
+        if lacking is not None:
+            return lacking
         taken: list[Account] = []
         short: Account | None = None
         verdict = SPENT
@@ -251,8 +250,21 @@ class Spending:
                 for account in taken:
                     account.settle(hold.number, NOTHING)
         if short is not None and verdict == SPENT:
-            raise self._spent(hold, short)
+            known = self.worst.of(hold.call, hold.need, hold.accounts)
+            if known.spend == spend:
+                raise self._spent(hold, short)
+            return await self._take(hold)  # who was asked elsewhere told how much is left
         return short
+
+    def _lacking(self, hold: Hold) -> Account | None:
+        """Give the first account that is known to lack it, or for which others wait."""
+        for account in hold.accounts:
+            verdict = account.judge(hold.worst.spend)
+            if verdict == SPENT:
+                raise self._spent(hold, account)
+            if verdict == WAIT or account.line.is_ahead_of(hold.number):
+                return account
+        return None
 
     async def _take_of(self, account: Account, number: int, spend: Spend) -> int:
         verdict = account.reserve_nowait(number, spend)
@@ -280,6 +292,7 @@ class Spending:
         try:
             while True:
                 turn.told = False
+                hold.renew()
                 short = await self._take(hold)
                 if short is not account:
                     return short

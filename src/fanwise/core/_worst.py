@@ -37,7 +37,8 @@ WINDOW = 100  # counted attempts
 SURE = 10  # of them, from which on the estimate is trusted
 MARGIN = 1.5  # above the greatest ratio seen
 DOUBT = 2.0  # times what a step says that it reads, where it says nothing of the most
-FEWEST = 256  # tokens of an answer that is worth asking for
+FEWEST = 64  # tokens of an answer that is worth asking for
+UNKNOWN = 256  # where nobody knows what the step usually writes
 USUAL = 2  # times what the step usually writes, as well
 
 
@@ -137,8 +138,9 @@ class WorstCases:
             spare = room.nanodollars - base - 1  # as a price is rounded up
             if each > max(0, spare):
                 fit = min(fit, want * max(0, spare) // each)
-        worth = min(want, max(FEWEST, USUAL * (need.tokens_out or 0)))
-        return max(fit, worth)
+        known = need.tokens_out
+        worth = UNKNOWN if known is None else max(FEWEST, USUAL * known)
+        return max(fit, min(want, worth))
 
     def _money(self, call: Call[Any], need: Need, read: int, written: int) -> int:
         if need.dollars is not None:
