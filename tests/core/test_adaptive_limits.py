@@ -9,6 +9,7 @@ import pytest
 from fanwise import Hedge, Limit, Retry, Runtime, current, fan_out, step
 from fanwise.core import Need, _needs
 from fanwise.core._transient import retry_after
+from fanwise.errors import NotDone
 from fanwise.testing import run_virtual
 
 
@@ -156,6 +157,20 @@ def test_a_503_pauses_the_name_only_where_it_says_how_long():
     assert paused(Status(503, retry_after="7")) == 7.0
     assert paused(Status(429)) == 1.0
     assert paused(Status(429, retry_after="inf")) == 60.0
+
+
+@pytest.mark.parametrize("limit", [WIDE, Limit(at_once=4)], ids=repr)
+def test_a_write_that_was_refused_pauses_the_name_too(limit):
+    @step(limit="it", effect="write")
+    async def send():
+        raise NotDone("refused") from Status(429, retry_after="7")
+
+    async def body(runtime):
+        with pytest.raises(NotDone):
+            await runtime.run(send())
+        assert state(runtime).paused == 7.0
+
+    under(limit, body)
 
 
 def test_retry_after_is_read_in_all_its_forms():
