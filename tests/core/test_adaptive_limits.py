@@ -90,6 +90,25 @@ def test_an_overload_takes_the_width_to_seven_tenths_of_what_is_in_flight(error,
     under(WIDE, body)
 
 
+def test_one_attempt_alone_is_not_too_wide_and_a_width_that_nobody_fills_is_forgotten():
+    async def body(runtime):
+        @step
+        async def main():
+            await together(Status(503))
+            assert state(runtime).width is None
+            await together(*[Status(503)] * 10)
+            await asyncio.sleep(59)
+            await together(*[None] * 2)
+            assert state(runtime).width == pytest.approx(7.0)
+            await asyncio.sleep(2)
+            await together(*[None] * 2)
+            assert state(runtime).width is None
+
+        await runtime.run(main())
+
+    under(WIDE, body)
+
+
 def test_one_attempt_in_a_hundred_that_runs_out_of_time_is_no_overload_and_one_in_five_is():
     def width(late, well):
         async def body(runtime):
