@@ -20,6 +20,7 @@ from fanwise.core._call import Call
 from fanwise.core._canonical import digest_of
 from fanwise.core._current import Current, current
 from fanwise.core._deadline import deadline
+from fanwise.core._engine import finish, give_task
 from fanwise.core._errors import (
     BreakerOpen,
     CallDropped,
@@ -117,14 +118,14 @@ from fanwise.core._timers import TimerQueue
 from fanwise.core._transient import is_transient
 from fanwise.core._wakeup import woken_by_signals
 from fanwise.core._watch import ask, begin, failure_of, leave
-from fanwise.core._watchers import LIVE, NO_KWARGS, Ending, Watcher, add_watcher, excuse
+from fanwise.core._watchers import CALL_TYPES, LIVE, NO_KWARGS, Ending, Watcher, add_watcher, excuse
 
 __all__ = [
-    "BODY", "CURRENT", "DEADLINE", "LIVE", "NO_KWARGS", "READS_ONLY", "Admission", "Amount",
-    "AttemptRow", "Body", "BoundStep", "BoundStreamStep", "Breaker", "BreakerOpen",
+    "BODY", "CALL_TYPES", "CURRENT", "DEADLINE", "LIVE", "NO_KWARGS", "READS_ONLY", "Admission",
+    "Amount", "AttemptRow", "Body", "BoundStep", "BoundStreamStep", "Breaker", "BreakerOpen",
     "BreakerStatistics", "Cache", "CacheStatistics", "Call", "CallDropped", "CallRow",
-    "CallSkipped", "CircularWait", "Current", "CurrentAway", "DeadlinePassed", "Decorator", "Drawn",
-    "Effect", "Ending", "FanIn", "FanwiseError", "Gate", "GateStatistics", "Gates",
+    "CallSkipped", "CircularWait", "Current", "CurrentAway", "DeadlinePassed", "Decorator",
+    "Drawn", "Effect", "Ending", "FanIn", "FanwiseError", "Gate", "GateStatistics", "Gates",
     "GuessStatistics", "Header", "Hedge", "HedgeStatistics", "Hooks", "IdentityClash", "Job",
     "Journal", "Landed", "Limit", "LimitError", "LimitEvent", "LimitHeld", "LimitStatistics",
     "LimitTooSlow", "LimitTooSmall", "LimitUnknown", "LoopBlocked", "MemoryJournal", "Need",
@@ -135,8 +136,8 @@ __all__ = [
     "TimedOut", "Timeout", "TimerQueue", "Told", "Watcher", "WorkerDied", "WorkerNotStarted",
     "WriteRefused", "WrongLength", "__version__", "add_wait", "add_watcher", "as_step", "ask",
     "at_least", "begin", "current", "current_runtime", "deadline", "digest_of", "excuse",
-    "failure_of", "hear_headers", "is_transient", "leave", "made_by", "made_by_caller",
-    "microseconds", "module_of", "name_of", "note", "perform", "plain_function", "plainly",
-    "reduced", "refuse_while_importing", "request_digest", "run", "step", "waiting_call", "watch",
-    "whole", "woken_by_signals",
+    "failure_of", "finish", "give_task", "hear_headers", "is_transient", "leave", "made_by",
+    "made_by_caller", "microseconds", "module_of", "name_of", "note", "perform", "plain_function",
+    "plainly", "reduced", "refuse_while_importing", "request_digest", "run", "step",
+    "waiting_call", "watch", "whole", "woken_by_signals",
 ]  # fmt: skip
