@@ -27,6 +27,7 @@ instants ahead (a refund would help nobody who is booked).
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,7 @@ from fanwise.core._policies import RATES
 from fanwise.core._protocols import Amount, GateStatistics, Remaining
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from fanwise.core._policies import Limit
 
@@ -47,11 +48,12 @@ REQUESTS, TOKENS, READ, WRITTEN = range(len(RATES))
 class Bucket:
     """One rate: what is left of it, in parts of which a nanosecond brings `rate`."""
 
-    __slots__ = ("cap", "coming", "guessed", "kind", "level", "lost", "part", "rate", "size",
-                 "written")  # fmt: skip
+    __slots__ = ("cap", "coming", "excess", "guessed", "kind", "level", "lost", "part", "rate",
+                 "size", "written")  # fmt: skip
 
     cap: int  # its size, less what keeps its place
     coming: int  # of what is reserved, what the provider counts at the end
+    excess: int  # spent of a larger bucket before it, beyond all of this one
     guessed: int  # parts of a token that is read and keeps its place, until it is known
     written: int  # parts of a token that is written and keeps its place, until it is counted
     kind: int
@@ -67,13 +69,30 @@ class Bucket:
         self.rate, scale = per_minute.as_integer_ratio()
         self.part = 60 * SECOND * scale  # of one token, or one request
         self.size = self.level = self.cap = self.rate * burst
-        self.coming = self.lost = 0
+        self.coming = self.excess = self.lost = 0
         self.guessed = self.part if kind in (TOKENS, READ) else 0
         self.written = self.part if kind in (TOKENS, WRITTEN) and not early else 0
 
     def kept(self, amount: Amount) -> int:
         """Give how much of an amount keeps its place."""
         return amount[1] * self.guessed + amount[2] * self.written
+
+    def follow(self, before: Bucket | None, reserved: Iterable[Amount]) -> None:
+        """Take the place of a bucket of other numbers: what is spent of that is spent of this.
+
+        What is `reserved` keeps its place. No bucket is below empty for being smaller than the one
+        before it, but a debt stays a debt; what is beyond it is kept aside, in case the next one is
+        larger again.
+        """
+        for amount in reserved:
+            self.cap -= self.kept(amount)
+            self.coming += amount[2] * self.written
+        if before is not None:
+            spent = -((before.level - before.size - before.excess) * self.part // before.part)
+            debt = -(min(0, before.level) * self.part // before.part)
+            self.level = max(self.size - spent, -debt)
+            self.excess = max(0, self.level + spent - self.size)
+        self.level = min(self.level, self.cap)
 
     def give_place(self, amount: Amount) -> None:
         """Let a reservation keep no place any more."""
@@ -108,23 +127,50 @@ class Buckets:
 
     def __init__(self, limit: Limit, time: Callable[[], float]) -> None:
         """Start full, on the clock `time`, in seconds."""
-        burst = round(limit.burst * SECOND)
-        early = limit.charge == "admission"
-        self._buckets = [
-            Bucket(RATES.index(name), rate, burst, early=early)
-            for name, rate in limit.rates.items()
-        ]
         self._time = time
         self._at = round(time() * SECOND)
-        self._hold = burst * 3 // 4
+        self._describe(limit)
         self._due: float = inf  # before which no reservation loses its place
-        self._at_once = inf if limit.at_once is None else limit.at_once
         self._kept: OrderedDict[int, Held] = OrderedDict()
         self._expired: dict[int, Held] = {}
         self._slots: set[int] = set()
         self._wake: Callable[[], None] = nobody
         self._until = 0  # when a pause ends
         self._admitted = self._reserved = self._used = self._refunded = self._corrections = 0
+
+    def _describe(self, limit: Limit) -> None:
+        """Make full buckets of a limit."""
+        burst = round(limit.burst * SECOND)
+        early = limit.charge == "admission"
+        self._buckets = [
+            Bucket(RATES.index(name), rate, burst, early=early)
+            for name, rate in limit.rates.items()
+        ]
+        self._hold = burst * 3 // 4
+        self._at_once = inf if limit.at_once is None else limit.at_once
+
+    def changed_to(self, limit: Limit) -> Callable[[], None]:
+        """Give what makes this the gate of another limit."""
+        return partial(self._change, limit)
+
+    def _change(self, limit: Limit) -> None:
+        """Count by other numbers from now on; what was admitted and is in flight stays it."""
+        self._advance()
+        before = {bucket.kind: bucket for bucket in self._buckets}
+        self._describe(limit)
+        reserved = [held[2] for held in self._kept.values()]
+        for bucket in self._buckets:
+            bucket.follow(before.get(bucket.kind), reserved)
+        self._kept = OrderedDict((number, self._anew(held)) for number, held in self._kept.items())
+        self._expired = {number: self._anew(held) for number, held in self._expired.items()}
+        oldest = next(iter(self._kept.values()), None)
+        self._due = inf if oldest is None else oldest[0] + self._hold
+        self._wake()
+
+    def _anew(self, held: Held) -> Held:
+        """Give a reservation as it is in the buckets of now; its answer corrects nothing."""
+        at, _, amount, _ = held
+        return at, self._costs(amount), amount, [0] * len(self._buckets)
 
     def wake_with(self, wake: Callable[[], None]) -> None:
         """Take what is called after something came back."""
@@ -281,6 +327,8 @@ class Buckets:
             level = bucket.level + elapsed * bucket.rate
             if level > bucket.cap:
                 bucket.lost += level - bucket.cap
+                if bucket.excess:
+                    bucket.excess = max(0, bucket.excess + bucket.cap - level)
                 level = bucket.cap
             bucket.level = level
 

@@ -48,7 +48,11 @@ TABLE: Final[dict[str, dict[str, str]]] = {
         "rediss": "fanwise.stores:from_address",
         "unix": "fanwise.stores:from_address",
     },
-    "limit": {"rates": "fanwise.core._quota:quota"},
+    "limit": {
+        "change": "fanwise.core._reload:limits_change",
+        "file": "fanwise.core._reload:limits_file",
+        "rates": "fanwise.core._quota:quota",
+    },
     "model": {
         "anthropic": "fanwise.providers:from_address",
         "google": "fanwise.providers:from_address",

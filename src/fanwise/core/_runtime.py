@@ -9,6 +9,7 @@ import re
 import time
 import weakref
 from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
@@ -29,7 +30,7 @@ from fanwise.core._wakeup import woken_by_signals
 from fanwise.core._watchers import CALL_TYPES, excuse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
     from concurrent.futures import Executor
     from contextvars import Token
     from types import TracebackType
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from fanwise.core._protocols import Body, Gates, Listener, Plan
     from fanwise.core._races import RaceStatistics
     from fanwise.core._record import AttemptRow, CallRow
+    from fanwise.core._reload import LimitsFile
     from fanwise.core._writer import RecordWriter
 
 T = TypeVar("T")
@@ -85,7 +87,8 @@ class Runtime(Shared):
     """Where calls run: `async with Runtime(...) as runtime: await runtime.run(call)`.
 
     `record` is a path, or a `Record`, to which the rows of every run are written; `limits` maps
-    names, or patterns such as "anthropic/*", to `Limit`; `plan` maps names of steps and patterns to
+    names, or patterns such as "anthropic/*", to `Limit`, or is a file of such (TOML), which is read
+    again when it changes; `plan` maps names of steps and patterns to
     what it overrides; `pools` maps names to a `concurrent.futures.Executor`, or to a number of
     worker processes ("thread": of threads); `prices` maps models, or patterns such as "openai/*",
     to `Price`, before the known prices; `listeners` are called with each row, and each
@@ -110,7 +113,7 @@ class Runtime(Shared):
         self,
         *,
         record: str | os.PathLike[str] | Record | None = None,
-        limits: Mapping[str, Limit] | None = None,
+        limits: Mapping[str, Limit] | str | os.PathLike[str] | LimitsFile | None = None,
         pools: Mapping[str, Executor | int] | None = None,
         prices: Mapping[str, Priced] | None = None,
         plan: Plan | None = None,
@@ -119,7 +122,11 @@ class Runtime(Shared):
         shared: Gates | str | None = None,
     ) -> None:
         """Describe a runtime; it starts when its block is entered."""
-        super().__init__({} if limits is None else limits, plan, pools, prices)
+        self._limits_file = limits_file(limits)
+        defined = {} if limits is None or self._limits_file is not None else limits
+        super().__init__(cast("Mapping[str, Limit]", defined), plan, pools, prices)
+        self.reads_limits = self._limits_file is not None
+        self._following: asyncio.Task[None] | None = None
         self.seed = int.from_bytes(os.urandom(4)) if seed is None else seed
         self.seeded = seed is not None
         self.listeners = list(listeners)
@@ -146,13 +153,25 @@ class Runtime(Shared):
     # Life
 
     async def __aenter__(self) -> Self:
-        """Start, on the running loop; raise `OSError` where the record cannot be written."""
+        """Start, on the running loop.
+
+        Raises OSError where the record cannot be written or a file of limits cannot be read, and
+        ValueError for what such a file cannot mean.
+        """
         if self.entered:
             msg = f"{self!r} is open already: one `async with` a runtime"
             raise RuntimeError(msg)
-        self._start(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        if self._limits_file is not None:
+            read = self._limits_file.read
+            virtual = getattr(loop, "virtual", False)  # where nothing happens beside the loop
+            self.definitions = read() if virtual else await loop.run_in_executor(None, read)
+        self._start(loop)
         if self.record_path is not None:
             self.writer = await self._off_loop(record_writer(), self.record_path)
+        if self._limits_file is not None and self.threads is not None:
+            following = self._limits_file.follow(self)
+            self._following = asyncio.create_task(following, name="fanwise limits")
         self._token = RUNTIME.set(self)
         listen(self)
         return self
@@ -184,6 +203,9 @@ class Runtime(Shared):
     async def aclose(self) -> None:
         """End the runtime, as leaving its block does."""
         unlisten(self)
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.wait([self._following])
         tasks = list(self._started)  # also of runs that are over and have only to say so
         for task in tasks:
             task.cancel()
@@ -297,6 +319,19 @@ class Runtime(Shared):
         for tell in list(self.on_drain):
             tell()
 
+    def reload(self, limits: Mapping[str, Limit]) -> None:
+        """Take other limits from now on, all of them at once, also for calls that wait and hold.
+
+        A rate goes on from what is spent, so that no window sees more than the larger of both
+        limits allows; a width that is narrowed takes slots back as they return; who waits and never
+        fits now is refused with LimitTooSmall. Raises TypeError, ValueError or LimitUnknown where a
+        limit in use cannot be what is asked, and then changes nothing.
+        """
+        change = cast(
+            "Callable[[Runtime, Mapping[str, Limit]], None]", _registry.load("limit", "change")
+        )
+        change(self, limits)
+
     @property
     def runs(self) -> tuple[Run, ...]:
         """The runs whose records are still held, oldest first."""
@@ -374,6 +409,16 @@ class Runtime(Shared):
 def record_writer() -> type[RecordWriter]:
     """Give what writes a record, loaded when the first is to be written."""
     return cast("type[RecordWriter]", _registry.load("record", "writer"))
+
+
+def limits_file(
+    given: Mapping[str, Limit] | str | os.PathLike[str] | LimitsFile | None,
+) -> LimitsFile | None:
+    """Give the file that limits stand in; `None` where they are given themselves."""
+    if isinstance(given, (str, os.PathLike)):
+        return cast("type[LimitsFile]", _registry.load("limit", "file"))(given)
+    is_file = hasattr(given, "follow") and not isinstance(given, Mapping)
+    return cast("LimitsFile", given) if is_file else None
 
 
 def gates_of(shared: Gates | str) -> Gates:

@@ -58,6 +58,7 @@ class Bucket:
         self.paused = 0
         self.until = 0
         self.spent = [0, 0, 0, 0]
+        self.excess = [0, 0, 0, 0]  # spent beyond a bucket that became smaller
         self.scale = [0, 0, 0, 0]
         self.holders: dict[str, Holder] = {}
         self.terms: Terms | None = None  # of the last visitor, for who watches
@@ -70,12 +71,34 @@ class Bucket:
         """Let what is spent run off up to `now`, but never below what is kept."""
         for d, rate in enumerate(terms.rates):
             if rate is not None:
-                spent = self.spent[d]
-                if self.scale[d] not in {0, rate.scale}:  # the rate was changed
-                    spent = -(-spent * rate.scale // self.scale[d])
-                spent = max(0, spent - (now - self.at) * rate.refill)
+                spent = self.resized(d, rate, now)
                 self.spent[d] = max(spent, floors[d] * rate.scale)
                 self.scale[d] = rate.scale
+
+    def resized(self, d: int, rate: Rate, now: int) -> int:
+        """Give what is spent of a bucket, as one of this rate.
+
+        A smaller bucket than that of the last visit is no more than empty: what is beyond it is
+        kept aside, runs off when the bucket is full, and is spent again where it fits again.
+        """
+        last = None if self.terms is None else self.terms.rates[d]
+        size = 0 if last is None else last.capacity * last.scale
+        spent, excess, was = self.spent[d], self.excess[d], self.scale[d]
+        if was not in {0, rate.scale}:  # the rate was changed
+            spent, excess, size = (-(-each * rate.scale // was) for each in (spent, excess, size))
+        elapsed, capacity = now - self.at, rate.capacity * rate.scale
+        empty_in = -(-spent // rate.refill)
+        if elapsed >= empty_in:
+            spent, excess = 0, max(0, excess - (elapsed - empty_in) * rate.refill)
+        else:
+            spent -= elapsed * rate.refill
+        if 0 < size < capacity:
+            back = min(excess, capacity - size)
+            spent, excess = spent + back, excess - back
+        elif size > capacity and spent > capacity:
+            spent, excess = capacity, excess + spent - capacity
+        self.excess[d] = excess
+        return spent
 
     def levels(self) -> Four:
         """Give what is spent."""
@@ -280,7 +303,9 @@ class Decision:
         bucket.at = now
         alive = max(holder.lapses_in(now) for holder in bucket.holders.values())
         stays = [bucket.until - now, bucket.paused - now, alive]
-        stays += [-(-bucket.spent[d] // rate.refill) for d, rate in self.limits]
+        stays += [
+            -(-(bucket.spent[d] + bucket.excess[d]) // rate.refill) for d, rate in self.limits
+        ]
         for (_, rate), kept in zip(self.limits, self.kept(), strict=True):
             if kept:  # used as late as it can be, it runs off from then
                 stays.append(alive - (-kept * rate.scale // rate.refill))
