@@ -2,6 +2,11 @@
 
 from fanwise.core import (
     BreakerOpen,
+    BudgetError,
+    BudgetHeld,
+    BudgetSpent,
+    BudgetUndeclared,
+    BudgetUnpriced,
     CallDropped,
     CallSkipped,
     CircularWait,
@@ -32,9 +37,10 @@ from fanwise.core import (
 )
 
 __all__ = [
-    "BreakerOpen", "CallDropped", "CallSkipped", "CircularWait", "DeadlinePassed", "FanwiseError",
-    "IdentityClash", "LimitError", "LimitHeld", "LimitTooSlow", "LimitTooSmall", "LimitUnknown",
-    "LoopBlocked", "NotCanonical", "NotDone", "NotEnough", "PoolError", "PoolUnknown",
-    "RecordDamaged", "RemoteError", "StepTimedOut", "StrayCancel", "StreamTaken", "TimedOut",
-    "WorkerDied", "WorkerNotStarted", "WriteRefused", "WrongLength",
+    "BreakerOpen", "BudgetError", "BudgetHeld", "BudgetSpent", "BudgetUndeclared", "BudgetUnpriced",
+    "CallDropped", "CallSkipped", "CircularWait", "DeadlinePassed", "FanwiseError", "IdentityClash",
+    "LimitError", "LimitHeld", "LimitTooSlow", "LimitTooSmall", "LimitUnknown", "LoopBlocked",
+    "NotCanonical", "NotDone", "NotEnough", "PoolError", "PoolUnknown", "RecordDamaged",
+    "RemoteError", "StepTimedOut", "StrayCancel", "StreamTaken", "TimedOut", "WorkerDied",
+    "WorkerNotStarted", "WriteRefused", "WrongLength",
 ]  # fmt: skip

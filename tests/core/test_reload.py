@@ -298,3 +298,23 @@ def replace(path, text):
     beside = path.with_suffix(".new")
     beside.write_text(text)
     os.replace(beside, path)
+
+
+def test_a_bucket_smaller_than_what_is_in_flight_lets_in_again_at_its_own_rate():
+    @step(limit="it", needs=Need(100, 100))
+    async def long(number):
+        await asyncio.sleep(20.0)
+        current().usage(model="m", tokens_in=100, tokens_out=100)
+
+    async def body(runtime):
+        run = runtime.start(fan_map(long, range(20), at_once=20))
+        await asyncio.sleep(1.0)
+        assert seen(runtime).in_flight > 5
+        runtime.reload({"it": Limit(tokens_per_minute=60)})
+        began = now()
+        call = runtime.start(ask(), priority=5)
+        await call.wait()
+        run.cancel()
+        return now() - began
+
+    assert under({"it": Limit(tokens_per_minute=6_000)}, body) < 200.0

@@ -125,7 +125,7 @@ def full(self, before, reserved):
 def unscaled(self, before, reserved):
     """A mutant: what is left is taken for parts of the new rate."""
     for amount in reserved:
-        self.cap -= self.kept(amount)
+        self.cap -= amount[1] * self.guessed + amount[2] * self.written
     self.level = min(before.level if before is not None else self.level, self.cap)
 
 

@@ -195,14 +195,6 @@ MUTANTS = {
     "digits are lost": ("cmsgpack.pack(bucket)", "cmsgpack.pack(rounded(bucket))"),
     "a pause is one worker's": ("bucket[PAUSED] = math.max(bucket[PAUSED], now + pause)", ""),
     "a new rate counts old parts": ("was > 0 and was ~= term.scale", "false"),
-    "a smaller bucket forgets what was spent": (
-        "spent, excess = term.capacity, excess + spent - term.capacity",
-        "spent = term.capacity",
-    ),
-    "what did not fit never comes back": (
-        "local back = math.min(excess, term.capacity - size)",
-        "local back = 0",
-    ),
     "a lease while others wait": ("if not first then more", "if true then more"),
     "a clock set back stops the bucket": ("if bucket[AT] > now then", "if false then"),
 }

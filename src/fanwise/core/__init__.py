@@ -15,14 +15,20 @@ from fanwise.core._away import (
 )  # fmt: skip
 from fanwise.core._blocking import watch
 from fanwise.core._breaker import BreakerStatistics
+from fanwise.core._budget import Budget, check_budget
 from fanwise.core._cache_state import CacheStatistics
 from fanwise.core._call import Call
 from fanwise.core._canonical import digest_of
-from fanwise.core._current import Current, current
+from fanwise.core._current import Current, current, reserve_again, reserve_ahead
 from fanwise.core._deadline import deadline
 from fanwise.core._engine import finish, give_task
 from fanwise.core._errors import (
     BreakerOpen,
+    BudgetError,
+    BudgetHeld,
+    BudgetSpent,
+    BudgetUndeclared,
+    BudgetUnpriced,
     CallDropped,
     CallSkipped,
     CircularWait,
@@ -72,6 +78,7 @@ from fanwise.core._policies import (
     whole,
 )  # fmt: skip
 from fanwise.core._protocols import (
+    PREPAID,
     Admission,
     Amount,
     Body,
@@ -121,13 +128,14 @@ from fanwise.core._watch import ask, begin, failure_of, leave
 from fanwise.core._watchers import CALL_TYPES, LIVE, NO_KWARGS, Ending, Watcher, add_watcher, excuse
 
 __all__ = [
-    "BODY", "CALL_TYPES", "CURRENT", "DEADLINE", "LIVE", "NO_KWARGS", "READS_ONLY", "Admission",
-    "Amount", "AttemptRow", "Body", "BoundStep", "BoundStreamStep", "Breaker", "BreakerOpen",
-    "BreakerStatistics", "Cache", "CacheStatistics", "Call", "CallDropped", "CallRow",
-    "CallSkipped", "CircularWait", "Current", "CurrentAway", "DeadlinePassed", "Decorator",
-    "Drawn", "Effect", "Ending", "FanIn", "FanwiseError", "Gate", "GateStatistics", "Gates",
-    "GuessStatistics", "Header", "Hedge", "HedgeStatistics", "Hooks", "IdentityClash", "Job",
-    "Journal", "Landed", "Limit", "LimitError", "LimitEvent", "LimitHeld", "LimitStatistics",
+    "BODY", "CALL_TYPES", "CURRENT", "DEADLINE", "LIVE", "NO_KWARGS", "PREPAID", "READS_ONLY",
+    "Admission", "Amount", "AttemptRow", "Body", "BoundStep", "BoundStreamStep", "Breaker",
+    "BreakerOpen", "BreakerStatistics", "Budget", "BudgetError", "BudgetHeld", "BudgetSpent",
+    "BudgetUndeclared", "BudgetUnpriced", "Cache", "CacheStatistics", "Call", "CallDropped",
+    "CallRow", "CallSkipped", "CircularWait", "Current", "CurrentAway", "DeadlinePassed",
+    "Decorator", "Drawn", "Effect", "Ending", "FanIn", "FanwiseError", "Gate", "GateStatistics",
+    "Gates", "GuessStatistics", "Header", "Hedge", "HedgeStatistics", "Hooks", "IdentityClash",
+    "Job", "Journal", "Landed", "Limit", "LimitError", "LimitEvent", "LimitHeld", "LimitStatistics",
     "LimitTooSlow", "LimitTooSmall", "LimitUnknown", "LoopBlocked", "MemoryJournal", "Need",
     "NotCanonical", "NotDone", "NotEnough", "Outcome", "OwnLimit", "Plan", "Policy", "PoolError",
     "PoolUnknown", "RaceStatistics", "Reader", "Reading", "Record", "RecordDamaged", "Remaining",
@@ -135,9 +143,10 @@ __all__ = [
     "Step", "StepTimedOut", "StrayCancel", "Stream", "StreamCall", "StreamStep", "StreamTaken",
     "TimedOut", "Timeout", "TimerQueue", "Told", "Watcher", "WorkerDied", "WorkerNotStarted",
     "WriteRefused", "WrongLength", "__version__", "add_wait", "add_watcher", "as_step", "ask",
-    "at_least", "begin", "current", "current_runtime", "deadline", "digest_of", "excuse",
-    "failure_of", "finish", "give_task", "hear_headers", "is_transient", "leave", "made_by",
-    "made_by_caller", "microseconds", "module_of", "name_of", "note", "perform", "plain_function",
-    "plainly", "reduced", "refuse_while_importing", "request_digest", "run", "step",
-    "waiting_call", "watch", "whole", "woken_by_signals",
+    "at_least", "begin", "check_budget", "current", "current_runtime", "deadline", "digest_of",
+    "excuse", "failure_of", "finish", "give_task", "hear_headers", "is_transient", "leave",
+    "made_by", "made_by_caller", "microseconds", "module_of", "name_of", "note", "perform",
+    "plain_function", "plainly", "reduced", "refuse_while_importing", "request_digest",
+    "reserve_again", "reserve_ahead", "run", "step", "waiting_call", "watch", "whole",
+    "woken_by_signals",
 ]  # fmt: skip

@@ -48,11 +48,11 @@ REQUESTS, TOKENS, READ, WRITTEN = range(len(RATES))
 class Bucket:
     """One rate: what is left of it, in parts of which a nanosecond brings `rate`."""
 
-    __slots__ = ("cap", "coming", "excess", "guessed", "kind", "level", "lost", "part", "rate",
+    __slots__ = ("beside", "cap", "excess", "guessed", "kind", "level", "lost", "part", "rate",
                  "size", "written")  # fmt: skip
 
+    beside: int  # what is lost, and what is reserved and the provider counts at the end
     cap: int  # its size, less what keeps its place
-    coming: int  # of what is reserved, what the provider counts at the end
     excess: int  # spent of a larger bucket before it, beyond all of this one
     guessed: int  # parts of a token that is read and keeps its place, until it is known
     written: int  # parts of a token that is written and keeps its place, until it is counted
@@ -69,13 +69,14 @@ class Bucket:
         self.rate, scale = per_minute.as_integer_ratio()
         self.part = 60 * SECOND * scale  # of one token, or one request
         self.size = self.level = self.cap = self.rate * burst
-        self.coming = self.excess = self.lost = 0
+        self.beside = self.excess = self.lost = 0
         self.guessed = self.part if kind in (TOKENS, READ) else 0
         self.written = self.part if kind in (TOKENS, WRITTEN) and not early else 0
 
-    def kept(self, amount: Amount) -> int:
-        """Give how much of an amount keeps its place."""
-        return amount[1] * self.guessed + amount[2] * self.written
+    def holds(self, reserved: Iterable[Amount]) -> bool:
+        """Say whether there is place for all that is reserved."""
+        kept = sum(read * self.guessed + written * self.written for _, read, written in reserved)
+        return kept <= self.size
 
     def follow(self, before: Bucket | None, reserved: Iterable[Amount]) -> None:
         """Take the place of a bucket of other numbers: what is spent of that is spent of this.
@@ -84,9 +85,9 @@ class Bucket:
         before it, but a debt stays a debt; what is beyond it is kept aside, in case the next one is
         larger again.
         """
-        for amount in reserved:
-            self.cap -= self.kept(amount)
-            self.coming += amount[2] * self.written
+        for _, read, written in reserved:
+            self.cap -= read * self.guessed + written * self.written
+            self.beside += written * self.written
         if before is not None:
             spent = -((before.level - before.size - before.excess) * self.part // before.part)
             debt = -(min(0, before.level) * self.part // before.part)
@@ -94,22 +95,18 @@ class Bucket:
             self.excess = max(0, self.level + spent - self.size)
         self.level = min(self.level, self.cap)
 
-    def give_place(self, amount: Amount) -> None:
-        """Let a reservation keep no place any more."""
-        self.cap += self.kept(amount)
-        self.coming -= amount[2] * self.written
-
     def correct(self, believed: int, said: int) -> bool:
         """Take a shortage that an answer told of, and say whether there is one.
 
         `believed` is what was believed of the provider's bucket at the admission, and all that had
         been lost here until then.
         """
-        shortage = min(believed - self.lost, self.level + self.coming) - said * self.part
+        shortage = min(believed, self.level + self.beside) - self.lost - said * self.part
         if shortage < self.part:  # what is said is rounded
             return False
         self.level -= shortage
         self.lost += shortage
+        self.beside += shortage
         return True
 
     def __repr__(self) -> str:
@@ -159,6 +156,10 @@ class Buckets:
         before = {bucket.kind: bucket for bucket in self._buckets}
         self._describe(limit)
         reserved = [held[2] for held in self._kept.values()]
+        if not all(bucket.holds(reserved) for bucket in self._buckets):
+            self._expired |= self._kept  # they count as used, else nobody came in for long
+            self._kept.clear()
+            reserved = []
         for bucket in self._buckets:
             bucket.follow(before.get(bucket.kind), reserved)
         self._kept = OrderedDict((number, self._anew(held)) for number, held in self._kept.items())
@@ -185,14 +186,15 @@ class Buckets:
         wait = self._wait(now, costs) if now >= self._until else (self._until - now) / SECOND
         if wait:
             return wait
-        believed = []
         _, read, written = amount
         for bucket, cost in zip(self._buckets, costs):  # noqa: B905 - as long, and on the hot path
-            coming = written * bucket.written
             bucket.level -= cost
-            bucket.cap -= read * bucket.guessed + coming
-            bucket.coming += coming
-            believed.append(bucket.level + bucket.coming + bucket.lost)
+            if bucket.written:
+                bucket.beside += written * bucket.written
+                bucket.cap -= read * bucket.guessed + written * bucket.written
+            elif bucket.guessed:
+                bucket.cap -= read * bucket.guessed
+        believed = [bucket.level + bucket.beside for bucket in self._buckets]
         if not self._kept:
             self._due = now + self._hold
         self._kept[number] = (now, costs, amount, believed)
@@ -235,18 +237,20 @@ class Buckets:
         if held is None:
             return
         at, costs, amount, _ = held
+        _, read, written = amount
         withdrawn = not used[0] and at == now  # nothing has refilled since
         for bucket, reserved, true in zip(self._buckets, costs, self._costs(used), strict=True):
-            kept = bucket.kept(amount)
-            back = kept - bucket.kept(used)
-            gone = reserved - kept - (true - bucket.kept(used))  # of what kept no place
+            kept = read * bucket.guessed + written * bucket.written
+            back = kept - used[1] * bucket.guessed - used[2] * bucket.written
+            gone = reserved - true - back  # of what kept no place
             if late:
                 bucket.level += min(0, back) + min(0, gone)
-            else:
-                bucket.level += back + (gone if withdrawn else min(0, gone))
-                bucket.give_place(amount)
+                continue
+            bucket.level += back if gone > 0 and not withdrawn else back + gone
+            bucket.cap += kept
+            bucket.beside -= written * bucket.written
         tokens = used[1] + used[2]
-        reserved_tokens = amount[1] + amount[2]
+        reserved_tokens = read + written
         self._used += tokens
         if reserved_tokens > tokens and not late:
             self._refunded += reserved_tokens - tokens
@@ -327,6 +331,7 @@ class Buckets:
             level = bucket.level + elapsed * bucket.rate
             if level > bucket.cap:
                 bucket.lost += level - bucket.cap
+                bucket.beside += level - bucket.cap
                 if bucket.excess:
                     bucket.excess = max(0, bucket.excess + bucket.cap - level)
                 level = bucket.cap
@@ -345,8 +350,10 @@ class Buckets:
         self._refill(due)
         del self._kept[number]
         self._expired[number] = held
+        _, read, written = held[2]
         for bucket in self._buckets:
-            bucket.give_place(held[2])
+            bucket.cap += read * bucket.guessed + written * bucket.written
+            bucket.beside -= written * bucket.written
 
     def __repr__(self) -> str:
         """Show the buckets."""

@@ -49,6 +49,7 @@ TABLE: Final[dict[str, dict[str, str]]] = {
         "unix": "fanwise.stores:from_address",
     },
     "limit": {
+        "budgets": "fanwise.core._spending:spending",
         "change": "fanwise.core._reload:limits_change",
         "file": "fanwise.core._reload:limits_file",
         "rates": "fanwise.core._quota:quota",

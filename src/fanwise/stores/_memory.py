@@ -9,12 +9,14 @@ import time
 from typing import TYPE_CHECKING
 
 from fanwise.stores._standing import standing_of
+from fanwise.stores._till import MemoryTill
 from fanwise.stores._visit import DONE, GRANTED, LOST, NOTHING, WAIT, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fanwise.stores._standing import Standing
+    from fanwise.stores._till import Till
     from fanwise.stores._visit import Four, Listener, Rate, Terms, Visit
 
 
@@ -58,7 +60,6 @@ class Bucket:
         self.paused = 0
         self.until = 0
         self.spent = [0, 0, 0, 0]
-        self.excess = [0, 0, 0, 0]  # spent beyond a bucket that became smaller
         self.scale = [0, 0, 0, 0]
         self.holders: dict[str, Holder] = {}
         self.terms: Terms | None = None  # of the last visitor, for who watches
@@ -71,34 +72,12 @@ class Bucket:
         """Let what is spent run off up to `now`, but never below what is kept."""
         for d, rate in enumerate(terms.rates):
             if rate is not None:
-                spent = self.resized(d, rate, now)
+                spent = self.spent[d]
+                if self.scale[d] not in {0, rate.scale}:  # the rate was changed
+                    spent = -(-spent * rate.scale // self.scale[d])
+                spent = max(0, spent - (now - self.at) * rate.refill)
                 self.spent[d] = max(spent, floors[d] * rate.scale)
                 self.scale[d] = rate.scale
-
-    def resized(self, d: int, rate: Rate, now: int) -> int:
-        """Give what is spent of a bucket, as one of this rate.
-
-        A smaller bucket than that of the last visit is no more than empty: what is beyond it is
-        kept aside, runs off when the bucket is full, and is spent again where it fits again.
-        """
-        last = None if self.terms is None else self.terms.rates[d]
-        size = 0 if last is None else last.capacity * last.scale
-        spent, excess, was = self.spent[d], self.excess[d], self.scale[d]
-        if was not in {0, rate.scale}:  # the rate was changed
-            spent, excess, size = (-(-each * rate.scale // was) for each in (spent, excess, size))
-        elapsed, capacity = now - self.at, rate.capacity * rate.scale
-        empty_in = -(-spent // rate.refill)
-        if elapsed >= empty_in:
-            spent, excess = 0, max(0, excess - (elapsed - empty_in) * rate.refill)
-        else:
-            spent -= elapsed * rate.refill
-        if 0 < size < capacity:
-            back = min(excess, capacity - size)
-            spent, excess = spent + back, excess - back
-        elif size > capacity and spent > capacity:
-            spent, excess = capacity, excess + spent - capacity
-        self.excess[d] = excess
-        return spent
 
     def levels(self) -> Four:
         """Give what is spent."""
@@ -303,9 +282,7 @@ class Decision:
         bucket.at = now
         alive = max(holder.lapses_in(now) for holder in bucket.holders.values())
         stays = [bucket.until - now, bucket.paused - now, alive]
-        stays += [
-            -(-(bucket.spent[d] + bucket.excess[d]) // rate.refill) for d, rate in self.limits
-        ]
+        stays += [-(-bucket.spent[d] // rate.refill) for d, rate in self.limits]
         for (_, rate), kept in zip(self.limits, self.kept(), strict=True):
             if kept:  # used as late as it can be, it runs off from then
                 stays.append(alive - (-kept * rate.scale // rate.refill))
@@ -321,6 +298,7 @@ class MemoryBoard:
         self.clock = clock
         self.buckets: dict[str, Bucket] = {}
         self._listeners: dict[str, list[Listener]] = {}
+        self._till = MemoryTill(clock)
 
     async def visit(self, terms: Terms, visit: Visit, /) -> Reply:
         """Decide a visit, at once and for all dimensions."""
@@ -349,6 +327,10 @@ class MemoryBoard:
     async def listen(self, name: str, listener: Listener, /) -> None:
         """Tell `listener` what happens at a limit, from now on."""
         self._listeners.setdefault(name, []).append(listener)
+
+    def till(self) -> Till:
+        """Give where the budgets of tenants are counted."""
+        return self._till
 
     async def aclose(self) -> None:
         """Let go of those who listen."""

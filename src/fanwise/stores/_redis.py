@@ -20,6 +20,7 @@ from redis.backoff import NoBackoff
 from redis.driver_info import DriverInfo
 from redis.exceptions import AuthenticationError, AuthorizationError, RedisError, ResponseError
 
+from fanwise.stores._redis_till import RedisTill
 from fanwise.stores._standing import standing_of
 from fanwise.stores._visit import BoardLost, Reply
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from redis.asyncio.client import PubSub
 
     from fanwise.stores._standing import Standing
+    from fanwise.stores._till import Till
     from fanwise.stores._visit import Listener, Terms, Visit
 
 SCRIPT: Final = files("fanwise.stores").joinpath("_visit.lua").read_text("utf-8")
@@ -183,6 +185,10 @@ class RedisBoard:
         """Give the name of a limit from the key of its bucket, or its channel."""
         text = key if isinstance(key, str) else key.decode("utf-8", "replace")
         return text[len(self.prefix) + 2 : -len("}:bucket")]
+
+    def till(self) -> Till:
+        """Give where the budgets of tenants are counted, over the same connections."""
+        return RedisTill(self, self._client, self.prefix)
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -16,7 +16,7 @@ local FIRST, EACH = 9, 8 -- integers before the first dimension, and of each
 local SEEN, LAPSE, VISIT, SLOTS, TICKET = 1, 2, 3, 4, 5
 local KEPT, NEED, NEED_SLOTS, REPLY = 5, 9, 14, 15 -- KEPT + d, NEED + d
 local AT, PAUSED, UNTIL, SPENT, SCALE = 1, 2, 3, 3, 7
-local CAPACITY, REFILL, AT_ONCE, EXCESS = 11, 15, 20, 20 -- the first three of the last visitor
+local CAPACITY, REFILL, AT_ONCE = 11, 15, 20 -- of the last visitor, for who watches
 local DONE, GRANTED, WAIT, LOST = 0, 1, 2, 3
 
 local given = cjson.decode(ARGV[2]) -- numbers, each exact up to 2^53, where ARGV are strings
@@ -69,7 +69,7 @@ end
 local stored = redis.call('GET', KEYS[1])
 local function forgotten()
   local empty = {now}
-  for i = 2, EXCESS + DIMENSIONS do empty[i] = 0 end
+  for i = 2, AT_ONCE do empty[i] = 0 end
   return empty
 end
 local bucket = stored and cmsgpack.unpack(stored) or forgotten()
@@ -82,38 +82,14 @@ if stored and bucket[UNTIL] <= now then              -- it has only not been swe
   stored, bucket, before = false, forgotten(), {0, 0, 0, 0}
 end
 local elapsed = now - bucket[AT]
-
-local function rescaled(amount, was, scale)
-  local rest = amount % was
-  return (amount - rest) / was * scale + math.ceil(rest * scale / was)
-end
-
-local function run_off(amount, time, refill)
-  if time >= math.ceil(amount / refill) then return 0 end
-  return amount - time * refill
-end
-
 for d, term in pairs(terms) do
-  local spent, excess, was = bucket[SPENT + d], bucket[EXCESS + d], bucket[SCALE + d]
-  local size = bucket[CAPACITY + d]
+  local spent, was = bucket[SPENT + d], bucket[SCALE + d]
   if not stored and now < known_until then spent = term.capacity end
   if was > 0 and was ~= term.scale then              -- the rate was changed
-    spent, excess = rescaled(spent, was, term.scale), rescaled(excess, was, term.scale)
-    size = rescaled(size, was, term.scale)
+    local rest = spent % was
+    spent = (spent - rest) / was * term.scale + math.ceil(rest * term.scale / was)
   end
-  local empty_in = math.ceil(spent / term.refill)
-  if elapsed >= empty_in then
-    spent, excess = 0, run_off(excess, elapsed - empty_in, term.refill)
-  else
-    spent = spent - elapsed * term.refill
-  end
-  if size > 0 and term.capacity > size then          -- what did not fit is spent again
-    local back = math.min(excess, term.capacity - size)
-    spent, excess = spent + back, excess - back
-  elseif size > term.capacity and spent > term.capacity then -- a smaller bucket is only empty
-    spent, excess = term.capacity, excess + spent - term.capacity
-  end
-  bucket[EXCESS + d] = excess
+  if elapsed >= math.ceil(spent / term.refill) then spent = 0 else spent = spent - elapsed * term.refill end
   bucket[SPENT + d] = math.max(spent, before[d] * term.scale)
   bucket[SCALE + d] = term.scale
 end
@@ -224,7 +200,7 @@ local keep = math.max(bucket[PAUSED] - now, alive)
 for d, term in pairs(terms) do
   local kept = 0 -- used as late as it can be, it runs off from then
   for _, entry in pairs(holders) do kept = kept + entry[KEPT + d] end
-  keep = math.max(keep, math.ceil((bucket[SPENT + d] + bucket[EXCESS + d]) / term.refill))
+  keep = math.max(keep, math.ceil(bucket[SPENT + d] / term.refill))
   if kept > 0 then keep = math.max(keep, alive + math.ceil(kept * term.scale / term.refill)) end
 end
 bucket[UNTIL] = math.max(bucket[UNTIL], now + keep)
