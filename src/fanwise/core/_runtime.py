@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import re
 import time
 import weakref
 from collections import deque
-from collections.abc import Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
@@ -17,12 +15,11 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from fanwise.core import _registry
 from fanwise.core._away import refuse_while_importing
 from fanwise.core._budget import check_budget, check_budgets
-from fanwise.core._canonical import digest_of
 from fanwise.core._dump import listen, unlisten
 from fanwise.core._errors import CallSkipped
 from fanwise.core._frozen import Frozen
+from fanwise.core._given import file_name, gates_of, limits_file, record_writer, share_of_run
 from fanwise.core._limits import LimitEvent
-from fanwise.core._policies import above_zero, whole_number
 from fanwise.core._record import CHUNK, Record
 from fanwise.core._run import EQUAL, Run, Share
 from fanwise.core._scope import BODY, CURRENT
@@ -31,7 +28,7 @@ from fanwise.core._wakeup import woken_by_signals
 from fanwise.core._watchers import CALL_TYPES, excuse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from concurrent.futures import Executor
     from contextvars import Token
     from types import TracebackType
@@ -429,46 +426,6 @@ class Runtime(Shared):
     def __repr__(self) -> str:
         """Show id and load."""
         return f"<Runtime {self.id}, {len(self.live)} runs, {self.running} calls running>"
-
-
-def record_writer() -> type[RecordWriter]:
-    """Give what writes a record, loaded when the first is to be written."""
-    return cast("type[RecordWriter]", _registry.load("record", "writer"))
-
-
-def limits_file(
-    given: Mapping[str, Limit] | str | os.PathLike[str] | LimitsFile | None,
-) -> LimitsFile | None:
-    """Give the file that limits stand in; `None` where they are given themselves."""
-    if isinstance(given, (str, os.PathLike)):
-        return cast("type[LimitsFile]", _registry.load("limit", "file"))(given)
-    is_file = hasattr(given, "follow") and not isinstance(given, Mapping)
-    return cast("LimitsFile", given) if is_file else None
-
-
-def gates_of(shared: Gates | str) -> Gates:
-    """Look up an address; raise ValueError for one that nobody knows."""
-    return cast("Gates", _registry.load("gates", shared)) if isinstance(shared, str) else shared
-
-
-def share_of_run(tenant: str | None, weight: float, priority: int) -> Share:
-    """Give whose a run is; raise, naming the argument, where that cannot be meant."""
-    if tenant is None and weight == 1 and priority == 0:
-        return EQUAL
-    if tenant is not None and not isinstance(tenant, str):
-        msg = f'tenant is a str, such as tenant="acme", got {tenant!r}'
-        raise TypeError(msg)
-    above_zero("weight", weight)
-    whole_number("priority", priority)
-    return Share(tenant, weight, priority)
-
-
-def file_name(run_id: str) -> str:
-    """Give a name for a file that stays in its folder, whatever the caller's id is."""
-    plain = re.sub(r"[^\w.-]", "_", run_id)[:100]
-    return (
-        plain if plain == run_id and plain.strip(".") else f"{plain}-{digest_of(run_id).hex()[:8]}"
-    )
 
 
 def current_runtime() -> Runtime:
