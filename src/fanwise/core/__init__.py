@@ -106,7 +106,7 @@ from fanwise.core._record import (
 )  # fmt: skip
 from fanwise.core._run import Run
 from fanwise.core._runtime import Runtime, RuntimeStatistics, current_runtime, run
-from fanwise.core._scope import BODY, CURRENT, DEADLINE, READS_ONLY, Scope, waiting_call
+from fanwise.core._scope import BODY, CURRENT, DEADLINE, READS_ONLY, Scope, is_hedge, waiting_call
 from fanwise.core._settlement import Reader, Reading, Told
 from fanwise.core._step import (
     BoundStep,
@@ -122,7 +122,7 @@ from fanwise.core._step import (
 )  # fmt: skip
 from fanwise.core._streams import Stream, StreamCall
 from fanwise.core._timers import TimerQueue
-from fanwise.core._transient import is_transient
+from fanwise.core._transient import http_status, is_transient, retry_after
 from fanwise.core._wakeup import woken_by_signals
 from fanwise.core._watch import ask, begin, failure_of, leave
 from fanwise.core._watchers import CALL_TYPES, LIVE, NO_KWARGS, Ending, Watcher, add_watcher, excuse
@@ -139,14 +139,14 @@ __all__ = [
     "LimitTooSlow", "LimitTooSmall", "LimitUnknown", "LoopBlocked", "MemoryJournal", "Need",
     "NotCanonical", "NotDone", "NotEnough", "Outcome", "OwnLimit", "Plan", "Policy", "PoolError",
     "PoolUnknown", "RaceStatistics", "Reader", "Reading", "Record", "RecordDamaged", "Remaining",
-    "RemoteError", "Retry", "Run", "RunRecord", "Runtime", "RuntimeStatistics", "Scope", "Status",
-    "Step", "StepTimedOut", "StrayCancel", "Stream", "StreamCall", "StreamStep", "StreamTaken",
-    "TimedOut", "Timeout", "TimerQueue", "Told", "Watcher", "WorkerDied", "WorkerNotStarted",
-    "WriteRefused", "WrongLength", "__version__", "add_wait", "add_watcher", "as_step", "ask",
-    "at_least", "begin", "check_budget", "current", "current_runtime", "deadline", "digest_of",
-    "excuse", "failure_of", "finish", "give_task", "hear_headers", "is_transient", "leave",
-    "made_by", "made_by_caller", "microseconds", "module_of", "name_of", "note", "perform",
-    "plain_function", "plainly", "reduced", "refuse_while_importing", "request_digest",
-    "reserve_again", "reserve_ahead", "run", "step", "waiting_call", "watch", "whole",
-    "woken_by_signals",
+    "RemoteError", "Retry", "Run", "RunRecord", "Runtime", "RuntimeStatistics", "Scope", "Standing",
+    "Status", "Step", "StepTimedOut", "StrayCancel", "Stream", "StreamCall", "StreamStep",
+    "StreamTaken", "TimedOut", "Timeout", "TimerQueue", "Told", "Watcher", "WorkerDied",
+    "WorkerNotStarted", "WriteRefused", "WrongLength", "__version__", "add_wait", "add_watcher",
+    "as_step", "ask", "at_least", "begin", "check_budget", "current", "current_runtime", "deadline",
+    "digest_of", "excuse", "failure_of", "finish", "give_task", "hear_headers", "http_status",
+    "is_hedge", "is_transient", "leave", "made_by", "made_by_caller", "microseconds", "module_of",
+    "name_of", "note", "perform", "plain_function", "plainly", "reduced", "refuse_while_importing",
+    "request_digest", "reserve_again", "reserve_ahead", "retry_after", "run", "step",
+    "waiting_call", "watch", "whole", "woken_by_signals",
 ]  # fmt: skip

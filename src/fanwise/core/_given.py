@@ -13,8 +13,10 @@ from fanwise.core._policies import above_zero, whole_number
 from fanwise.core._run import EQUAL, Share
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fanwise.core._policies import Limit
-    from fanwise.core._protocols import Gates
+    from fanwise.core._protocols import Gates, Names
     from fanwise.core._reload import LimitsFile
     from fanwise.core._writer import RecordWriter
 
@@ -32,6 +34,12 @@ def limits_file(
         return cast("type[LimitsFile]", _registry.load("limit", "file"))(given)
     is_file = hasattr(given, "follow") and not isinstance(given, Mapping)
     return cast("LimitsFile", given) if is_file else None
+
+
+def names_of(models: Mapping[str, object]) -> Names:
+    """Give what the names of models stand for; raise, naming the name, where that cannot be."""
+    made = cast("Callable[[object], Names]", _registry.load("names", "models"))
+    return made(models)
 
 
 def gates_of(shared: Gates | str) -> Gates:

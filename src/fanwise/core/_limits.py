@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from functools import partial
 from math import inf, isinf
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from fanwise.core._frozen import Frozen
 from fanwise.core._transient import TOO_MANY, http_status, retry_after
@@ -18,6 +18,7 @@ from fanwise.core._transient import TOO_MANY, http_status, retry_after
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from fanwise.core._call import Call
     from fanwise.core._policies import Limit
     from fanwise.core._protocols import GateStatistics
     from fanwise.core._run import Run
@@ -111,6 +112,18 @@ class Width:
     def has_room(self) -> bool:
         """Say whether a slot is free and nobody waits for it."""
         return not self.waiting and (self.at_once is None or self.used < self.at_once)
+
+    def load(self, call: Call[Any], more: int) -> float:  # noqa: ARG002 - as that of one with rates
+        """Give the part that is taken when `more` have come; below 1 `call` has its slot at once.
+
+        Above 1 it counts those who wait, so that the least loaded of several is where to wait.
+        """
+        if self.at_once is None:
+            return 0.0
+        taken = self.used + max(len(self.waiting), more)
+        if self.at_once == 0:  # paused
+            return 1.0 + taken + max(0.0, self._until - self._loop.time())
+        return taken / self.at_once
 
     def take_plainly(self) -> bool:
         """Take a slot where there is room and nobody ever held one while waiting for a call."""

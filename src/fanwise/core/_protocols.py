@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from fanwise.core._call import Call
     from fanwise.core._limits import LimitEvent
     from fanwise.core._policies import Limit
+
+    class Names(Protocol):
+        """What the names of models stand for in a runtime; what it is made of, its maker knows."""
+
+        def statistics(self, runtime: Any, /) -> tuple[Any, ...]:  # noqa: ANN401 - a runtime
+            """Give what became of each deployment so far."""
+
     from fanwise.core._record import AttemptRow, CallRow
 
     Listener = Callable[[CallRow | AttemptRow | LimitEvent], None]

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 ONE = Amount(1, 0, 0)
 OK, REFUSED, UNSURE = range(3)
+BELOW = 0.999  # the load of what has room, however little
 
 
 class Reservation:
@@ -116,10 +117,7 @@ class Quota(Width):
         self._count += 1
         if self._expected is None:
             return Reservation(self, self._count, call.run)
-        name = call.step.name
-        expected = self._expected.get(name)
-        if expected is None:
-            expected = self._expected[name] = Expected(name, self._limit)
+        expected = self._expected_of(call.step.name, self._expected)
         need = call.policy.need(call)
         if need is not None and not self._sizes.hold(need, early=self._early):
             self._refuse(call, need)
@@ -228,6 +226,28 @@ class Quota(Width):
         """Say whether an attempt of `call` would be admitted at once."""
         return self.has_room() and self._door.has_room(self.reservation(call).expect())
 
+    def load(self, call: Call[Any], more: int) -> float:
+        """Give the part that is taken when `more` such as `call` have come, which may be new.
+
+        Below 1 it would be admitted at once. Above, those who wait and a pause count.
+        """
+        amount = ONE
+        if self._expected is not None:
+            expected = self._expected_of(call.step.name, self._expected)
+            amount = expected.amount(call.step.policy.need(call))
+        each = self._sizes.part(amount) if self._limit.rates else 0.0
+        taken = 1.0 - min(self.gate.statistics().room.values(), default=1.0)
+        width = min(self.pace.width, inf if self.at_once is None else self.at_once)
+        each = max(each, 1 / width)
+        taken = max(taken, self.used / width)
+        waits = max(self._line.count, more)
+        pause = self.gate.paused()
+        load = taken + waits * each + pause / self._limit.burst
+        if pause or self._line.count:
+            return max(1.0, load)
+        all_of_them = Amount(*(count * (more + 1) for count in amount))
+        return min(load, BELOW) if self._door.has_room(all_of_them) else max(1.0, load)
+
     def refuse_all(self, error: Exception) -> None:
         """Let everybody who waits fail with `error`."""
         self._line.refuse_all(error)
@@ -278,6 +298,12 @@ class Quota(Width):
         reservation.epoch = self.pace.epoch
         self.used += 1
         self.granted += 1
+
+    def _expected_of(self, step: str, known: dict[str, Expected]) -> Expected:
+        expected = known.get(step)
+        if expected is None:
+            expected = known[step] = Expected(step, self._limit)
+        return expected
 
     def _key(self, run: Run) -> Hashable:
         tenant = run.share.tenant

@@ -68,6 +68,7 @@ TABLE: Final[dict[str, dict[str, str]]] = {
         "known": "fanwise.providers._genai_prices:known_prices",
         "prices": "fanwise.models._prices:prices",
     },
+    "names": {"models": "fanwise.models._named:names"},
     "pool": {"process": "fanwise.pools:process_pool"},
     "record": {
         "contents": "fanwise.core._contents:contents",

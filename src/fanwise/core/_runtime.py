@@ -18,7 +18,14 @@ from fanwise.core._budget import check_budget, check_budgets
 from fanwise.core._dump import listen, unlisten
 from fanwise.core._errors import CallSkipped
 from fanwise.core._frozen import Frozen
-from fanwise.core._given import file_name, gates_of, limits_file, record_writer, share_of_run
+from fanwise.core._given import (
+    file_name,
+    gates_of,
+    limits_file,
+    names_of,
+    record_writer,
+    share_of_run,
+)
 from fanwise.core._limits import LimitEvent
 from fanwise.core._record import CHUNK, Record
 from fanwise.core._run import EQUAL, Run, Share
@@ -67,7 +74,8 @@ class RuntimeStatistics(Frozen):
 
     `abandoned` counts functions in pools that go on though nobody waits for them. `guesses` says
     for each `speculate` how often its guesses were joined so far, `estimates` for each step and
-    model how far off the estimates of tokens were, `budgets` what is used of each that is open.
+    model how far off the estimates of tokens were, `budgets` what is used of each that is open,
+    `deployments` what became of each of those that the names of `models=` stand for.
     """
 
     running: int
@@ -82,23 +90,25 @@ class RuntimeStatistics(Frozen):
     caches: tuple[CacheStatistics, ...] = ()
     estimates: tuple[Any, ...] = ()
     budgets: tuple[BudgetStatistics, ...] = ()
+    deployments: tuple[Any, ...] = ()
 
 
 class Runtime(Shared):
     """Where calls run: `async with Runtime(...) as runtime: await runtime.run(call)`.
 
     `record` is a path, or a `Record`, to which the rows of every run are written; `limits` maps
-    names, or patterns such as "anthropic/*", to `Limit`, or is a file of such (TOML), which is read
-    again when it changes; `plan` maps names of steps and patterns to
-    what it overrides; `pools` maps names to a `concurrent.futures.Executor`, or to a number of
-    worker processes ("thread": of threads); `prices` maps models, or patterns such as "openai/*",
-    to `Price`, before the known prices; `listeners` are called with each row, and each
-    `LimitEvent`, as it is made, on the loop; `shared` is where limits stand that other processes
-    share, such as "redis://127.0.0.1:6379" or a `fanwise.stores.SharedLimits`; `budget` bounds all
-    runs together, `budgets` maps tenants, or patterns such as "free-*", to theirs; `seed` makes the
-    engine's own randomness repeatable (`None`: drawn anew, or a virtual loop's). Leaving the block
-    cancels what still runs, waits for it and for functions in threads, ends the worker processes,
-    gives back what it holds of shared limits, and closes the record.
+    names, or patterns such as "anthropic/*", to `Limit`, or is a file of such (TOML) that is read
+    again when it changes; `models` maps names to the deployments that they stand for, such as
+    {"smart": ["anthropic:...", "openai:..."]}; `plan` maps names of steps and patterns to what it
+    overrides; `pools` maps names to a `concurrent.futures.Executor`, or to a number of worker
+    processes ("thread": of threads); `prices` maps models, or patterns such as "openai/*", to
+    `Price`, before the known prices; `listeners` are called with each row, and each `LimitEvent`,
+    as it is made, on the loop; `shared` is where limits stand that other processes share, such as
+    "redis://127.0.0.1:6379" or a `fanwise.stores.SharedLimits`; `budget` bounds all runs together,
+    `budgets` maps tenants, or patterns such as "free-*", to theirs; `seed` makes the engine's own
+    randomness repeatable (`None`: drawn anew, or a virtual loop's). Leaving the block cancels what
+    still runs, waits for it and for functions in threads, ends the worker processes, gives back
+    what it holds of shared limits, and closes the record.
     """
 
     budget: Budget | None
@@ -117,6 +127,7 @@ class Runtime(Shared):
         *,
         record: str | os.PathLike[str] | Record | None = None,
         limits: Mapping[str, Limit] | str | os.PathLike[str] | LimitsFile | None = None,
+        models: Mapping[str, object] | None = None,
         pools: Mapping[str, Executor | int] | None = None,
         prices: Mapping[str, Priced] | None = None,
         plan: Plan | None = None,
@@ -135,6 +146,8 @@ class Runtime(Shared):
         self.seed = int.from_bytes(os.urandom(4)) if seed is None else seed
         self.seeded = seed is not None
         self.listeners = list(listeners)
+        if models is not None:
+            self.names = names_of(models)
         if shared is not None:
             self.gates = gates_of(shared)
         check_budget("budget", budget, day=True)
@@ -373,6 +386,7 @@ class Runtime(Shared):
             tuple(state.statistics() for state in self.caches.values()),
             () if self.estimates is None else self.estimates.statistics(),
             () if self.spending is None else self.spending.statistics(),
+            () if self.names is None else self.names.statistics(self),
         )
 
     # What runs tell

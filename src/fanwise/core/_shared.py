@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from fanwise.core._limits import LimitEvents
     from fanwise.core._policies import Breaker, Hedge
     from fanwise.core._pools import Place
-    from fanwise.core._protocols import Gates, Plan
+    from fanwise.core._protocols import Gates, Names, Plan
     from fanwise.core._quota import Quota
     from fanwise.core._record import Record
     from fanwise.core._run import Run
@@ -178,6 +178,7 @@ class Shared:
         self.pool_waits: dict[str, dict[Call[Any], None]] = {}
         self.bills: Bills = Bills(prices)
         self.estimates: Estimates | None = None
+        self.names: Names | None = None
 
     def use_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Take the clock of `loop`; on the virtual clock there are no threads."""
