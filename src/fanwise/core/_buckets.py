@@ -118,9 +118,9 @@ class Bucket:
 class Buckets:
     """The gate of a limit that this process has for itself."""
 
-    __slots__ = ("_admitted", "_at", "_at_once", "_buckets", "_corrections", "_due", "_expired",
-                 "_hold", "_kept", "_refunded", "_reserved", "_slots", "_time", "_until", "_used",
-                 "_wake")  # fmt: skip
+    __slots__ = ("_admitted", "_asked", "_at", "_at_once", "_buckets", "_corrections", "_cost",
+                 "_due", "_expired", "_hold", "_kept", "_refunded", "_reserved", "_slots", "_time",
+                 "_until", "_used", "_wake")  # fmt: skip
 
     def __init__(self, limit: Limit, time: Callable[[], float]) -> None:
         """Start full, on the clock `time`, in seconds."""
@@ -133,6 +133,8 @@ class Buckets:
         self._slots: set[int] = set()
         self._wake: Callable[[], None] = nobody
         self._until = 0  # when a pause ends
+        self._asked: Amount | None = None  # by the last one, and what that takes of each bucket
+        self._cost: list[int] = []
         self._admitted = self._reserved = self._used = self._refunded = self._corrections = 0
 
     def _describe(self, limit: Limit) -> None:
@@ -182,10 +184,14 @@ class Buckets:
         if len(self._slots) >= self._at_once:
             return inf
         now = self._advance()
-        costs = self._costs(amount)
-        wait = self._wait(now, costs) if now >= self._until else (self._until - now) / SECOND
-        if wait:
-            return wait
+        if now < self._until:
+            return (self._until - now) / SECOND
+        if amount is not self._asked:  # most ask for what the one before them asked for
+            self._asked, self._cost = amount, self._costs(amount)
+        costs = self._cost
+        for bucket, cost in zip(self._buckets, costs):  # noqa: B905 - as long, and on the hot path
+            if cost > bucket.level:
+                return self._wait(now, costs)
         _, read, written = amount
         for bucket, cost in zip(self._buckets, costs):  # noqa: B905 - as long, and on the hot path
             bucket.level -= cost
