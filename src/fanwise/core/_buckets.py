@@ -133,8 +133,6 @@ class Buckets:
         self._slots: set[int] = set()
         self._wake: Callable[[], None] = nobody
         self._until = 0  # when a pause ends
-        self._asked: Amount | None = None  # by the last one, and what that takes of each bucket
-        self._cost: list[int] = []
         self._admitted = self._reserved = self._used = self._refunded = self._corrections = 0
 
     def _describe(self, limit: Limit) -> None:
@@ -147,6 +145,8 @@ class Buckets:
         ]
         self._hold = burst * 3 // 4
         self._at_once = inf if limit.at_once is None else limit.at_once
+        self._asked: Amount | None = None  # by the last one, and what that takes of each bucket
+        self._cost: list[int] = []
 
     def changed_to(self, limit: Limit) -> Callable[[], None]:
         """Give what makes this the gate of another limit."""
