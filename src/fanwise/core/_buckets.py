@@ -154,9 +154,12 @@ class Buckets:
 
     def _change(self, limit: Limit) -> None:
         """Count by other numbers from now on; what was admitted and is in flight stays it."""
-        self._advance()
+        now = self._advance()
         before = {bucket.kind: bucket for bucket in self._buckets}
         self._describe(limit)
+        for number, held in list(self._kept.items()):
+            if held[0] + self._hold <= now:
+                self._expired[number] = self._kept.pop(number)
         reserved = [held[2] for held in self._kept.values()]
         if not all(bucket.holds(reserved) for bucket in self._buckets):
             self._expired |= self._kept  # they count as used, else nobody came in for long
