@@ -66,6 +66,15 @@ class Pace:
         self.width = inf
         self.is_open = not self._span
 
+    def change(self, limit: Limit) -> None:
+        """Follow another limit; the width that was found stays, where it is less."""
+        self._adapts = limit.adapts
+        self._ceiling = inf if limit.at_once is None else limit.at_once
+        self._ramp = limit.ramp
+        if not self._adapts or self.width >= self._ceiling:
+            self.width = inf
+        self.is_open = not self._span and self.width == inf
+
     @property
     def opening(self) -> bool:
         """Whether it is on its way from closed to open."""
@@ -173,6 +182,14 @@ class Paced:
         self._pace = pace
         self._part = part
         self._parts: dict[int, float] = {}  # of those who were let through while it opened
+
+    def changed_to(self, limit: Limit) -> Callable[[], None]:
+        """Do as the gate does."""
+        return self._gate.changed_to(limit)
+
+    def measure_by(self, part: Callable[[Amount], float]) -> None:
+        """Take what an amount takes of a bucket from now on."""
+        self._part = part
 
     def admit_nowait(self, number: int, amount: Amount, /) -> float | None:
         """Do as the gate does, where the pace lets somebody through."""
