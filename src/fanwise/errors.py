@@ -12,6 +12,7 @@ from fanwise.core import (
     LimitHeld,
     LimitTooSlow,
     LimitTooSmall,
+    LimitUnavailable,
     LimitUnknown,
     LoopBlocked,
     NotCanonical,
@@ -33,7 +34,7 @@ from fanwise.core import (
 
 __all__ = [
     "BreakerOpen", "CallDropped", "CallSkipped", "CircularWait", "DeadlinePassed", "FanwiseError",
-    "IdentityClash", "LimitError", "LimitHeld", "LimitTooSlow", "LimitTooSmall", "LimitUnknown",
+    "IdentityClash", "LimitError", "LimitHeld", "LimitTooSlow", "LimitTooSmall", "LimitUnavailable", "LimitUnknown",
     "LoopBlocked", "NotCanonical", "NotDone", "NotEnough", "PoolError", "PoolUnknown",
     "RecordDamaged", "RemoteError", "StepTimedOut", "StrayCancel", "StreamTaken", "TimedOut",
     "WorkerDied", "WorkerNotStarted", "WriteRefused", "WrongLength",

@@ -135,6 +135,9 @@ class Far:
             raise BoardLost("gone")
         await self.board.listen(name, listener)
 
+    def unlisten(self, name, listener):
+        self.board.unlisten(name, listener)
+
     async def aclose(self):
         await self.board.aclose()
 

@@ -20,7 +20,7 @@ from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
-from fanwise.core import GateStatistics
+from fanwise.core import GateStatistics, LimitUnavailable
 from fanwise.stores._away import Away
 from fanwise.stores._purse import Held, Purse, four
 from fanwise.stores._visit import (
@@ -94,10 +94,13 @@ class SharedGate:
         self._number = 0
         self._known_until = 0
         self._trusted = 0.0  # until when the pocket may be used
+        self._paused = -inf  # until when nobody is admitted
+        self._pause_untold = False
         self._factor = 1  # of a lease, in attempts
         self._busy = False  # since the last visit
         self._closing = False
         self._crowded = False
+        self._left = False  # nobody here waits any more, since the last visit
         self._listening = False
         self._spent: Four = NOTHING
         self._admitted = self._reserved = self._used = self._refunded = 0
@@ -113,6 +116,9 @@ class SharedGate:
         purse = self._purse
         if number in purse.in_use:
             return 0.0  # it was sent again
+        paused = self._paused - self._loop.time()
+        if paused > 0:
+            return paused
         need = self.terms.needs(amount)
         if not self._fits(need):
             return None
@@ -126,6 +132,7 @@ class SharedGate:
             return wait
         asked = Asked(number, amount, self.terms.needs(amount), self._loop.create_future())
         self._asked = asked
+        self._left = False
         self._poke()
         try:
             return await asked.answer
@@ -135,13 +142,22 @@ class SharedGate:
 
     def forgo(self) -> None:
         """Leave the line at the board: nobody here waits any more."""
+        self._left = True
         if self._wanted is not None:
             self._wanted = None
             self._poke()
 
+    def pause(self, seconds: float, /) -> None:
+        """Let nobody in for so many seconds, here and wherever else the limit is used."""
+        until = self._loop.time() + seconds
+        if until > self._paused:
+            self._paused = until
+            self._pause_untold = True
+            self._poke()
+
     def has_room(self, amount: Amount, /) -> bool:
         """Say whether the pocket would admit it."""
-        return self._fits(self.terms.needs(amount))
+        return self._loop.time() >= self._paused and self._fits(self.terms.needs(amount))
 
     def least_wait(self, amount: Amount, /) -> float:  # noqa: ARG002 - the board's to say
         """Give 0: what others give back is not known here."""
@@ -195,12 +211,19 @@ class SharedGate:
         """Give back what lies idle: another worker waits."""
         if holder != self._holder:
             self._crowded = True
-            if self._purse.spare or any(self._purse.pocket):
+            if self._purse.idles():
                 self._poke()
+
+    def halted(self, holder: str, wait: int, /) -> None:  # noqa: ARG002 - one's own does no harm
+        """Let nobody in for so long: somebody was told "too many"."""
+        self._paused = max(self._paused, self._loop.time() + wait / MICROSECONDS)
 
     async def aclose(self) -> None:
         """Give everything back, as far as the board can be reached."""
         self._closing = True
+        if self._listening:
+            self._board.unlisten(self.terms.name, self)
+            self._listening = False
         self._event.set()
         if self._clerk is not None:
             if self._away is not None:
@@ -261,7 +284,11 @@ class SharedGate:
             await self._listen()
             asked = self._asked
             visit = self._next_visit(asked)
-            answered = await self._sent(visit)
+            try:
+                answered = await self._sent(visit)
+            except LimitUnavailable:  # it did not take place
+                self._purse.owe(visit.owed)
+                raise
             if answered is None:
                 return
             self._hear(*answered, visit, asked)
@@ -305,7 +332,7 @@ class SharedGate:
 
     async def _listen(self) -> None:
         """Be told of others; a board that is gone is listened to when it is back."""
-        if not self._listening:
+        if not self._listening and not self._closing:
             try:
                 await self._board.listen(self.terms.name, self)
                 self._listening = True
@@ -319,7 +346,7 @@ class SharedGate:
             self._purse.turn_in()
         if asked is None and not self._busy:
             self._factor = 1
-        self._busy = False
+        self._busy = self._left = False
         return self._visit(asked)
 
     def _visit(self, asked: Asked | None) -> Visit:
@@ -329,6 +356,8 @@ class SharedGate:
         asks = asked is not None or self._wanted is not None
         more = self._factor - 1 if asked is not None and not self._crowded else 0
         self._number += 1
+        pause = max(0.0, self._paused - self._loop.time()) if self._pause_untold else 0.0
+        self._pause_untold = False
         owed, purse.owed = four(purse.owed), [0, 0, 0, 0]
         kept = [a + b for a, b in zip(purse.pocket, purse.kept, strict=True)]
         return Visit(
@@ -337,6 +366,7 @@ class SharedGate:
             born=self._number == 1,
             lapse=int(LAPSE * self._manner.heartbeat * MICROSECONDS),
             known_until=self._known_until,
+            pause=int(pause * MICROSECONDS),
             held=0 if terms.at_once is None else len(purse.in_use) + purse.spare,
             slots=int(asks and terms.at_once is not None),
             more_slots=more,
@@ -355,13 +385,17 @@ class SharedGate:
         self._spent = reply.spent
         self._crowded = reply.waiting
         self._trusted = sent + TRUSTED * self._manner.heartbeat
+        if reply.paused:
+            self.halted(self._holder, reply.paused)
         if reply.status == GRANTED:
             self._granted(reply)
-        elif reply.status == WAIT:
+        elif reply.status == WAIT and not self._left:
             seconds = reply.wait / MICROSECONDS
             self._wanted = (visit.need, self._loop.time() + seconds + self._manner.heartbeat)
             if asked is not None and asked is self._asked:
                 self._answer(seconds)
+        if self._left and (reply.status == WAIT or (reply.waiting and self._purse.idles())):
+            self._event.set()  # whoever asked gave up meanwhile, and keeps nobody waiting
 
     def _granted(self, reply: Reply) -> None:
         self._purse.put(reply.slots, reply.grants)
@@ -388,8 +422,7 @@ class SharedGate:
         self._holder = uuid4().hex
         self._number = 0
         self._purse.drop()
-        for d, owed in enumerate(visit.owed):
-            self._purse.owed[d] += max(0, owed)
+        self._purse.owe(four([max(0, owed) for owed in visit.owed]))
         self._event.set()
 
     # Without the board
@@ -398,7 +431,8 @@ class SharedGate:
         """Admit the stated share until the board is back; give its answer to `visit`, and when."""
         manner = self._manner
         what = f"{float(manner.without):.0%} of it" if manner.without else "nothing"
-        log.warning("limit %s: its board is gone, %s is admitted: %s", self.terms.name, what, error)
+        said = "limit %s: %r does not answer, %s is admitted until it does: %s"
+        log.warning(said, self.terms.name, self._board, what, error)
         self._purse.drop()
         self._trusted = -inf
         self._away = away = Away(self.terms, self._manner.without)
@@ -416,17 +450,19 @@ class SharedGate:
             back.cancel()
             await asyncio.wait((back,))
             self._away = None
-        log.warning("limit %s: its board is back", self.terms.name)
+        log.warning("limit %s: %r is back", self.terms.name, self._board)
         self._purse.drop()  # slots that ended meanwhile: they are stated anew
-        for d, owed in enumerate(away.owed(len(self._purse.in_use))):
-            self._purse.owed[d] += owed
+        self._purse.owe(four(away.owed(len(self._purse.in_use))))
         return found
 
     def _serve_away(self, away: Away) -> None:
         """Answer the head of the line from the bucket of one's own."""
         asked = self._asked
-        wait = None if asked is None else away.decide(asked.need, len(self._purse.in_use))
-        if asked is None or wait is None:
+        if asked is None:
+            return
+        paused = self._paused - self._loop.time()
+        wait = paused if paused > 0 else away.decide(asked.need, len(self._purse.in_use))
+        if wait is None:
             return
         if not wait:
             tokens = asked.amount.tokens_in + asked.amount.tokens_out

@@ -39,6 +39,11 @@ class SharedLimits:
         without: float = 0.0,
     ) -> None:
         """Share what stands on `board`; by default one in memory, for this process alone."""
+        if board is not None and not hasattr(board, "visit"):
+            raise TypeError(
+                "board is a MemoryBoard() or redis_board(url); Runtime(shared=) takes the URL itself"
+                f"; got a {type(board).__name__}"
+            )
         if not heartbeat > 0:
             raise ValueError(f"heartbeat is a number of seconds above 0, got {heartbeat!r}")
         if lease < 1:
@@ -71,7 +76,7 @@ class SharedLimits:
         )
 
     async def aclose(self) -> None:
-        """Give everything back, as far as the board can be reached, and close it."""
+        """Give everything back, as far as the board can be reached, and close it after the last."""
         for gate in self._gates.values():
             await gate.aclose()
         self._gates.clear()
@@ -109,7 +114,8 @@ def redis_board(
     except ImportError as error:
         if (error.name or "").startswith("fanwise"):
             raise
-        raise ImportError(f"shared={url!r} needs: pip install 'fanwise[redis]'") from error
+        kind = url.partition(":")[0]  # not all of it: a password may stand there
+        raise ImportError(f"\"{kind}:...\" needs: pip install 'fanwise[redis]'") from error
     return make(url, prefix=prefix, connections=connections, timeout=timeout)
 
 

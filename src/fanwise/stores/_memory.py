@@ -39,8 +39,8 @@ class Holder:
         self.reply = Reply(DONE, 0)
 
     def lapses_in(self, now: int) -> int:
-        """Give how long it may stay unseen from now."""
-        return self.seen + self.lapse - now
+        """Give how long it may stay unseen from now, at most its lapse whatever the clock did."""
+        return min(self.seen, now) + self.lapse - now
 
     def __repr__(self) -> str:
         """Show what it holds."""
@@ -110,7 +110,6 @@ class Decision:
     def made(self, listeners: list[Listener], *, known: bool) -> Reply:
         """Decide, change the bucket, tell who listens."""
         bucket, visit, now = self.bucket, self.visit, self.now
-        bucket.set_back(now)
         floors = bucket.leased()
         gone = [name for name, holder in bucket.holders.items() if holder.lapses_in(now) <= 0]
         me = None if visit.holder in gone else bucket.holders.get(visit.holder)
@@ -118,6 +117,7 @@ class Decision:
             return Reply(LOST, now)
         if me is not None and me.visit >= visit.number:  # its answer was lost: once is enough
             return me.reply
+        bucket.set_back(now)
         for name in gone:
             del bucket.holders[name]
         if me is None:
@@ -148,6 +148,10 @@ class Decision:
         if visit.pause > 0:
             bucket.paused = max(bucket.paused, self.now + visit.pause)
 
+    def pauses(self) -> int:
+        """Give for how long nobody is admitted."""
+        return max(0, self.bucket.paused - self.now)
+
     def limited(self, amounts: Four) -> Four:
         """Leave out the dimensions that are not limited."""
         a, b, c, d = (
@@ -157,7 +161,7 @@ class Decision:
 
     def wait_of(self, holder: Holder) -> int:
         """Give how long a holder has to wait, behind those that came before it."""
-        bucket, now = self.bucket, self.now
+        bucket = self.bucket
         before = [
             other
             for other in bucket.holders.values()
@@ -165,7 +169,7 @@ class Decision:
             and other.ticket > 0
             and (holder.ticket == 0 or other.ticket < holder.ticket)
         ]
-        waits = [0, bucket.paused - now]
+        waits = [self.pauses()]
         for d, rate in self.limits:
             if holder.need[d] > 0:
                 asked = holder.need[d] + sum(other.need[d] for other in before)
@@ -199,6 +203,9 @@ class Decision:
         first = others[min(others)] if others else None
         left = me.ticket > 0 and wait <= 0
         slots, grants = 0, NOTHING
+        if self.visit.pause > 0:
+            for each in listeners:
+                each.halted(self.visit.holder, self.pauses())
         if wait > 0:
             if me.ticket == 0:
                 me.ticket = max(others, default=0) + 1
@@ -217,8 +224,9 @@ class Decision:
         until = self.keep()
         bucket = self.bucket
         me.reply = Reply(
-            status, self.now, wait, until, first is not None, slots, grants, bucket.levels()
-        )
+            status, self.now, wait, until, first is not None, self.pauses(), slots, grants,
+            bucket.levels(),
+        )  # fmt: skip
         return me.reply
 
     def granted(self, me: Holder, *, alone: bool) -> tuple[int, Four]:
@@ -293,9 +301,12 @@ class MemoryBoard:
         """Tell `listener` what happens at a limit, from now on."""
         self._listeners.setdefault(name, []).append(listener)
 
+    def unlisten(self, name: str, listener: Listener, /) -> None:
+        """Tell `listener` nothing more."""
+        self._listeners[name].remove(listener)
+
     async def aclose(self) -> None:
-        """Let go of those who listen."""
-        self._listeners.clear()
+        """Do nothing: others may still share it."""
 
     def __repr__(self) -> str:
         """Count the limits."""

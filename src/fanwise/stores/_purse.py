@@ -85,6 +85,11 @@ class Purse:
                 if self.keeps[d]:
                     self.kept[d] -= reserved
 
+    def owe(self, owed: Four) -> None:
+        """Say again what was said in vain."""
+        for d, each in enumerate(owed):
+            self.owed[d] += each
+
     def turn_in(self) -> None:
         """Give back what lies in the pocket, and the slots that nobody uses."""
         for d in range(4):
@@ -103,10 +108,13 @@ class Purse:
         for d, grant in enumerate(grants):
             self.pocket[d] += grant
 
+    def idles(self) -> bool:
+        """Say whether anything lies here that nobody uses."""
+        return self.spare > 0 or any(self.pocket)
+
     def empty(self) -> bool:
         """Say whether nobody has to be told anything."""
-        held = self.in_use or self.spare or any(self.owed) or any(self.pocket)
-        return not held and not self.held
+        return not (self.in_use or self.held or any(self.owed) or self.idles())
 
     def __repr__(self) -> str:
         """Show what is there."""

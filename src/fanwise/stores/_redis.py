@@ -2,35 +2,59 @@
 
 Keys, for a limit "smart" and the prefix "fanwise": `fanwise:{smart}:bucket` (what is spent, as a
 line of integers) and `fanwise:{smart}:holders` (a hash with a line for each worker); one hash tag,
-so that a cluster keeps them together. Both expire when they say no more than their absence does.
-The channel of the first key's name wakes those who wait. Connections: at most `connections` for
-visits, and one that listens.
+so that a node of a cluster has them together; which one, the cluster itself says. Both expire when
+they say no more than their absence does. The channel of the first key's name wakes those who wait.
+Connections: at most `connections` for visits (to each node), and one that listens.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.driver_info import DriverInfo
-from redis.exceptions import AuthenticationError, AuthorizationError, RedisError, ResponseError
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    MovedError,
+    RedisError,
+    ResponseError,
+)
 
+from fanwise.core import LimitUnavailable
 from fanwise.stores._visit import BoardLost, Reply
 
 if TYPE_CHECKING:
     from redis.asyncio.client import PubSub
+    from redis.commands.core import AsyncScript
 
     from fanwise.stores._visit import Listener, Terms, Visit
+
+log = logging.getLogger("fanwise")
 
 SCRIPT: Final = files("fanwise.stores").joinpath("_visit.lua").read_text("utf-8")
 PREFIX: Final = "fanwise"
 DRIVER: Final = (
     DriverInfo()
 )  # its version is read from files, else at every connection, in the loop
+PASSING: Final = frozenset(
+    "ASK BUSY CLUSTERDOWN LOADING MASTERDOWN MISCONF NOREPLICAS OOM READONLY TRYAGAIN".split()
+)
+"""Refusals that end by themselves, or when somebody has seen to the server."""
+ADVICE: Final = {
+    "NOAUTH": "the URL needs a password, as in redis://:password@host",
+    "WRONGPASS": "the URL has another user or password than the server",
+    "NOPERM": "the user of the URL needs the rights +@scripting +@pubsub +@read +@write, and on "
+    "keys and channels: ~{prefix}:* &{prefix}:*",
+    "WRONGTYPE": "keys of that name are something else's: give a prefix of your own",
+}
+OLD: Final = ("non deterministic commands", "unknown command")
 
 
 def numbers_of(terms: Terms, visit: Visit) -> str:
@@ -48,9 +72,9 @@ def numbers_of(terms: Terms, visit: Visit) -> str:
 
 def reply_of(line: bytes) -> Reply:
     """Read the script's answer."""
-    status, now, wait, until, waiting, slots, a, b, c, d, *spent = map(int, line.split())
-    e, f, g, h = spent
-    return Reply(status, now, wait, until, bool(waiting), slots, (a, b, c, d), (e, f, g, h))
+    status, now, wait, until, waiting, paused, slots, *amounts = map(int, line.split())
+    a, b, c, d, e, f, g, h = amounts
+    return Reply(status, now, wait, until, bool(waiting), paused, slots, (a, b, c, d), (e, f, g, h))
 
 
 class RedisBoard:
@@ -70,20 +94,17 @@ class RedisBoard:
         """Describe the server; nothing is sent before the first visit."""
         if "{" in prefix or "}" in prefix:
             raise ValueError(f"prefix={prefix!r} holds a brace, which would move the hash tag")
-        self.url = url
+        if connections < 1:
+            raise ValueError(f"connections is a number of at least 1, got {connections!r}")
+        if not timeout > 0:
+            raise ValueError(f"timeout is a number of seconds above 0, got {timeout!r}")
         self.prefix = prefix
-        once = Retry(NoBackoff(), 0)  # what is sent again is decided where visits are made
-        self._pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=connections,
-            timeout=timeout,
-            socket_timeout=timeout,
-            socket_connect_timeout=timeout,
-            retry=once,
-            driver_info=DRIVER,
-        )
+        self._pool = pool_of(url, connections, timeout)
+        self.address = without_secrets(url)
         self._client: Redis = Redis(connection_pool=self._pool)
         self._script = self._client.register_script(SCRIPT)
+        self._nodes: dict[tuple[str, int], AsyncScript] = {}  # of a cluster, beside the URL's
+        self._moved: dict[str, AsyncScript] = {}  # by limit
         self._listeners: dict[bytes, list[Listener]] = {}
         self._ear: PubSub | None = None
         self._hearing: asyncio.Task[None] | None = None
@@ -96,21 +117,49 @@ class RedisBoard:
     async def visit(self, terms: Terms, visit: Visit, /) -> Reply:
         """Decide a visit, at once and for all dimensions.
 
-        Raises `BoardLost` where the server does not answer, and `redis.exceptions` of what it
-        refuses for good: a password, a right.
+        Raises `BoardLost` where the server does not answer, or cannot write for now, and
+        `LimitUnavailable` where it refuses for good: a password, a right.
         """
+        keys, said = self.keys(terms.name), (visit.holder, numbers_of(terms, visit))
         try:
-            said = (visit.holder, numbers_of(terms, visit))
-            line = await self._script(self.keys(terms.name), said)
-        except (AuthenticationError, AuthorizationError):
-            raise
-        except ResponseError as error:
-            if str(error).startswith(("LOADING", "READONLY", "MASTERDOWN", "BUSY", "MISCONF")):
-                raise BoardLost(str(error)) from error
-            raise
+            try:
+                line = await self._moved.get(terms.name, self._script)(keys, said)
+            except MovedError as moved:
+                self._moved[terms.name] = node = self._node(moved.host, moved.port)
+                line = await node(keys, said)
         except (RedisError, OSError) as error:
-            raise BoardLost(f"{type(error).__name__}: {error}") from error
+            self._moved.pop(terms.name, None)  # the node of the URL knows where it is now
+            raise self._failure(error) from error
         return reply_of(line)
+
+    def _node(self, host: str, port: int) -> AsyncScript:
+        """Give the script at another node of the cluster that the URL's node belongs to."""
+        script = self._nodes.get((host, port))
+        if script is None:
+            pool = BlockingConnectionPool(
+                self._pool.max_connections,
+                self._pool.timeout,
+                self._pool.connection_class,
+                **{**self._pool.connection_kwargs, "host": host, "port": port},
+            )
+            script = Redis(connection_pool=pool).register_script(SCRIPT)
+            self._nodes[host, port] = script
+        return script
+
+    def _failure(self, error: Exception) -> BoardLost | LimitUnavailable:
+        """Tell what passes from what stays."""
+        code = getattr(error, "status_code", None) or str(error).partition(" ")[0]
+        text = str(error).removeprefix(f"{code} ").partition(" script: ")[0]
+        stays = isinstance(error, (AuthenticationError, AuthorizationError, ResponseError))
+        if not stays or code in PASSING:
+            told = f"{code} {text}" if code in PASSING else str(error)
+            return BoardLost(told or type(error).__name__)
+        advice = ADVICE.get(code, "").format(prefix=self.prefix)
+        if any(each in text for each in OLD):
+            advice = "limits need Redis 5 or later"
+        why = f"{code} {text}" if code != "ERR" else text
+        more = advice and f" ({advice})"
+        return LimitUnavailable(f"{self.address} refuses shared limits: {why}{more}")
 
     async def listen(self, name: str, listener: Listener, /) -> None:
         """Tell `listener` what happens at a limit, from now on; what is missed is only late.
@@ -123,10 +172,14 @@ class RedisBoard:
                 self._ear = self._client.pubsub(ignore_subscribe_messages=True)
             await self._ear.subscribe(channel)
         except (RedisError, OSError) as error:
-            raise BoardLost(f"{type(error).__name__}: {error}") from error
+            raise self._failure(error) from error
         self._listeners.setdefault(channel.encode(), []).append(listener)
         if self._hearing is None or self._hearing.done():
             self._hearing = asyncio.create_task(self._hear(self._ear), name="fanwise-redis-ear")
+
+    def unlisten(self, name: str, listener: Listener, /) -> None:
+        """Tell `listener` nothing more."""
+        self._listeners[self.keys(name)[0].encode()].remove(listener)
 
     async def _hear(self, ear: PubSub) -> None:
         """Hand on what is published, for as long as the connection lives; it is made anew."""
@@ -135,6 +188,11 @@ class RedisBoard:
             try:
                 message = await ear.get_message(timeout=None)
                 wait = 0.0
+            except ResponseError as error:
+                log.warning(
+                    "who waits hears of others only at heartbeats: %s", self._failure(error)
+                )
+                return
             except (RedisError, OSError):
                 wait = min(1.0, 2 * wait + 0.05)
                 await asyncio.sleep(wait)  # then it connects and subscribes again
@@ -148,9 +206,13 @@ class RedisBoard:
                 listener.woken(words[1], int(words[2]))
             elif words[0] == "recall":
                 listener.recalled(words[1])
+            elif words[0] == "pause":
+                listener.halted(words[1], int(words[2]))
 
     async def aclose(self) -> None:
-        """Close the connections."""
+        """Close the connections, unless somebody still listens: a board may be shared."""
+        if any(self._listeners.values()):
+            return
         if self._hearing is not None:
             self._hearing.cancel()
             await asyncio.wait([self._hearing])
@@ -158,12 +220,46 @@ class RedisBoard:
             await self._ear.aclose()  # type: ignore[no-untyped-call] # redis forgot it
         self._ear = self._hearing = None
         self._listeners.clear()
+        for script in self._nodes.values():
+            await script.registered_client.connection_pool.aclose()
+        self._nodes.clear()
+        self._moved.clear()
         await self._client.aclose()
         await self._pool.aclose()
 
     def __repr__(self) -> str:
-        """Show the keys' prefix; a URL may hold a password."""
-        return f"<RedisBoard {self.prefix}:*>"
+        """Show the server and the keys' prefix, without the URL's password."""
+        return f"<RedisBoard {self.prefix}:* at {self.address}>"
+
+
+def pool_of(url: str, connections: int, timeout: float) -> BlockingConnectionPool:
+    """Give the pool of a URL; raise ValueError for one that cannot be read, without its password."""
+    try:
+        parts = urlsplit(url)
+        if "@" in parts.path and parts.scheme != "unix":
+            raise ValueError  # the rest of a password, which would be taken for a database
+        return BlockingConnectionPool.from_url(
+            url,
+            max_connections=connections,
+            timeout=timeout,
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+            retry=Retry(NoBackoff(), 0),  # what is sent again is decided where visits are made
+            driver_info=DRIVER,
+            protocol=2,  # the newer one needs a newer server, and brings nothing here
+        )
+    except ValueError:
+        raise ValueError(
+            f'"{url.partition(":")[0]}:..." is not the URL of a Redis server, such as '
+            '"redis://user:password@host:6379/0", "rediss://host:6380" or "unix:///run/redis.sock"; '
+            "in a password / is written %2F, @ %40, : %3A and % %25"
+        ) from None
+
+
+def without_secrets(url: str) -> str:
+    """Give a URL without user, password and options."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def maker(_address: str) -> type[RedisBoard]:

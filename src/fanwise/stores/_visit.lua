@@ -32,8 +32,9 @@ end
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
 
--- Who is here. What a worker held that was not seen for its lapse is free from now on.
-local holders, count, gone = {}, 0, {}
+-- Who is here. What a worker held that was not seen for its lapse is free from now on. Nothing is
+-- written before the bucket is, so that a server that refuses to write has written nothing.
+local holders, count, gone, later = {}, 0, {}, {}
 local before, living = {0, 0, 0, 0}, {0, 0, 0, 0} -- leased: until now, and from now on
 local flat = redis.call('HGETALL', KEYS[2])
 for i = 1, #flat, 2 do
@@ -41,7 +42,7 @@ for i = 1, #flat, 2 do
   for d = 1, DIMENSIONS do before[d] = before[d] + entry[KEPT + d] end
   if entry[SEEN] > now then                          -- the clock was set back
     entry[SEEN] = now
-    redis.call('HSET', KEYS[2], flat[i], cmsgpack.pack(entry))
+    later[flat[i]] = entry
   end
   if now - entry[SEEN] >= entry[LAPSE] then
     gone[#gone + 1] = flat[i]
@@ -52,11 +53,10 @@ for i = 1, #flat, 2 do
   end
 end
 local me = holders[id]
-if not me and born == 0 then return string.format('%d %.0f 0 0 0 0 0 0 0 0 0 0 0 0', LOST, now) end
+if not me and born == 0 then return string.format('%d %.0f 0 0 0 0 0 0 0 0 0 0 0 0 0', LOST, now) end
 if me and me[VISIT] >= visit then                    -- its answer was lost on the way: once is enough
   return me[REPLY]
 end
-for _, name in ipairs(gone) do redis.call('HDEL', KEYS[2], name) end
 if not me then
   me = {}
   for i = 1, REPLY - 1 do me[i] = 0 end
@@ -175,10 +175,12 @@ if status == GRANTED then
 end
 
 -- Those who wait are told when it can be sooner than they know; those who hold, that some wait.
-if joined then redis.call('PUBLISH', KEYS[1], 'recall ' .. id) end
+local told = {}
+if pause > 0 then told[1] = string.format('pause %s %.0f', id, bucket[PAUSED] - now) end
+if joined then told[#told + 1] = 'recall ' .. id end
 if first and (returned or left) then
   used = used + me[SLOTS] - held
-  redis.call('PUBLISH', KEYS[1], 'wake ' .. first_id .. ' ' .. string.format('%.0f', wait_of(first)))
+  told[#told + 1] = string.format('wake %s %.0f', first_id, wait_of(first))
 end
 
 -- Everything is forgotten when it says no more than an empty key does.
@@ -194,10 +196,16 @@ for d, term in pairs(terms) do
 end
 bucket[UNTIL] = math.max(bucket[UNTIL], now + keep)
 local ms = math.ceil((bucket[UNTIL] - now) / 1000) + 1
-me[REPLY] = string.format('%d %.0f %.0f %.0f %d %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f', status,
-  now, wait, bucket[UNTIL], first and 1 or 0, slots, grants[1], grants[2], grants[3], grants[4],
+me[REPLY] = string.format('%d %.0f %.0f %.0f %d %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f',
+  status, now, wait, bucket[UNTIL], first and 1 or 0, math.max(0, bucket[PAUSED] - now), slots,
+  grants[1], grants[2], grants[3], grants[4],
   bucket[SPENT + 1], bucket[SPENT + 2], bucket[SPENT + 3], bucket[SPENT + 4])
 redis.call('SET', KEYS[1], cmsgpack.pack(bucket), 'PX', string.format('%.0f', ms))
-redis.call('HSET', KEYS[2], id, cmsgpack.pack(me))
+for _, name in ipairs(gone) do redis.call('HDEL', KEYS[2], name) end
+later[id] = me
+for name, entry in pairs(later) do
+  if holders[name] then redis.call('HSET', KEYS[2], name, cmsgpack.pack(entry)) end
+end
 redis.call('PEXPIRE', KEYS[2], string.format('%.0f', ms))
+for _, message in ipairs(told) do redis.call('PUBLISH', KEYS[1], message) end
 return me[REPLY]

@@ -132,8 +132,8 @@ class Reply(NamedTuple):
 
     DONE: nothing was asked. GRANTED: `slots` and `grants`, which lie in its pocket now. WAIT: ask
     again in `wait` microseconds, or when woken. LOST: the board does not know this holder.
-    `waiting` says whether somebody else stands in line, `spent` what is gone of each bucket, in
-    parts of its rate's `scale`.
+    `waiting` says whether somebody else stands in line, `paused` for how long nobody is admitted,
+    `spent` what is gone of each bucket, in parts of its rate's `scale`.
     """
 
     status: int
@@ -141,6 +141,7 @@ class Reply(NamedTuple):
     wait: int = 0
     known_until: int = 0
     waiting: bool = False
+    paused: int = 0
     slots: int = 0
     grants: Four = NOTHING
     spent: Four = NOTHING
@@ -155,6 +156,9 @@ class Listener(Protocol):
     def recalled(self, holder: str, /) -> None:
         """Hear that `holder` waits now: what others keep idle should go back."""
 
+    def halted(self, holder: str, wait: int, /) -> None:
+        """Hear from `holder` that nobody is to be admitted for so long, in microseconds."""
+
 
 class Board(Protocol):
     """Where buckets of shared limits stand."""
@@ -162,14 +166,18 @@ class Board(Protocol):
     async def visit(self, terms: Terms, visit: Visit, /) -> Reply:
         """Decide a visit, at once and for all dimensions.
 
-        Raises `BoardLost` where nobody answers. A cancelled visit may have taken place.
+        Raises `BoardLost` where nobody answers, and `LimitUnavailable` where the answer is a
+        refusal that stays. A cancelled visit may have taken place.
         """
 
     async def listen(self, name: str, listener: Listener, /) -> None:
         """Tell `listener` what happens at a limit, from now on; what is missed is only late."""
 
+    def unlisten(self, name: str, listener: Listener, /) -> None:
+        """Tell `listener` nothing more."""
+
     async def aclose(self) -> None:
-        """Let go of the connections."""
+        """Let go of the connections, unless somebody still listens."""
 
 
 __all__ = [
