@@ -34,8 +34,8 @@ from fanwise.core import (
 
 __all__ = [
     "BreakerOpen", "CallDropped", "CallSkipped", "CircularWait", "DeadlinePassed", "FanwiseError",
-    "IdentityClash", "LimitError", "LimitHeld", "LimitTooSlow", "LimitTooSmall", "LimitUnavailable", "LimitUnknown",
-    "LoopBlocked", "NotCanonical", "NotDone", "NotEnough", "PoolError", "PoolUnknown",
-    "RecordDamaged", "RemoteError", "StepTimedOut", "StrayCancel", "StreamTaken", "TimedOut",
-    "WorkerDied", "WorkerNotStarted", "WriteRefused", "WrongLength",
+    "IdentityClash", "LimitError", "LimitHeld", "LimitTooSlow", "LimitTooSmall", "LimitUnavailable",
+    "LimitUnknown", "LoopBlocked", "NotCanonical", "NotDone", "NotEnough", "PoolError",
+    "PoolUnknown", "RecordDamaged", "RemoteError", "StepTimedOut", "StrayCancel", "StreamTaken",
+    "TimedOut", "WorkerDied", "WorkerNotStarted", "WriteRefused", "WrongLength",
 ]  # fmt: skip

@@ -12,6 +12,11 @@ refunds of what was reserved, or from the refill, which is the bound. A reservat
 for three quarters of the time in which the bucket refills: what takes longer counts as used then,
 and only more than was reserved is taken afterwards. Without that end, long calls would keep the
 bucket from refilling.
+
+What a provider says that is left is compared with what was believed of it: with the level and what
+in flight it counts at its end. The answer was made at some instant since the admission, and which
+is not known: the lesser shortage of the two ends is taken. What was lost here since the admission,
+to a full bucket or to another correction, is not lost twice.
 Cost: one pass over at most four buckets.
 Rejected: a refund of the whole difference with a refill to the full size (a call that takes as long
 as the refill would be given back twice); replaying the bucket as if the truth had been known at
@@ -26,7 +31,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from fanwise.core._policies import RATES
-from fanwise.core._protocols import Amount, GateStatistics
+from fanwise.core._protocols import Amount, GateStatistics, Remaining
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,19 +39,22 @@ if TYPE_CHECKING:
     from fanwise.core._policies import Limit
 
 SECOND = 1_000_000_000  # nanoseconds
-Held = tuple[int, list[int], int]  # a reservation: when, what it took of each bucket, the tokens
+# A reservation: when, what it took of each bucket, what it takes, what was believed of each then.
+Held = tuple[int, list[int], Amount, list[int]]
 REQUESTS, TOKENS, READ, WRITTEN = range(len(RATES))
 
 
 class Bucket:
     """One rate: what is left of it, in parts of which a nanosecond brings `rate`."""
 
-    __slots__ = ("cap", "keeps", "kind", "level", "part", "rate", "size")
+    __slots__ = ("cap", "coming", "keeps", "kind", "level", "lost", "part", "rate", "size")
 
     cap: int  # its size, less what is reserved and not settled
+    coming: int  # of what is reserved, what the provider counts at the end
     keeps: bool
     kind: int
     level: int
+    lost: int  # so far, to being full and to corrections
     part: int
     rate: int
     size: int
@@ -57,7 +65,28 @@ class Bucket:
         self.rate, scale = per_minute.as_integer_ratio()
         self.part = 60 * SECOND * scale  # of one token, or one request
         self.size = self.level = self.cap = self.rate * burst
+        self.coming = self.lost = 0
         self.keeps = keeps
+
+    def give_place(self, reserved: int, amount: Amount) -> None:
+        """Let a reservation keep no place any more."""
+        self.cap += reserved
+        if self.kind != READ:
+            self.coming -= amount[2] * self.part
+
+    def correct(self, believed: int, said: int) -> bool:
+        """Take a shortage that an answer told of, and say whether there is one.
+
+        `believed` is what was believed of the provider's bucket at the admission, and all that had
+        been lost here until then.
+        """
+        left = said * self.part
+        shortage = min(believed - self.lost, self.level + self.coming) - left
+        if shortage <= 0:
+            return False
+        self.level -= shortage
+        self.lost += shortage
+        return True
 
     def __repr__(self) -> str:
         """Show what is left."""
@@ -68,8 +97,9 @@ class Bucket:
 class Buckets:
     """The gate of a limit that this process has for itself."""
 
-    __slots__ = ("_admitted", "_at", "_at_once", "_buckets", "_due", "_expired", "_hold", "_kept",
-                 "_refunded", "_reserved", "_slots", "_time", "_used", "_wake")  # fmt: skip
+    __slots__ = ("_admitted", "_at", "_at_once", "_buckets", "_corrections", "_due", "_expired",
+                 "_hold", "_kept", "_refunded", "_reserved", "_slots", "_time", "_until", "_used",
+                 "_wake")  # fmt: skip
 
     def __init__(self, limit: Limit, time: Callable[[], float]) -> None:
         """Start full, on the clock `time`, in seconds."""
@@ -88,7 +118,8 @@ class Buckets:
         self._expired: dict[int, Held] = {}
         self._slots: set[int] = set()
         self._wake: Callable[[], None] = nobody
-        self._admitted = self._reserved = self._used = self._refunded = 0
+        self._until = 0  # when a pause ends
+        self._admitted = self._reserved = self._used = self._refunded = self._corrections = 0
 
     def wake_with(self, wake: Callable[[], None]) -> None:
         """Take what is called after something came back."""
@@ -100,20 +131,24 @@ class Buckets:
             return inf
         now = self._advance()
         costs = self._costs(amount)
-        wait = self._wait(now, costs)
+        wait = self._wait(now, costs) if now >= self._until else (self._until - now) / SECOND
         if wait:
             return wait
+        believed = []
+        written = amount[2]
         for bucket, cost in zip(self._buckets, costs):  # noqa: B905 - as long, and on the hot path
             bucket.level -= cost
             if bucket.keeps:
                 bucket.cap -= cost
+                if bucket.kind != READ:
+                    bucket.coming += written * bucket.part
+            believed.append(bucket.level + bucket.coming + bucket.lost)
         if not self._kept:
             self._due = now + self._hold
-        tokens = amount[1] + amount[2]
-        self._kept[number] = (now, costs, tokens)
+        self._kept[number] = (now, costs, amount, believed)
         self._slots.add(number)
         self._admitted += 1
-        self._reserved += tokens
+        self._reserved += amount[1] + written
         return 0.0
 
     async def admit(self, number: int, amount: Amount) -> float:
@@ -125,15 +160,16 @@ class Buckets:
 
     def has_room(self, amount: Amount) -> bool:
         """Say whether it would be admitted now."""
-        if len(self._slots) >= self._at_once:
+        now = self._advance()
+        if len(self._slots) >= self._at_once or now < self._until:
             return False
-        return not self._wait(self._advance(), self._costs(amount))
+        return not self._wait(now, self._costs(amount))
 
     def least_wait(self, amount: Amount) -> float:
         """Give the seconds in which so much is there, if as much comes back as did until now."""
         self._advance()
         back = self._refunded / max(1, self._refunded + self._used)
-        wait = 0.0
+        wait: float = max(0, self._until - self._at)
         for bucket, cost in zip(self._buckets, self._costs(amount), strict=True):
             room = bucket.level + back * (bucket.size - bucket.cap)
             wait = max(wait, (cost - room) / bucket.rate)
@@ -148,17 +184,18 @@ class Buckets:
             held = self._expired.pop(number, None)
         if held is None:
             return
-        at, costs, reserved_tokens = held
+        at, costs, amount, _ = held
         withdrawn = not used[0] and at == now  # nothing has refilled since
         for bucket, reserved, true in zip(self._buckets, costs, self._costs(used), strict=True):
             if late:
                 bucket.level -= max(0, true - reserved)
             elif bucket.keeps:
                 bucket.level += reserved - true
-                bucket.cap += reserved
+                bucket.give_place(reserved, amount)
             else:
                 bucket.level += reserved - true if withdrawn else min(0, reserved - true)
         tokens = used[1] + used[2]
+        reserved_tokens = amount[1] + amount[2]
         self._used += tokens
         if reserved_tokens > tokens and not late:
             self._refunded += reserved_tokens - tokens
@@ -170,13 +207,36 @@ class Buckets:
             self._slots.remove(number)
             self._wake()
 
+    def pause(self, seconds: float) -> None:
+        """Admit nothing for so many seconds; a longer pause stays."""
+        self._until = max(self._until, self._advance() + round(seconds * SECOND))
+
+    def paused(self) -> float:
+        """Give the seconds that are left of a pause."""
+        left = self._until - self._advance() if self._until else 0
+        return left / SECOND if left > 0 else 0.0
+
+    def correct(self, number: int, left: Remaining) -> None:
+        """Take what an answer said is left, where it is less than was believed."""
+        self._advance()
+        held = self._kept.get(number)
+        if held is None:  # older than what the buckets hold
+            return
+        corrected = False
+        for bucket, believed in zip(self._buckets, held[3], strict=True):
+            said = left[bucket.kind]
+            if said is not None and bucket.correct(believed, said):
+                corrected = True
+        self._corrections += corrected
+
     def statistics(self) -> GateStatistics:
         """Give the counters, and the share of each bucket that is there."""
         self._advance()
         room = {RATES[each.kind]: each.level / each.size for each in self._buckets}
         return GateStatistics(
-            len(self._slots), self._admitted, self._reserved, self._used, self._refunded, room
-        )
+            len(self._slots), self._admitted, self._reserved, self._used, self._refunded, room,
+            self._corrections,
+        )  # fmt: skip
 
     def _costs(self, amount: Amount) -> list[int]:
         requests, read, written = amount
@@ -213,10 +273,11 @@ class Buckets:
         elapsed = now - self._at
         self._at = now
         for bucket in self._buckets:
-            if bucket.level == bucket.cap:
-                continue
             level = bucket.level + elapsed * bucket.rate
-            bucket.level = min(level, bucket.cap)
+            if level > bucket.cap:
+                bucket.lost += level - bucket.cap
+                level = bucket.cap
+            bucket.level = level
 
     def _expire(self) -> None:
         """Let the oldest reservation lose its place, where its time is over."""
@@ -233,7 +294,7 @@ class Buckets:
         self._expired[number] = held
         for bucket, cost in zip(self._buckets, held[1], strict=True):
             if bucket.keeps:
-                bucket.cap += cost
+                bucket.give_place(cost, held[2])
 
     def __repr__(self) -> str:
         """Show the buckets."""

@@ -60,12 +60,22 @@ class Need(NamedTuple):
     most: int | None = None
 
 
+class Remaining(NamedTuple):
+    """What an answer says that its provider still has for us; `None` where it says nothing."""
+
+    requests: int | None = None
+    tokens: int | None = None
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+
+
 class GateStatistics(NamedTuple):
     """A gate at one instant: slots taken, what it gave and took back so far, and what is free.
 
     `admitted` counts reservations, `reserved` their tokens, `used` the tokens of settled ones,
     `refunded` what came back of them. `room` maps each rate to the share of its bucket that could
-    be taken now (below 0: a debt).
+    be taken now (below 0: a debt). `corrections` counts the answers whose provider had less left
+    than was known here.
     """
 
     in_flight: int
@@ -74,6 +84,7 @@ class GateStatistics(NamedTuple):
     used: int
     refunded: int
     room: Mapping[str, float]
+    corrections: int = 0
 
 
 class Gate(Protocol):
@@ -115,6 +126,26 @@ class Gate(Protocol):
 
     def release(self, number: int, /) -> None:
         """Give the slot of a reservation back; at most once each. Does not wait."""
+
+    def pause(self, seconds: float, /) -> None:
+        """Admit nothing for so many seconds from now, here or anywhere; a longer pause stays.
+
+        The provider said "too many". Does not wait. While it lasts `admit_nowait` tells the rest of
+        it, `has_room` is False and `least_wait` is at least that; who has been admitted goes on.
+        """
+
+    def paused(self) -> float:
+        """Give the seconds that are left of a pause, as far as is known here; 0.0 without one."""
+
+    def correct(self, number: int, left: Remaining, /) -> None:
+        """Take what the answer to a reservation said is left, where less is than is known here.
+
+        Of what is left the provider has yet to take what is in flight and counts at its end. The
+        answer may have been made at any instant since the reservation was admitted, and others may
+        have come before it: it never lets anybody in, and of two that say the same of one
+        shortage, only one counts. That of an unknown or settled reservation changes nothing. Does
+        not wait.
+        """
 
     def wake_with(self, wake: Callable[[], None], /) -> None:
         """Take what is to be called, in the loop, when asking again may have another answer."""
@@ -208,5 +239,5 @@ class MemoryJournal:
 
 __all__ = [
     "Admission", "Amount", "Body", "Drawn", "Gate", "GateStatistics", "Gates", "Hooks", "Journal",
-    "Listener", "MemoryJournal", "Need", "Plan",
+    "Listener", "MemoryJournal", "Need", "Plan", "Remaining",
 ]  # fmt: skip

@@ -110,7 +110,7 @@ class Quota(Width):
 
     def take(self, reservation: Reservation) -> bool:
         """Admit at once where nobody waits, if there is room."""
-        if self._line.count or self._line.paused():
+        if self._line.count:
             return False
         if self.gate.admit_nowait(reservation.number, reservation.expect()) != 0.0:
             return False
@@ -138,7 +138,7 @@ class Quota(Width):
         reservation.failed(error)
         if http_status(error) == TOO_MANY:
             asked = retry_after(error) or PAUSE
-            self._line.pause(self._limit.burst if isinf(asked) else asked)
+            self.gate.pause(self._limit.burst if isinf(asked) else asked)
 
     def settle(self, reservation: Reservation, call: Call[Any], attempt: int) -> None:
         """Correct what an attempt reserved by what it used; its slot is given back apart."""
@@ -160,7 +160,7 @@ class Quota(Width):
 
     def has_room(self) -> bool:
         """Say whether one who needs little would be admitted at once."""
-        return not self._line.count and not self._line.paused() and self.gate.has_room(ONE)
+        return not self._line.count and self.gate.has_room(ONE)
 
     def has_room_for(self, call: Call[Any]) -> bool:
         """Say whether an attempt of `call` would be admitted at once."""
@@ -215,7 +215,7 @@ class Quota(Width):
             round(ahead.tokens_in * kept) + amount.tokens_in,
             round(ahead.tokens_out * kept) + amount.tokens_out,
         )
-        wait = max(self._line.paused(), self.gate.least_wait(total))
+        wait = self.gate.least_wait(total)
         left = deadline - self._time()
         if wait > left:
             msg = (

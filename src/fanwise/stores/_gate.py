@@ -23,8 +23,8 @@ from uuid import uuid4
 from fanwise.core import GateStatistics, LimitUnavailable
 from fanwise.stores._away import Away
 from fanwise.stores._purse import Held, Purse, four
+from fanwise.stores._said import Said
 from fanwise.stores._visit import (
-    DIMENSIONS,
     GRANTED,
     LOST,
     MICROSECONDS,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from fractions import Fraction
 
-    from fanwise.core import Amount
+    from fanwise.core import Amount, Remaining
     from fanwise.stores._visit import Board, Four, Reply, Terms
 
 log = logging.getLogger("fanwise")
@@ -94,8 +94,7 @@ class SharedGate:
         self._number = 0
         self._known_until = 0
         self._trusted = 0.0  # until when the pocket may be used
-        self._paused = -inf  # until when nobody is admitted
-        self._pause_untold = False
+        self._said = Said(terms)
         self._factor = 1  # of a lease, in attempts
         self._busy = False  # since the last visit
         self._closing = False
@@ -103,7 +102,8 @@ class SharedGate:
         self._left = False  # nobody here waits any more, since the last visit
         self._listening = False
         self._spent: Four = NOTHING
-        self._admitted = self._reserved = self._used = self._refunded = 0
+        self._told = -inf  # when the board said that so much is spent
+        self._used = self._refunded = self._corrections = 0
 
     # The gate
 
@@ -116,9 +116,8 @@ class SharedGate:
         purse = self._purse
         if number in purse.in_use:
             return 0.0  # it was sent again
-        paused = self._paused - self._loop.time()
-        if paused > 0:
-            return paused
+        if left := self.paused():
+            return left
         need = self.terms.needs(amount)
         if not self._fits(need):
             return None
@@ -147,21 +146,32 @@ class SharedGate:
             self._wanted = None
             self._poke()
 
-    def pause(self, seconds: float, /) -> None:
-        """Let nobody in for so many seconds, here and wherever else the limit is used."""
-        until = self._loop.time() + seconds
-        if until > self._paused:
-            self._paused = until
-            self._pause_untold = True
-            self._poke()
-
     def has_room(self, amount: Amount, /) -> bool:
         """Say whether the pocket would admit it."""
-        return self._loop.time() >= self._paused and self._fits(self.terms.needs(amount))
+        return not self.paused() and self._fits(self.terms.needs(amount))
 
     def least_wait(self, amount: Amount, /) -> float:  # noqa: ARG002 - the board's to say
-        """Give 0: what others give back is not known here."""
-        return 0.0
+        """Give the rest of a pause: what others give back is not known here."""
+        return self.paused()
+
+    def pause(self, seconds: float, /) -> None:
+        """Admit nothing for so many seconds, here and wherever else the limit is used."""
+        if self._said.pause(self._loop.time(), seconds):
+            self._poke()
+
+    def paused(self) -> float:
+        """Give the seconds that are left of a pause."""
+        return self._said.paused(self._loop.time())
+
+    def correct(self, number: int, left: Remaining, /) -> None:
+        """Tell the board what an answer said is left, where the board seems to have more."""
+        since = self._purse.answered(number)
+        if since is None:
+            return
+        now = self._loop.time()
+        if self._said.remains(left, since, now, self._levels(now)):
+            self._corrections += 1
+            self._poke()
 
     def settle(self, number: int, used: Amount, /) -> None:
         """Correct what a reservation took; a second time changes nothing."""
@@ -190,15 +200,16 @@ class SharedGate:
 
     def statistics(self) -> GateStatistics:
         """Give this worker's counters, and the room that the board last told of."""
-        room = {
-            f"{name}_per_minute": 1 - spent / (rate.capacity * rate.scale)
-            for name, rate, spent in zip(DIMENSIONS, self.terms.rates, self._spent, strict=True)
-            if rate is not None
-        }
-        in_flight = len(self._purse.in_use)
+        purse = self._purse
         return GateStatistics(
-            in_flight, self._admitted, self._reserved, self._used, self._refunded, room
-        )
+            len(purse.in_use), purse.admitted, purse.reserved, self._used, self._refunded,
+            self.terms.room(self._spent), self._corrections,
+        )  # fmt: skip
+
+    def _levels(self, now: float) -> list[float]:
+        """Give what the board may have at most of each dimension, with what lies here."""
+        left = self.terms.left(self._spent, (now - self._told) * MICROSECONDS)
+        return [a + b for a, b in zip(left, self._purse.pocket, strict=True)]
 
     # What is heard from the board
 
@@ -216,7 +227,7 @@ class SharedGate:
 
     def halted(self, holder: str, wait: int, /) -> None:  # noqa: ARG002 - one's own does no harm
         """Let nobody in for so long: somebody was told "too many"."""
-        self._paused = max(self._paused, self._loop.time() + wait / MICROSECONDS)
+        self._said.halt(self._loop.time(), wait / MICROSECONDS)
 
     async def aclose(self) -> None:
         """Give everything back, as far as the board can be reached."""
@@ -249,13 +260,10 @@ class SharedGate:
         return slot and self._loop.time() < self._trusted and purse.covers(need)
 
     def _enter(self, number: int, amount: Amount, need: Four) -> None:
-        tokens = amount.tokens_in + amount.tokens_out
-        self._purse.take(number, Held(self._loop.time(), need, tokens))
+        self._purse.take(number, Held.of(self._loop.time(), need, amount))
         if self.terms.at_once is not None:
             self._purse.spare -= 1
         self._busy = True
-        self._admitted += 1
-        self._reserved += tokens
 
     def _poke(self) -> None:
         """Let the clerk make a visit now."""
@@ -342,7 +350,7 @@ class SharedGate:
     def _next_visit(self, asked: Asked | None) -> Visit:
         """Prepare a visit: a lease goes back when it idles, when others wait, or for a new one."""
         self._purse.expire(self._loop.time() - self._manner.hold)
-        if asked is not None or self._crowded or not self._busy:
+        if asked is not None or self._crowded or self._said.less() or not self._busy:
             self._purse.turn_in()
         if asked is None and not self._busy:
             self._factor = 1
@@ -356,8 +364,7 @@ class SharedGate:
         asks = asked is not None or self._wanted is not None
         more = self._factor - 1 if asked is not None and not self._crowded else 0
         self._number += 1
-        pause = max(0.0, self._paused - self._loop.time()) if self._pause_untold else 0.0
-        self._pause_untold = False
+        now = self._loop.time()
         owed, purse.owed = four(purse.owed), [0, 0, 0, 0]
         kept = [a + b for a, b in zip(purse.pocket, purse.kept, strict=True)]
         return Visit(
@@ -366,11 +373,12 @@ class SharedGate:
             born=self._number == 1,
             lapse=int(LAPSE * self._manner.heartbeat * MICROSECONDS),
             known_until=self._known_until,
-            pause=int(pause * MICROSECONDS),
+            pause=self._said.untold(now),
             held=0 if terms.at_once is None else len(purse.in_use) + purse.spare,
             slots=int(asks and terms.at_once is not None),
             more_slots=more,
             owed=owed,
+            left=self._said.ceilings(now, purse.coming, purse.keeps),
             kept=four(kept),
             need=need,
             more=four([more * each for each in need]),
@@ -382,7 +390,7 @@ class SharedGate:
             self._forgotten(visit)
             return
         self._known_until = reply.known_until
-        self._spent = reply.spent
+        self._spent, self._told = reply.spent, sent
         self._crowded = reply.waiting
         self._trusted = sent + TRUSTED * self._manner.heartbeat
         if reply.paused:
@@ -460,15 +468,12 @@ class SharedGate:
         asked = self._asked
         if asked is None:
             return
-        paused = self._paused - self._loop.time()
-        wait = paused if paused > 0 else away.decide(asked.need, len(self._purse.in_use))
+        wait = self.paused() or away.decide(asked.need, len(self._purse.in_use))
         if wait is None:
             return
         if not wait:
-            tokens = asked.amount.tokens_in + asked.amount.tokens_out
-            self._purse.take_late(asked.number, Held(self._loop.time(), asked.need, tokens))
-            self._admitted += 1
-            self._reserved += tokens
+            now = self._loop.time()
+            self._purse.take_late(asked.number, Held.of(now, asked.need, asked.amount))
         self._answer(wait)
 
     async def _back(self, visit: Visit) -> tuple[Reply, float]:

@@ -41,8 +41,8 @@ class SharedLimits:
         """Share what stands on `board`; by default one in memory, for this process alone."""
         if board is not None and not hasattr(board, "visit"):
             raise TypeError(
-                "board is a MemoryBoard() or redis_board(url); Runtime(shared=) takes the URL itself"
-                f"; got a {type(board).__name__}"
+                f"board is a MemoryBoard() or a redis_board(url), got a {type(board).__name__}; "
+                "a URL itself goes to Runtime(shared=)"
             )
         if not heartbeat > 0:
             raise ValueError(f"heartbeat is a number of seconds above 0, got {heartbeat!r}")

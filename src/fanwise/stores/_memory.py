@@ -144,7 +144,8 @@ class Decision:
         floors = bucket.leased()
         for d, rate in self.limits:
             spent = bucket.spent[d] + visit.owed[d] * rate.scale
-            bucket.spent[d] = max(spent, floors[d] * rate.scale)
+            gone = rate.capacity - rate.ceiling(visit.left[d])
+            bucket.spent[d] = max(spent, floors[d] * rate.scale, gone * rate.scale)
         if visit.pause > 0:
             bucket.paused = max(bucket.paused, self.now + visit.pause)
 

@@ -6,25 +6,38 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from fanwise.core import Amount
     from fanwise.stores._visit import Four
 
 
 class Held(NamedTuple):
-    """A reservation that is not settled: since when, and what it took of each dimension."""
+    """A reservation that is not settled: since when, and what it took of each dimension.
+
+    `tokens` are all of it, `coming` those of which its provider has yet to say that it took them.
+    """
 
     since: float
     need: Four
     tokens: int
+    coming: int
+
+    @classmethod
+    def of(cls, since: float, need: Four, amount: Amount) -> Held:
+        """Describe what an amount took."""
+        return cls(since, need, amount.tokens_in + amount.tokens_out, amount.tokens_out)
 
 
 class Purse:
     """What a holder has: its pocket, what it owes, its slots, its reservations."""
 
-    __slots__ = ("expired", "held", "in_use", "keeps", "kept", "owed", "pocket", "spare")
+    __slots__ = ("admitted", "coming", "expired", "held", "in_use", "keeps", "kept", "owed",
+                 "pocket", "reserved", "spare")  # fmt: skip
 
     def __init__(self, keeps: tuple[bool, bool, bool, bool]) -> None:
         """Have nothing."""
         self.keeps = keeps
+        self.admitted = self.reserved = 0  # so far: attempts, their tokens
+        self.coming = 0
         self.pocket = [0, 0, 0, 0]
         self.kept = [0, 0, 0, 0]
         self.owed = [0, 0, 0, 0]
@@ -46,12 +59,27 @@ class Purse:
                 if self.keeps[d]:
                     self.kept[d] += need
         self.held[number] = held
-        self.in_use.add(number)
+        self.coming += held.coming
+        self._enter(number, held)
+
+    def answered(self, number: int) -> float | None:
+        """Take note of an answer, of which nothing may be to come; give since when it was due."""
+        held = self.held.get(number)
+        if held is None:
+            return None
+        self.coming -= held.coming
+        self.held[number] = held._replace(coming=0)
+        return held.since
 
     def take_late(self, number: int, held: Held) -> None:
         """Take note of an attempt whose place is not kept: nothing comes back of it."""
         self.expired[number] = held
+        self._enter(number, held)
+
+    def _enter(self, number: int, held: Held) -> None:
         self.in_use.add(number)
+        self.admitted += 1
+        self.reserved += held.tokens
 
     def settle(self, number: int, true: Four, now: float) -> Held | None:
         """Correct a reservation, once; give it, or `None` where that was done.
@@ -63,6 +91,8 @@ class Purse:
             held, late = self.expired.pop(number, None), True
         if held is None:
             return None
+        if not late:
+            self.coming -= held.coming
         for d, reserved in enumerate(held.need):
             if self.keeps[d] and not late:
                 self.kept[d] -= reserved
@@ -80,6 +110,7 @@ class Purse:
             if held.since > before:
                 return
             del self.held[number]
+            self.coming -= held.coming
             self.expired[number] = held
             for d, reserved in enumerate(held.need):
                 if self.keeps[d]:

@@ -66,7 +66,9 @@ def numbers_of(terms: Terms, visit: Visit) -> str:
     ]  # fmt: skip
     for d, rate in enumerate(terms.rates):
         if rate is not None:
-            said += (d + 1, *rate, visit.owed[d], visit.kept[d], visit.need[d], visit.more[d])
+            left = rate.ceiling(visit.left[d])
+            amounts = (visit.owed[d], visit.kept[d], visit.need[d], visit.more[d], left)
+            said += (d + 1, *rate, *amounts)
     return f"[{','.join(map(str, said))}]"
 
 
@@ -233,13 +235,10 @@ class RedisBoard:
 
 
 def pool_of(url: str, connections: int, timeout: float) -> BlockingConnectionPool:
-    """Give the pool of a URL; raise ValueError for one that cannot be read, without its password."""
+    """Give the pool of a URL; raise ValueError, without the password, for one that is none."""
     try:
-        parts = urlsplit(url)
-        if "@" in parts.path and parts.scheme != "unix":
-            raise ValueError  # the rest of a password, which would be taken for a database
         return BlockingConnectionPool.from_url(
-            url,
+            checked(url),
             max_connections=connections,
             timeout=timeout,
             socket_timeout=timeout,
@@ -251,9 +250,17 @@ def pool_of(url: str, connections: int, timeout: float) -> BlockingConnectionPoo
     except ValueError:
         raise ValueError(
             f'"{url.partition(":")[0]}:..." is not the URL of a Redis server, such as '
-            '"redis://user:password@host:6379/0", "rediss://host:6380" or "unix:///run/redis.sock"; '
-            "in a password / is written %2F, @ %40, : %3A and % %25"
+            '"redis://user:password@host:6379/0", "rediss://host:6380" or '
+            '"unix:///run/redis.sock"; in a password / is written %2F, @ %40, : %3A and % %25'
         ) from None
+
+
+def checked(url: str) -> str:
+    """Give the URL; raise ValueError where the rest of a password would be taken for a path."""
+    parts = urlsplit(url)
+    if "@" in parts.path and parts.scheme != "unix":
+        raise ValueError(parts.scheme)
+    return url
 
 
 def without_secrets(url: str) -> str:

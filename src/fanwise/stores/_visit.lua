@@ -5,14 +5,14 @@
 --       number of the visit  whether the holder is new  its lapse  known until  pause for
 --       at_once (-1: any)  slots held  slots needed  slots more, if ample
 --       then for each limited dimension: which (1 to 4)  capacity  refill  scale  owed  kept
---       need  more
+--       need  more  left at most
 -- Instants and lengths are integer microseconds of the server's clock. Amounts are whole requests
 -- and tokens. What is spent is kept in 1/scale of them, of which `refill` come back in each
 -- microsecond: with both the terms of a fraction, no digit is ever rounded away. The worker sees to
 -- it that no number passes 2^53. `_visit.py` says what the words mean, `_memory.py` is the twin.
 
 local DIMENSIONS = 4
-local FIRST, EACH = 9, 8 -- integers before the first dimension, and of each
+local FIRST, EACH = 9, 9 -- integers before the first dimension, and of each
 local SEEN, LAPSE, VISIT, SLOTS, TICKET = 1, 2, 3, 4, 5
 local KEPT, NEED, NEED_SLOTS, REPLY = 5, 9, 14, 15 -- KEPT + d, NEED + d
 local AT, PAUSED, UNTIL, SPENT, SCALE = 1, 2, 3, 3, 7
@@ -26,7 +26,7 @@ for i = FIRST, #given - EACH, EACH do
   local scale = given[i + 4]
   terms[given[i + 1]] = {capacity = given[i + 2] * scale, refill = given[i + 3], scale = scale,
                          owed = given[i + 5], kept = given[i + 6], need = given[i + 7],
-                         more = given[i + 8]}
+                         more = given[i + 8], gone = (given[i + 2] - given[i + 9]) * scale}
 end
 
 local clock = redis.call('TIME')
@@ -100,7 +100,7 @@ for d, term in pairs(terms) do
   me[KEPT + d] = term.kept
   me[NEED + d] = term.need
   if term.owed < 0 then returned = true end
-  bucket[SPENT + d] = math.max(bucket[SPENT + d] + term.owed * term.scale, floor)
+  bucket[SPENT + d] = math.max(bucket[SPENT + d] + term.owed * term.scale, floor, term.gone)
 end
 me[NEED_SLOTS] = need_slots
 if pause > 0 then bucket[PAUSED] = math.max(bucket[PAUSED], now + pause) end

@@ -34,6 +34,7 @@ EXACT: Final = 1 << 53  # Lua counts in doubles, which are exact up to here
 
 Four = tuple[int, int, int, int]
 NOTHING: Final[Four] = (0, 0, 0, 0)
+ALL: Final[Four] = (EXACT, EXACT, EXACT, EXACT)
 
 
 class BoardLost(Exception):
@@ -67,6 +68,14 @@ class Rate(NamedTuple):
             )
         return rate
 
+    def left(self, spent: int, elapsed: float) -> float:
+        """Give what is left at most, so many microseconds after so much was spent."""
+        return self.capacity - max(0.0, spent - elapsed * self.refill) / self.scale
+
+    def ceiling(self, left: int) -> int:
+        """Give what may be left at most, within what can be counted."""
+        return max(-self.capacity, min(left, self.capacity))
+
     def part(self, share: Fraction) -> Rate:
         """Give `share` of the rate and of the burst, rounded down."""
         exact = Fraction(self.refill, self.scale) * share
@@ -86,6 +95,21 @@ class Terms(NamedTuple):
         requests, tokens, read, written = (rate and rate.part(share) for rate in self.rates)
         return Terms(self.name, at_once, (requests, tokens, read, written))
 
+    def left(self, spent: Four, elapsed: float) -> list[float]:
+        """Give what is left at most, so many microseconds after so much was spent."""
+        return [
+            0.0 if rate is None else rate.left(each, elapsed)
+            for rate, each in zip(self.rates, spent, strict=True)
+        ]
+
+    def room(self, spent: Four) -> dict[str, float]:
+        """Give the share of each rate's bucket that is there, where so much is spent."""
+        return {
+            f"{name}_per_minute": 1 - each / (rate.capacity * rate.scale)
+            for name, rate, each in zip(DIMENSIONS, self.rates, spent, strict=True)
+            if rate is not None
+        }
+
     def needs(self, amount: Amount) -> Four:
         """Give what an attempt takes, by dimension; what is not limited takes nothing."""
         read, written = amount.tokens_in, amount.tokens_out
@@ -102,8 +126,9 @@ class Visit(NamedTuple):
     `owed` is what it used beyond its grants (below 0: what it gives back), `kept` what of them
     keeps its place in the bucket (in its pocket, or in flight), `held` its slots; it asks for
     `need` and `slots`, and would take `more` and `more_slots`. `pause` stops the limit for
-    everybody, for so long. `known_until` is the instant until which the bucket must be known there;
-    a board that forgot it begins with an empty one. Instants and lengths in microseconds.
+    everybody, for so long; `left` is what the provider says there is at most. `known_until` is the
+    instant until which the bucket must be known there; a board that forgot it begins with an empty
+    one. Instants and lengths in microseconds.
     """
 
     holder: str
@@ -116,6 +141,7 @@ class Visit(NamedTuple):
     slots: int = 0
     more_slots: int = 0
     owed: Four = NOTHING
+    left: Four = ALL
     kept: Four = NOTHING
     need: Four = NOTHING
     more: Four = NOTHING
@@ -181,6 +207,6 @@ class Board(Protocol):
 
 
 __all__ = [
-    "DIMENSIONS", "DONE", "EXACT", "GRANTED", "LOST", "MICROSECONDS", "NOTHING", "WAIT", "Board",
-    "BoardLost", "Four", "Listener", "Rate", "Reply", "Terms", "Visit",
+    "ALL", "DIMENSIONS", "DONE", "EXACT", "GRANTED", "LOST", "MICROSECONDS", "NOTHING", "WAIT",
+    "Board", "BoardLost", "Four", "Listener", "Rate", "Reply", "Terms", "Visit",
 ]  # fmt: skip
