@@ -105,7 +105,7 @@ class RedisBoard:
         self.address = without_secrets(url)
         self._client: Redis = Redis(connection_pool=self._pool)
         self._script = self._client.register_script(SCRIPT)
-        self._nodes: dict[tuple[str, int], AsyncScript] = {}  # of a cluster, beside the URL's
+        self._nodes: dict[tuple[str, int], Redis] = {}  # of a cluster, beside the URL's
         self._moved: dict[str, AsyncScript] = {}  # by limit
         self._listeners: dict[bytes, list[Listener]] = {}
         self._ear: PubSub | None = None
@@ -127,26 +127,26 @@ class RedisBoard:
             try:
                 line = await self._moved.get(terms.name, self._script)(keys, said)
             except MovedError as moved:
-                self._moved[terms.name] = node = self._node(moved.host, moved.port)
-                line = await node(keys, said)
+                there = self._node(moved.host, moved.port).register_script(SCRIPT)
+                self._moved[terms.name] = there
+                line = await there(keys, said)
         except (RedisError, OSError) as error:
             self._moved.pop(terms.name, None)  # the node of the URL knows where it is now
             raise self._failure(error) from error
         return reply_of(line)
 
-    def _node(self, host: str, port: int) -> AsyncScript:
-        """Give the script at another node of the cluster that the URL's node belongs to."""
-        script = self._nodes.get((host, port))
-        if script is None:
+    def _node(self, host: str, port: int) -> Redis:
+        """Give another node of the cluster that the URL's node belongs to."""
+        node = self._nodes.get((host, port))
+        if node is None:
             pool = BlockingConnectionPool(
                 self._pool.max_connections,
                 self._pool.timeout,
                 self._pool.connection_class,
                 **{**self._pool.connection_kwargs, "host": host, "port": port},
             )
-            script = Redis(connection_pool=pool).register_script(SCRIPT)
-            self._nodes[host, port] = script
-        return script
+            node = self._nodes[host, port] = Redis.from_pool(pool)
+        return node
 
     def _failure(self, error: Exception) -> BoardLost | LimitUnavailable:
         """Tell what passes from what stays."""
@@ -222,8 +222,8 @@ class RedisBoard:
             await self._ear.aclose()  # type: ignore[no-untyped-call] # redis forgot it
         self._ear = self._hearing = None
         self._listeners.clear()
-        for script in self._nodes.values():
-            await script.registered_client.connection_pool.aclose()
+        for node in self._nodes.values():
+            await node.aclose()
         self._nodes.clear()
         self._moved.clear()
         await self._client.aclose()
