@@ -99,6 +99,7 @@ class SharedGate:
         self._busy = False  # since the last visit
         self._closing = False
         self._crowded = False
+        self._news = False  # something came back, or is not wanted any more, since the last visit
         self._left = False  # nobody here waits any more, since the last visit
         self._listening = False
         self._spent: Four = NOTHING
@@ -176,15 +177,14 @@ class SharedGate:
     def settle(self, number: int, used: Amount, /) -> None:
         """Correct what a reservation took; a second time changes nothing."""
         true = self.terms.needs(used)
-        held = self._purse.settle(number, true, self._loop.time())
+        withdrawn = not used.requests
+        held = self._purse.settle(number, true, self._loop.time(), withdrawn=withdrawn)
         if held is None:
             return
         tokens = used.tokens_in + used.tokens_out
         self._used += tokens
         self._refunded += max(0, held.tokens - tokens)
-        if self._crowded or self._asked or self._wanted:
-            self._poke()
-        self._wake()
+        self._came_back()
 
     def release(self, number: int, /) -> None:
         """Give the slot of a reservation back; a second time changes nothing."""
@@ -194,9 +194,7 @@ class SharedGate:
         purse.in_use.remove(number)
         if self.terms.at_once is not None:
             purse.spare += 1
-        if self._crowded or self._asked or self._wanted:
-            self._poke()
-        self._wake()
+        self._came_back()
 
     def statistics(self) -> GateStatistics:
         """Give this worker's counters, and the room that the board last told of."""
@@ -222,7 +220,7 @@ class SharedGate:
         """Give back what lies idle: another worker waits."""
         if holder != self._holder:
             self._crowded = True
-            if self._purse.idles():
+            if self._news or self._purse.idles():
                 self._poke()
 
     def halted(self, holder: str, wait: int, /) -> None:  # noqa: ARG002 - one's own does no harm
@@ -251,6 +249,13 @@ class SharedGate:
             log.info("limit %s: what was held comes back by itself: %s", self.terms.name, error)
 
     # From the pocket
+
+    def _came_back(self) -> None:
+        """Tell of it, where somebody waits; else the next visit is soon enough."""
+        self._news = True
+        if self._crowded or self._asked or self._wanted:
+            self._poke()
+        self._wake()
 
     def _fits(self, need: Four) -> bool:
         purse, slotless = self._purse, self.terms.at_once is None
@@ -300,8 +305,9 @@ class SharedGate:
             if answered is None:
                 return
             self._hear(*answered, visit, asked)
-            idle = self._purse.empty() and self._asked is None and self._wanted is None
-            if idle or self._closing:
+            waits = self._asked is not None or self._wanted is not None
+            untold = self._news or not self._purse.empty()
+            if self._closing or not (waits or untold):
                 return
             await self._beat()
 
@@ -354,7 +360,7 @@ class SharedGate:
             self._purse.turn_in()
         if asked is None and not self._busy:
             self._factor = 1
-        self._busy = self._left = False
+        self._busy = self._left = self._news = False
         return self._visit(asked)
 
     def _visit(self, asked: Asked | None) -> Visit:
@@ -403,7 +409,8 @@ class SharedGate:
             if asked is not None and asked is self._asked:
                 self._answer(seconds)
         if self._left and (reply.status == WAIT or (reply.waiting and self._purse.idles())):
-            self._event.set()  # whoever asked gave up meanwhile, and keeps nobody waiting
+            self._news = True  # whoever asked gave up meanwhile, and keeps nobody waiting
+            self._event.set()
 
     def _granted(self, reply: Reply) -> None:
         self._purse.put(reply.slots, reply.grants)

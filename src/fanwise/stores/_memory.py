@@ -128,11 +128,15 @@ class Decision:
                 bucket.spent[d] = rate.capacity * rate.scale
                 bucket.scale[d] = rate.scale
         bucket.refill(self.terms, floors, now)
-        returned = (
-            bool(gone) or visit.held < me.slots or any(visit.owed[d] < 0 for d, _ in self.limits)
-        )
+        returned = bool(gone) or self.returns(me)
         self.hear(me)
         return self.answer(me, listeners, returned=returned)
+
+    def returns(self, me: Holder) -> bool:
+        """Say whether the holder has less than before: a slot, a grant, a place."""
+        visit = self.visit
+        less = [visit.owed[d] < 0 or visit.kept[d] < me.kept[d] for d, _ in self.limits]
+        return visit.held < me.slots or any(less)
 
     def hear(self, me: Holder) -> None:
         """Enter what the holder says."""
@@ -171,24 +175,26 @@ class Decision:
             and (holder.ticket == 0 or other.ticket < holder.ticket)
         ]
         waits = [self.pauses()]
+        places, full = bucket.leased(), False
         for d, rate in self.limits:
             if holder.need[d] > 0:
                 asked = holder.need[d] + sum(other.need[d] for other in before)
                 lack = bucket.spent[d] + (asked - rate.capacity) * rate.scale
                 waits.append(-(-lack // rate.refill))
+                full = full or places[d] + asked > rate.capacity
         used = sum(other.slots for other in bucket.holders.values())
         slots = used + holder.need_slots + sum(other.need_slots for other in before)
         at_once = self.terms.at_once
-        if holder.need_slots > 0 and at_once is not None and slots > at_once:
+        if full or (holder.need_slots > 0 and at_once is not None and slots > at_once):
             waits += [1, self.lapsing()]
         return max(waits)
 
     def lapsing(self) -> int:
-        """Give the time until slots of another could be free because nobody sees it."""
+        """Give the time until what another holds could be free because nobody sees it."""
         others = [
             holder.lapses_in(self.now)
             for name, holder in self.bucket.holders.items()
-            if name != self.visit.holder and holder.slots > 0
+            if name != self.visit.holder and (holder.slots > 0 or any(holder.kept))
         ]
         return min([self.visit.lapse, *others])
 

@@ -81,10 +81,10 @@ class Purse:
         self.admitted += 1
         self.reserved += held.tokens
 
-    def settle(self, number: int, true: Four, now: float) -> Held | None:
+    def settle(self, number: int, true: Four, now: float, *, withdrawn: bool) -> Held | None:
         """Correct a reservation, once; give it, or `None` where that was done.
 
-        What keeps no place comes back only on the instant on which it was taken.
+        What keeps no place comes back only of one that is withdrawn as soon as it was taken.
         """
         held, late = self.held.pop(number, None), False
         if held is None:
@@ -97,7 +97,7 @@ class Purse:
             if self.keeps[d] and not late:
                 self.kept[d] -= reserved
                 self.owed[d] += true[d] - reserved
-            elif held.since == now:
+            elif withdrawn and held.since == now:
                 self.owed[d] += true[d] - reserved
             else:
                 self.owed[d] += max(0, true[d] - reserved)

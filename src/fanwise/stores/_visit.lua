@@ -89,7 +89,10 @@ for d, term in pairs(terms) do
 end
 
 -- What this worker has to say: what it owes or gives back, what it still holds.
-local returned = #gone > 0 or held < me[SLOTS]
+local returned, places = #gone > 0 or held < me[SLOTS], {0, 0, 0, 0}
+for d, term in pairs(terms) do
+  returned = returned or term.owed < 0 or term.kept < me[KEPT + d]
+end
 me[SEEN], me[LAPSE], me[VISIT], me[SLOTS] = now, lapse, visit, held
 for d = 1, DIMENSIONS do -- also those that are not limited any more
   living[d] = living[d] - me[KEPT + d]
@@ -99,7 +102,7 @@ for d, term in pairs(terms) do
   local floor = (living[d] + term.kept) * term.scale
   me[KEPT + d] = term.kept
   me[NEED + d] = term.need
-  if term.owed < 0 then returned = true end
+  places[d] = living[d] + term.kept
   bucket[SPENT + d] = math.max(bucket[SPENT + d] + term.owed * term.scale, floor, term.gone)
 end
 me[NEED_SLOTS] = need_slots
@@ -109,13 +112,15 @@ if pause > 0 then bucket[PAUSED] = math.max(bucket[PAUSED], now + pause) end
 local used, lapsing = 0, lapse
 for _, entry in pairs(holders) do
   used = used + entry[SLOTS]
-  if entry[SLOTS] > 0 and entry ~= me then
+  local holds = entry[SLOTS]
+  for d = 1, DIMENSIONS do holds = holds + entry[KEPT + d] end
+  if holds > 0 and entry ~= me then
     lapsing = math.min(lapsing, entry[SEEN] + entry[LAPSE] - now)
   end
 end
 
 local function wait_of(entry)
-  local slots, ahead = used + entry[NEED_SLOTS], {0, 0, 0, 0}
+  local slots, ahead, full = used + entry[NEED_SLOTS], {0, 0, 0, 0}, false
   for _, other in pairs(holders) do
     if other ~= entry and other[TICKET] > 0 and (entry[TICKET] == 0 or other[TICKET] < entry[TICKET]) then
       slots = slots + other[NEED_SLOTS]
@@ -128,9 +133,11 @@ local function wait_of(entry)
     if need > 0 then
       local lack = bucket[SPENT + d] + (ahead[d] + need) * term.scale - term.capacity
       wait = math.max(wait, math.ceil(lack / term.refill))
+      if (places[d] + ahead[d] + need) * term.scale > term.capacity then full = true end
     end
   end
-  if entry[NEED_SLOTS] > 0 and at_once >= 0 and slots > at_once then wait = math.max(wait, lapsing, 1) end
+  if entry[NEED_SLOTS] > 0 and at_once >= 0 and slots > at_once then full = true end
+  if full then wait = math.max(wait, lapsing, 1) end -- or when somebody gives something back
   return wait
 end
 
@@ -170,6 +177,7 @@ if status == GRANTED then
     if not first then more = math.max(0, math.min(term.more, math.floor(free / (2 * count * term.scale)))) end
     grants[d] = term.need + more
     me[KEPT + d] = term.kept + grants[d]
+    places[d] = places[d] + grants[d]
     bucket[SPENT + d] = bucket[SPENT + d] + grants[d] * term.scale
   end
 end
