@@ -13,6 +13,7 @@ from benchmarks import (
     awaits,
     detectors,
     diamonds,
+    digests,
     fan_outs,
     imports,
     limits,
@@ -70,6 +71,7 @@ FIGURES: dict[str, Callable[[Scale], Iterator[Figure]]] = {
     "vote": votes.rule,
     "show": shows.shown,
     "detectors": detectors.found,
+    "digest_quota": digests.in_quota,
     "import": imports.imported,
     "help": imports.helped,
 }

@@ -609,7 +609,7 @@ async def test_a_hedge_whose_slot_is_taken_on_its_very_instant_does_not_wait_for
     async def retried():
         tries.append(now())
         if len(tries) == 1:
-            raise HttpError(429, retry_after="3")
+            raise HttpError(503, retry_after="3")
         await asyncio.sleep(1.0)
 
     racing = Racing(5.0, 0.5, hedge=Hedge(after=2.0), limit="two")

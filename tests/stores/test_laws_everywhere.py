@@ -558,7 +558,7 @@ def test_a_place_that_is_not_given_up_is_rejected(place):
     } | both((_gate.SharedGate, "forgo", lambda self: None)))  # fmt: skip
 
 
-ASKED_IN_VAIN = {"latency": st.sampled_from([0.05, 0.1, 0.5]), "need": st.integers(1, SIZE)}
+ASKED_IN_VAIN = {"latency": st.sampled_from([0.02, 0.05, 0.1]), "need": st.integers(1, SIZE)}
 
 
 def asked_in_vain(place, latency, need):
@@ -574,7 +574,7 @@ def asked_in_vain(place, latency, need):
             hasty.cancel()
 
     played(program, place, 3, ONE_A_SECOND, lease=1, heartbeat=LONG, latency=latency)
-    assert abs(last.began - HELD_FOR - need) <= 5 * latency, last
+    assert abs(last.began - HELD_FOR - need) <= 8 * latency, last
 
 
 def test_a_question_that_is_given_up_keeps_no_place(place):
@@ -827,7 +827,7 @@ class Provider:
         return self.level
 
 
-def told(place, others, needs, seconds, old, size, *, tells=True, gap=None):  # noqa: PLR0913, PLR0917 - what is drawn
+def told(place, others, needs, seconds, old, size, *, tells=True, gap=None):
     """Let jobs come one by one, or with a gap between them; give (began, left, when told)."""
     seen = []
     provider = []

@@ -2,13 +2,16 @@
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import click
 
+from fanwise import Limit
 from fanwise.cli._exit import Exit
 from fanwise.cli._given import with_input
+from fanwise.cli._limit_options import fits, read_quotas
 from fanwise.cli._output import Output
 from fanwise.cli._progress import Progress
 from fanwise.cli._refusal import refuse
@@ -21,6 +24,7 @@ from fanwise.digest import Bounds, Digest, digest, limits, to_data, to_markdown
 from fanwise.documents import FORMATS, Reason
 
 _AT_ONCE: Final = 8
+_AT_ONCE_IN_QUOTA: Final = 64
 _OPTIONS: Final = {
     "most": "sentences",
     "size_tokens": "chunk-tokens",
@@ -60,8 +64,18 @@ class Models(NamedTuple):
 @click.option(
     "--at-once",
     type=int,
-    help="Most questions at once.  [default: 8; processors, for a local: model]",
+    help="Most questions at once.  [default: 8; 64 in a quota; processors, for a local: model]",
     metavar="N",
+)
+@click.option(
+    "--limit",
+    "quotas",
+    multiple=True,
+    help=(
+        'What may be used of the models in a minute: "requests=500,tokens=200000,charge=use", '
+        "for one model with its NAME in front.  [default: no bound]"
+    ),
+    metavar="LIMITS",
 )
 @click.option(
     "--arity", default=10, show_default=True, help="Answers that a merge takes.", metavar="N"
@@ -107,6 +121,7 @@ def digest_command(
     sentences: int,
     chunk_tokens: int,
     at_once: int | None,
+    quotas: tuple[str, ...],
     arity: int,
     within: float | None,
     need: str,
@@ -129,7 +144,8 @@ def digest_command(
     extra, 3 something is missing (named), 130 interrupted.
     """
     by = Models(map_model or model, reduce_model or model)
-    width = _checked(paths, task, at_once if at_once is not None else _width(by))
+    defined = _limits(quotas, by)
+    width = _checked(paths, task, at_once if at_once is not None else _width(by, defined))
     target = _target(output)
     progress = Progress()
     try:
@@ -149,7 +165,7 @@ def digest_command(
     except OSError as error:
         refuse(f"standard input cannot be read: {error.strerror or error}")
     with View("digest", progress.text, quiet=quiet) as view:
-        ended = execute(call, view, limits=limits(width), record=record)
+        ended = execute(call, view, limits=limits(width) | defined, record=record)
     found, times = ended.value, ended.times
     written = _write(_json(found, times) if as_json else to_markdown(found), target)
     if not quiet:
@@ -176,10 +192,28 @@ def _checked(paths: tuple[str, ...], task: str | None, at_once: int) -> int:
     return at_once
 
 
-def _width(by: Models) -> int:
-    """Give the questions at once that can be of use: a local model's work is the processor's."""
-    local = all(name.startswith("local:") for name in by)
-    return (os.cpu_count() or 1) if local else _AT_ONCE
+def _width(by: Models, defined: Mapping[str, Limit]) -> int:
+    """Give the questions at once that can be of use: a local model's work is the processor's.
+
+    Where a quota bounds what is asked, the width only bounds what waits for it.
+    """
+    if all(name.startswith("local:") for name in by):
+        return os.cpu_count() or 1
+    return _AT_ONCE_IN_QUOTA if any(limit.rates for limit in defined.values()) else _AT_ONCE
+
+
+def _limits(quotas: tuple[str, ...], by: Models) -> dict[str, Limit]:
+    """Read the limits; refuse one that is for no model that is asked."""
+    try:
+        defined = read_quotas(quotas)
+    except ValueError as error:
+        refuse(f"{error}")
+    asked = [name for name in dict.fromkeys(by) if not name.startswith("local:")]
+    for name in defined:
+        if not any(fits(each, [name]) for each in asked):
+            used = " and ".join(dict.fromkeys(by))
+            refuse(f"--limit {name!r} is for a model that is not asked; asked: {used}")
+    return defined
 
 
 def _in_options(message: str) -> str:

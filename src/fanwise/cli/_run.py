@@ -6,9 +6,10 @@ from typing import Any
 
 import click
 
-from fanwise import Call, Limit, NotEnough
+from fanwise import Call, NotEnough
 from fanwise.cli._exit import Exit
 from fanwise.cli._inputs import arguments_of
+from fanwise.cli._limit_options import read_named
 from fanwise.cli._refusal import refuse
 from fanwise.cli._result import as_data, as_json, as_text, missing_of
 from fanwise.cli._running import Ended, execute
@@ -37,8 +38,11 @@ from fanwise.core import as_step, step
     "--limit",
     "widths",
     multiple=True,
-    help="Calls at once under the name of a limit.  [default: any number]",
-    metavar="NAME=N",
+    help=(
+        'What may be used of a name: "search=8" (calls at once), '
+        '"model,requests=500,tokens=200000" (a minute).  [default: no bound]'
+    ),
+    metavar="LIMIT",
 )
 @click.option("--json", "as_object", is_flag=True, help="Print one JSON object, also of a failure.")
 @click.option("--quiet", is_flag=True, help="No view and no summary on standard error.")
@@ -73,7 +77,10 @@ def run_command(
         refuse("MODULE:FUNCTION is missing, such as jobs:answer for answer in jobs.py")
     if within is not None and not within >= 0:
         refuse(f"--within is {within:g}; it is seconds, at least 0")
-    limits = _limits(widths)
+    try:
+        limits = read_named(widths)
+    except ValueError as error:
+        refuse(f"{error}")
     with View(target, quiet=quiet, aside=True) as view:
         try:
             call = _call_of(target, inputs)
@@ -88,17 +95,6 @@ def run_command(
 def command(_name: str) -> click.Command:
     """Give the command for its name."""
     return run_command
-
-
-def _limits(widths: tuple[str, ...]) -> dict[str, Limit]:
-    """Read NAME=N; a limit that nobody names has no width, as in a script."""
-    found: dict[str, Limit] = {}
-    for text in widths:
-        name, _, number = text.rpartition("=")
-        if not name or not number.isdecimal() or int(number) < 1:
-            refuse(f"--limit {text!r} is not NAME=N with N at least 1, such as search=8")
-        found[name] = Limit(at_once=int(number))
-    return found | ({} if "*" in found else {"*": Limit()})
 
 
 def _call_of(address: str, inputs: tuple[str, ...]) -> Call[Any]:

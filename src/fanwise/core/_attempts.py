@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from fanwise.core._breaker import BreakerState
     from fanwise.core._call import Call
     from fanwise.core._hedge_state import HedgeState
-    from fanwise.core._limits import Width
+    from fanwise.core._limits import LimitEvents, Width
     from fanwise.core._policies import Policy
     from fanwise.core._pools import Place
     from fanwise.core._protocols import Journal
@@ -249,6 +249,8 @@ class Execution:
             self.unheard += ((attempt.number, call.run.time() - attempt.started),)
         if self.outfit.quota is not None:
             self.outfit.quota.failed(attempt.reservation, error)
+        elif policy.limit is not None:
+            self.outfit.widths[0][0].refused(error, call.run)
         if policy.keeps:  # else the call's own row says it all
             call.run.add_attempt(attempt, status, error)
 
@@ -290,11 +292,25 @@ class Execution:
         lines = runtime.pool_waits if kind == "pool" else runtime.limit_waits
         waiting = lines.setdefault(name, {})
         waiting[call] = None
+        if runtime.listeners and kind == "limit":
+            turn = self.told(name, began, turn)
         try:
             await turn
         finally:
             del waiting[call]
             add_wait(call, kind, call.run.time() - began)
+
+    async def told(self, name: str, began: float, turn: Coroutine[Any, Any, None]) -> None:
+        """Tell who listens that a wait for a limit begins, and how it ends."""
+        run, number = self.call.run, self.call.id
+        tell = run.runtime.tell_limit
+        tell("waits", name, 0.0, run, number)
+        ended: LimitEvents = "left"
+        try:
+            await turn
+            ended = "admitted"
+        finally:
+            tell(ended, name, run.time() - began, run, number)
 
     async def wait_for_worker(self, attempt: Attempt, place: Place, workers: Workers) -> Worker:
         """Give the worker of a slot, once it has started and has the function's module."""

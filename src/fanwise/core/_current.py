@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fanwise.core._headers import hear_headers
 from fanwise.core._identity import key_of
 from fanwise.core._policies import whole
 from fanwise.core._record import COUNTS, facts_of
@@ -11,6 +12,7 @@ from fanwise.core._scope import AWAY, CURRENT, DEADLINE, Attempt
 from fanwise.core._settlement import Reading, enter, has_told, learn, read_response
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from random import Random
 
     from fanwise.core._call import Call
@@ -111,6 +113,22 @@ class Current:
 
     def _facts(self) -> dict[str, Any]:
         return facts_of(self._call)
+
+    def rate_limits(self, headers: Mapping[str, str]) -> None:
+        """Tell the step's limit what its provider has left, by the headers of a response.
+
+        `headers` is any mapping of names to text, such as `response.headers` of httpx or requests.
+        Of `x-ratelimit-remaining-*` and `anthropic-ratelimit-*-remaining` the limit learns that
+        others use the quota too: it admits less, and never more than it is defined with. A step
+        without a limit, or headers that say nothing, change nothing. The models of Fanwise do this
+        themselves. May be called from the step's thread.
+
+        Raises TypeError for what is no mapping.
+        """
+        if not hasattr(headers, "items"):
+            msg = f"rate_limits(headers) is for the headers of a response, got {headers!r}"
+            raise TypeError(msg)
+        hear_headers(headers)
 
     def time(self) -> float:
         """Unix time in seconds, on the loop's clock: it moves with a virtual one."""

@@ -193,6 +193,10 @@ class Limit(Frozen):
 
     `charge` says what the provider counts: with "use" the tokens that were used, with "admission"
     the input and all of `max_tokens`, of which nothing comes back.
+
+    It opens in `ramp` seconds, counted from the first who asks: from one call to the whole width,
+    and from nothing to the whole of each bucket. `adaptive` says whether the width falls where the
+    provider is overloaded, and rises again to `at_once` (`None`: yes for a limit with rates).
     """
 
     at_once: int | None = None
@@ -202,12 +206,21 @@ class Limit(Frozen):
     output_tokens_per_minute: float | None = None
     burst: float = 60.0
     charge: Charge = "use"
+    ramp: float = 0.0
+    adaptive: bool | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
         if self.at_once is not None:
             whole("Limit(at_once=)", self.at_once, 1)
         _countable("Limit(burst=)", self.burst)
+        at_least("Limit(ramp=)", self.ramp, 0)
+        if isinf(self.ramp):
+            msg = f"Limit(ramp=) is a number of seconds that ends, got {self.ramp}"
+            raise ValueError(msg)
+        if self.adaptive is not None and not isinstance(self.adaptive, bool):
+            msg = f"Limit(adaptive=) is True, False or None, got {self.adaptive!r}"
+            raise TypeError(msg)
         for name, rate in self.rates.items():
             _countable(f"Limit({name}=)", rate)
             if rate * self.burst < 60:
@@ -220,6 +233,11 @@ class Limit(Frozen):
         if self.charge not in ("use", "admission"):
             msg = f'Limit(charge=) is "use" or "admission", got {self.charge!r}'
             raise ValueError(msg)
+
+    @property
+    def adapts(self) -> bool:
+        """Whether its width follows how its attempts end."""
+        return bool(self.rates) if self.adaptive is None else self.adaptive
 
     @property
     def rates(self) -> dict[str, float]:

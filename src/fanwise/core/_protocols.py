@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from fanwise.core._call import Call
+    from fanwise.core._limits import LimitEvent
     from fanwise.core._policies import Limit
+    from fanwise.core._record import AttemptRow, CallRow
 
-Listener = "Callable[[CallRow | AttemptRow], None]"
+    Listener = Callable[[CallRow | AttemptRow | LimitEvent], None]
 
 
 class Journal(Protocol):
@@ -239,5 +241,5 @@ class MemoryJournal:
 
 __all__ = [
     "Admission", "Amount", "Body", "Drawn", "Gate", "GateStatistics", "Gates", "Hooks", "Journal",
-    "Listener", "MemoryJournal", "Need", "Plan", "Remaining",
+    "MemoryJournal", "Need", "Plan", "Remaining",
 ]  # fmt: skip

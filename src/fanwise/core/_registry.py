@@ -28,6 +28,7 @@ TABLE: Final[dict[str, dict[str, str]]] = {
     "command": {
         "demo": "fanwise.cli.demo._command:command",
         "digest": "fanwise.cli._digest:command",
+        "limits": "fanwise.cli._limits:command",
         "run": "fanwise.cli._run:command",
         "show": "fanwise.cli._show:command",
         "twin": "fanwise.cli._twin:command",

@@ -19,6 +19,7 @@ from fanwise.core._canonical import digest_of
 from fanwise.core._dump import listen, unlisten
 from fanwise.core._errors import CallSkipped
 from fanwise.core._frozen import Frozen
+from fanwise.core._limits import LimitEvent
 from fanwise.core._policies import above_zero, whole_number
 from fanwise.core._record import CHUNK, Record
 from fanwise.core._run import EQUAL, Run, Share
@@ -39,9 +40,9 @@ if TYPE_CHECKING:
     from fanwise.core._call import Call
     from fanwise.core._guesses import GuessStatistics
     from fanwise.core._hedge_state import HedgeStatistics
-    from fanwise.core._limits import LimitStatistics
+    from fanwise.core._limits import LimitEvents, LimitStatistics
     from fanwise.core._policies import Limit
-    from fanwise.core._protocols import Body, Gates, Plan
+    from fanwise.core._protocols import Body, Gates, Listener, Plan
     from fanwise.core._races import RaceStatistics
     from fanwise.core._record import AttemptRow, CallRow
     from fanwise.core._writer import RecordWriter
@@ -87,12 +88,12 @@ class Runtime(Shared):
     names, or patterns such as "anthropic/*", to `Limit`; `plan` maps names of steps and patterns to
     what it overrides; `pools` maps names to a `concurrent.futures.Executor`, or to a number of
     worker processes ("thread": of threads); `prices` maps models, or patterns such as "openai/*",
-    to `Price`, before the known prices; `listeners` are called with each row as it is made, on
-    the loop; `shared` is where limits stand that other processes share, such as
-    "redis://127.0.0.1:6379" or a `fanwise.stores.SharedLimits`; `seed` makes the engine's own
-    randomness repeatable (`None`: drawn anew, or a virtual loop's). Leaving the block cancels what
-    still runs, waits for it and for functions in threads, ends the worker processes, gives back
-    what it holds of shared limits, and closes the record.
+    to `Price`, before the known prices; `listeners` are called with each row, and each
+    `LimitEvent`, as it is made, on the loop; `shared` is where limits stand that other processes
+    share, such as "redis://127.0.0.1:6379" or a `fanwise.stores.SharedLimits`; `seed` makes the
+    engine's own randomness repeatable (`None`: drawn anew, or a virtual loop's). Leaving the block
+    cancels what still runs, waits for it and for functions in threads, ends the worker processes,
+    gives back what it holds of shared limits, and closes the record.
     """
 
     count: int
@@ -100,7 +101,7 @@ class Runtime(Shared):
     entered: bool
     held: int
     id: str
-    listeners: list[Callable[[CallRow | AttemptRow], None]]
+    listeners: list[Listener]
     record_path: str | None
     seed: int
     seeded: bool
@@ -113,7 +114,7 @@ class Runtime(Shared):
         pools: Mapping[str, Executor | int] | None = None,
         prices: Mapping[str, Priced] | None = None,
         plan: Plan | None = None,
-        listeners: Iterable[Callable[[CallRow | AttemptRow], None]] = (),
+        listeners: Iterable[Listener] = (),
         seed: int | None = None,
         shared: Gates | str | None = None,
     ) -> None:
@@ -131,6 +132,7 @@ class Runtime(Shared):
         self.held = 0
         self.count = 0
         self.entered = False
+        self._opened = 0.0  # Unix time at time 0 of the loop's clock
         self._started: set[asyncio.Task[Any]] = set()
         written = record if isinstance(record, Record) or record is None else Record(record)
         self.record_path = None if written is None else os.fspath(written.path)
@@ -160,6 +162,7 @@ class Runtime(Shared):
         self.use_loop(loop)
         if not self.seeded:  # a virtual loop has a seed, so that its programs are repeatable
             self.seed = getattr(loop, "seed", self.seed)
+        self._opened = time.time() - self.time()
         self.entered = True
         OPEN.add(self)
 
@@ -345,7 +348,16 @@ class Runtime(Shared):
         while len(self.finished) > KEPT_RUNS or (self.held > KEPT_ROWS and len(self.finished) > 1):
             self.held -= len(self.finished.popleft().rows)
 
-    def tell_listeners(self, row: CallRow | AttemptRow) -> None:
+    def tell_limit(
+        self, what: LimitEvents, name: str, value: float, run: Run | None, call: int | None = None
+    ) -> None:
+        """Show whoever listens what happened at a limit, or a budget."""
+        if self.listeners:
+            now = self._opened + self.time()
+            run_id = None if run is None else run.id
+            self.tell_listeners(LimitEvent(what, name, now, value, run_id, call))
+
+    def tell_listeners(self, row: CallRow | AttemptRow | LimitEvent) -> None:
         """Show a row to whoever listens; a listener that fails is dropped, nothing else is lost."""
         for listener in list(self.listeners):
             try:

@@ -43,11 +43,13 @@ if TYPE_CHECKING:
     from fanwise.core._cache_state import Caches, Flight
     from fanwise.core._call import Call
     from fanwise.core._contents import ContentsOf
+    from fanwise.core._limits import LimitEvents
     from fanwise.core._policies import Breaker, Hedge
     from fanwise.core._pools import Place
     from fanwise.core._protocols import Gates, Plan
     from fanwise.core._quota import Quota
     from fanwise.core._record import Record
+    from fanwise.core._run import Run
     from fanwise.core._settlement import Estimates
     from fanwise.core._step import Definition
 
@@ -185,13 +187,19 @@ class Shared:
         width = self.widths.get(name)
         if width is None:
             limit = self._definition(name)
-            if limit.rates or self.gates is not None:
+            if limit.rates or limit.ramp or limit.adaptive or self.gates is not None:
                 made = cast("type[Quota]", _registry.load("limit", "rates"))
                 width = made(name, limit, self.loop, self.gates)
             else:
                 width = Width(name, limit)
+            width.tell = self.tell_limit
             self.widths[name] = width
         return width
+
+    def tell_limit(
+        self, what: LimitEvents, name: str, value: float, run: Run | None, call: int | None = None
+    ) -> None:
+        """Show whoever listens what happened at a limit, or a budget; a runtime knows who does."""
 
     def _definition(self, name: str) -> Limit:
         own = name.limit if isinstance(name, OwnLimit) else None

@@ -2,6 +2,9 @@
 
 from fanwise.stores._gates import SharedLimits, from_address, redis_board
 from fanwise.stores._memory import MemoryBoard
-from fanwise.stores._visit import Board
+from fanwise.stores._standing import Standing
+from fanwise.stores._visit import Board, BoardLost
 
-__all__ = ["Board", "MemoryBoard", "SharedLimits", "from_address", "redis_board"]
+__all__ = [
+    "Board", "BoardLost", "MemoryBoard", "SharedLimits", "Standing", "from_address", "redis_board",
+]  # fmt: skip

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from fanwise.core import Amount
+    from fanwise.stores._standing import Standing
 
 DIMENSIONS: Final = ("requests", "tokens", "input_tokens", "output_tokens")
 MICROSECONDS: Final = 1_000_000
@@ -201,6 +202,12 @@ class Board(Protocol):
 
     def unlisten(self, name: str, listener: Listener, /) -> None:
         """Tell `listener` nothing more."""
+
+    async def standing(self) -> list[Standing]:
+        """Give the limits that are known here, by name; changes nothing.
+
+        Raises `BoardLost` where nobody answers.
+        """
 
     async def aclose(self) -> None:
         """Let go of the connections, unless somebody still listens."""
