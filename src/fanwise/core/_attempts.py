@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from fanwise.core._call import Call
     from fanwise.core._hedge_state import HedgeState
     from fanwise.core._limits import LimitEvents, Width
-    from fanwise.core._policies import Policy
+    from fanwise.core._policies import Policy, Retry
     from fanwise.core._pools import Place
     from fanwise.core._protocols import Journal
     from fanwise.core._quota import Quota
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 RETRY_SHARE = 0.2
 RETRIES_ALWAYS = 10
+DOUBLINGS = 60  # after which any wait is as long as it gets
 
 
 def make_attempts(call: Call[Any], scope: Scope) -> Coroutine[Any, Any, Any]:
@@ -401,9 +402,9 @@ class Execution:
             note(call, retries_spent=True)
             error.add_note(f"{call.name} was not retried: its run's share of retries is spent")
             return None
-        longest = min(retry.longest, retry.shortest * 2 ** (call.attempts - 1))
+        asked = retry_after(error)
         draw = run.random(self.scope, f"backoff@{call.attempts}")
-        delay = retry_after(error) + draw.uniform(0, longest)
+        delay = asked + draw.uniform(0, jitter(retry, call.attempts, asked))
         too_late = self.deadline is not None and run.time() + delay >= self.deadline
         if too_late or isinf(delay):  # a server that says "inf" wants no retry
             return None
@@ -426,3 +427,12 @@ class Execution:
         finally:
             del waiting[call]
             add_wait(call, "backoff", call.run.time() - began)
+
+
+def jitter(retry: Retry, attempts: int, asked: float) -> float:
+    """Give the most that is waited at random after so many attempts, on top of what was asked.
+
+    At least as long as that: all who were refused at once are asked to wait for the same time, and
+    would come back together.
+    """
+    return min(retry.longest, max(retry.shortest * 2.0 ** min(attempts - 1, DOUBLINGS), asked))

@@ -47,11 +47,13 @@ REQUESTS, TOKENS, READ, WRITTEN = range(len(RATES))
 class Bucket:
     """One rate: what is left of it, in parts of which a nanosecond brings `rate`."""
 
-    __slots__ = ("cap", "coming", "keeps", "kind", "level", "lost", "part", "rate", "size")
+    __slots__ = ("cap", "coming", "guessed", "kind", "level", "lost", "part", "rate", "size",
+                 "written")  # fmt: skip
 
-    cap: int  # its size, less what is reserved and not settled
+    cap: int  # its size, less what keeps its place
     coming: int  # of what is reserved, what the provider counts at the end
-    keeps: bool
+    guessed: int  # parts of a token that is read and keeps its place, until it is known
+    written: int  # parts of a token that is written and keeps its place, until it is counted
     kind: int
     level: int
     lost: int  # so far, to being full and to corrections
@@ -59,20 +61,24 @@ class Bucket:
     rate: int
     size: int
 
-    def __init__(self, kind: int, per_minute: float, burst: int, *, keeps: bool) -> None:
-        """Make a full bucket of `burst` nanoseconds' worth."""
+    def __init__(self, kind: int, per_minute: float, burst: int, *, early: bool) -> None:
+        """Make a full bucket of `burst` nanoseconds' worth; `early`: written ones count at once."""
         self.kind = kind
         self.rate, scale = per_minute.as_integer_ratio()
         self.part = 60 * SECOND * scale  # of one token, or one request
         self.size = self.level = self.cap = self.rate * burst
         self.coming = self.lost = 0
-        self.keeps = keeps
+        self.guessed = self.part if kind in (TOKENS, READ) else 0
+        self.written = self.part if kind in (TOKENS, WRITTEN) and not early else 0
 
-    def give_place(self, reserved: int, amount: Amount) -> None:
+    def kept(self, amount: Amount) -> int:
+        """Give how much of an amount keeps its place."""
+        return amount[1] * self.guessed + amount[2] * self.written
+
+    def give_place(self, amount: Amount) -> None:
         """Let a reservation keep no place any more."""
-        self.cap += reserved
-        if self.kind != READ:
-            self.coming -= amount[2] * self.part
+        self.cap += self.kept(amount)
+        self.coming -= amount[2] * self.written
 
     def correct(self, believed: int, said: int) -> bool:
         """Take a shortage that an answer told of, and say whether there is one.
@@ -80,9 +86,8 @@ class Bucket:
         `believed` is what was believed of the provider's bucket at the admission, and all that had
         been lost here until then.
         """
-        left = said * self.part
-        shortage = min(believed - self.lost, self.level + self.coming) - left
-        if shortage <= 0:
+        shortage = min(believed - self.lost, self.level + self.coming) - said * self.part
+        if shortage < self.part:  # what is said is rounded
             return False
         self.level -= shortage
         self.lost += shortage
@@ -106,7 +111,7 @@ class Buckets:
         burst = round(limit.burst * SECOND)
         early = limit.charge == "admission"
         self._buckets = [
-            Bucket(RATES.index(name), rate, burst, keeps=name != RATES[REQUESTS] and not early)
+            Bucket(RATES.index(name), rate, burst, early=early)
             for name, rate in limit.rates.items()
         ]
         self._time = time
@@ -135,20 +140,19 @@ class Buckets:
         if wait:
             return wait
         believed = []
-        written = amount[2]
+        _, read, written = amount
         for bucket, cost in zip(self._buckets, costs):  # noqa: B905 - as long, and on the hot path
+            coming = written * bucket.written
             bucket.level -= cost
-            if bucket.keeps:
-                bucket.cap -= cost
-                if bucket.kind != READ:
-                    bucket.coming += written * bucket.part
+            bucket.cap -= read * bucket.guessed + coming
+            bucket.coming += coming
             believed.append(bucket.level + bucket.coming + bucket.lost)
         if not self._kept:
             self._due = now + self._hold
         self._kept[number] = (now, costs, amount, believed)
         self._slots.add(number)
         self._admitted += 1
-        self._reserved += amount[1] + written
+        self._reserved += read + written
         return 0.0
 
     async def admit(self, number: int, amount: Amount) -> float:
@@ -187,13 +191,14 @@ class Buckets:
         at, costs, amount, _ = held
         withdrawn = not used[0] and at == now  # nothing has refilled since
         for bucket, reserved, true in zip(self._buckets, costs, self._costs(used), strict=True):
+            kept = bucket.kept(amount)
+            back = kept - bucket.kept(used)
+            gone = reserved - kept - (true - bucket.kept(used))  # of what kept no place
             if late:
-                bucket.level -= max(0, true - reserved)
-            elif bucket.keeps:
-                bucket.level += reserved - true
-                bucket.give_place(reserved, amount)
+                bucket.level += min(0, back) + min(0, gone)
             else:
-                bucket.level += reserved - true if withdrawn else min(0, reserved - true)
+                bucket.level += back + (gone if withdrawn else min(0, gone))
+                bucket.give_place(amount)
         tokens = used[1] + used[2]
         reserved_tokens = amount[1] + amount[2]
         self._used += tokens
@@ -292,9 +297,8 @@ class Buckets:
         self._refill(due)
         del self._kept[number]
         self._expired[number] = held
-        for bucket, cost in zip(self._buckets, held[1], strict=True):
-            if bucket.keeps:
-                bucket.give_place(cost, held[2])
+        for bucket in self._buckets:
+            bucket.give_place(held[2])
 
     def __repr__(self) -> str:
         """Show the buckets."""

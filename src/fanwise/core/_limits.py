@@ -178,12 +178,17 @@ class Width:
         self._handle = loop.call_at(until, self._open, step, most, min(seconds, LONGEST) / most)
 
     def _open(self, step: int, most: int, seconds: float) -> None:
-        """Open one slot at first, then `step` at a time; each of them takes so many seconds."""
+        """Open one slot at first, then `step` at a time; each of them takes so many seconds.
+
+        Until `most` are open; where there is no bound, until nobody waits either.
+        """
         opened = self.at_once + step if self.at_once else 1
         self._handle = None
-        if opened < most:
+        if opened < most or (self.full is None and len(self.waiting) > opened - self.used):
             self._handle = self._loop.call_later(seconds * step, self._open, step, most, seconds)
-        self.at_once = opened if opened < most else self.full
+            self.at_once = opened
+        else:
+            self.at_once = self.full
         self.tell("width", self.name, inf if self.at_once is None else self.at_once, None)
         while self.waiting and (self.at_once is None or self.used < self.at_once):
             self.used += 1

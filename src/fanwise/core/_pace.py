@@ -71,7 +71,7 @@ class Pace:
     def wait(self) -> float:
         """Give the seconds until one more may begin: 0.0 for now, `inf` for when one has ended."""
         held = self._until_opened() if self._span else 0.0
-        if self.running >= int(self.width):
+        if self.running + 1 > self.width:
             return inf
         self.is_open = not self._span and self.width == inf
         return held
@@ -136,7 +136,7 @@ class Pace:
         if self._ended >= RECENT:
             self._ended //= 2
             self._late //= 2
-        if self.width < inf and self.running >= int(self.width) and not self._span:
+        if self.running + 1 > self.width and not self._span:
             self.width += max(1.0, self._peak / STEPS) / self.width
             if self.width >= self._ceiling:
                 self.width = inf

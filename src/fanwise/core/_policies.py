@@ -24,7 +24,8 @@ class Retry(Frozen):
 
     `attempts` counts all of them, the first included (at least 1). The wait before attempt n + 1
     is uniform in 0 to min(`longest`, `shortest` * 2**(n - 1)) seconds ("full jitter", Brooker,
-    "Exponential Backoff and Jitter", AWS 2015), on top of a `Retry-After` that the error carries.
+    "Exponential Backoff and Jitter", AWS 2015), on top of a `Retry-After` that the error carries;
+    then it is spread over as many seconds as that asks for, where those are more.
     Retried are connection errors, timeouts, HTTP 408, 409, 429 and 5xx, and the exception types
     (or the predicate) in `on`; never `TypeError` and `ValueError` unless `on` lists them; never
     cancellation, an open breaker or a refused limit.

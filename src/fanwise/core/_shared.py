@@ -120,6 +120,7 @@ class Shared:
     noting: bool  # whether `facts_at_end` has anything to say
     running: int
     untimed: bool
+    depth: int
     driving: bool
 
     def __init__(
@@ -155,6 +156,7 @@ class Shared:
         self._stubborn: TimerQueue | None = None
         self.acts: deque[Callable[[], None]] = deque()  # see fanwise.core._watch.drive
         self.driving = False
+        self.depth = 0  # of patterns that begin, or end, one inside the other
         self._policies: dict[Definition[Any], Policy] = {}
         self._schedules: dict[str, Mapping[str, Any]] = {}
         self.on_drain: dict[Callable[[], None], None] = {}  # those who wait for something outside

@@ -47,6 +47,7 @@ MADE_BY = "fanwise_made_by"
 class Definition(Generic[R_co]):
     """What a step is: a function, a name, a policy; `pattern` where it is the body of a pattern."""
 
+    ahead: Callable[[Call[Any]], bool] | None = None  # begins a call without a task, where it can
     bare_function: bool
     function: Callable[..., Any]
     inline: bool
@@ -109,7 +110,7 @@ class Step(Definition[R_co], Generic[P, R_co]):
         """Bind a step that is a method to its instance."""
         return self if instance is None else BoundStep(self, instance)
 
-    def using(
+    def using(  # noqa: PLR0913 - one argument for each policy
         self,
         *,
         timeout: float | Timeout | None = UNSET,
@@ -119,10 +120,11 @@ class Step(Definition[R_co], Generic[P, R_co]):
         breaker: Breaker | None = UNSET,
         cache: Cache | None = UNSET,
         pool: str | None = UNSET,
+        needs: Need | Callable[..., Need] | None = UNSET,
     ) -> Self:
         """Give the same step under another policy; what is not named stays."""
         given: dict[str, Any] = {"timeout": timeout, "retry": retry, "hedge": hedge}
-        given |= {"limit": limit, "breaker": breaker, "cache": cache, "pool": pool}
+        given |= {"limit": limit, "breaker": breaker, "cache": cache, "pool": pool, "needs": needs}
         changes = {name: value for name, value in given.items() if value is not UNSET}
         return type(self)(self.function, self.name, self.policy.changed(changes), self.pattern)
 
