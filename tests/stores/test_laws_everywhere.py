@@ -132,6 +132,7 @@ BOUNDED = {
     "lease": st.sampled_from([1, 4, 64]),
     "latency": st.sampled_from([0.0, 0.003, 0.2]),
     "skew": st.tuples(SKEWS, SKEWS, SKEWS),
+    "heartbeat": st.sampled_from([1.0, LONG]),
 }  # fmt: skip
 
 
@@ -150,12 +151,13 @@ def facts(jobs, limit, name, *, at_end):
     for job in jobs:
         early = limit.charge == "admission" or name == "requests_per_minute"
         outlasts = job.ended - job.began >= limit.burst * 3 / 4
-        counted = job.need if early or outlasts else job.used
+        used = (job.used[0], job.need[1]) if limit.charge == "admission" else job.used
+        counted = job.need if outlasts else used
         later = at_end and not early and not outlasts
         yield job.ended if later else job.began, costs(counted)[name]
 
 
-def bounded(place, limit, attempts, lease, latency, skew):
+def bounded(place, limit, attempts, **given):  # lease, latency, skew, heartbeat
     jobs, most = [], [0]
 
     async def program(workers):
@@ -167,7 +169,7 @@ def bounded(place, limit, attempts, lease, latency, skew):
                 jobs.append(job)
                 group.create_task(done(workers[worker], job, at))
 
-    played(program, place, 3, limit, lease=lease, latency=latency, skew=skew)
+    played(program, place, 3, limit, **given)
     for name, rate in limit.rates.items():
         for at_end in (False, True):
             seen = sorted(facts(jobs, limit, name, at_end=at_end))
@@ -199,8 +201,21 @@ def refilled_below(self, terms, floors, now):
 REFILL = _memory.Bucket.refill
 
 
+# Attempts that take long: the provider may count when they begin, or when they end.
+RETURNED = BOUNDED | {
+    "limit": st.just(Limit(tokens_per_minute=60, burst=16.0)),
+    "attempts": st.lists(
+        st.tuples(ticks(0, 8), st.integers(0, 2), st.just(8), st.integers(4, 8),
+                  st.integers(6, 8), ticks(24, 44)),
+        min_size=3, max_size=12,
+    ),
+    "latency": st.just(0.0),
+    "heartbeat": st.just(LONG),
+}  # fmt: skip
+
+
 def test_what_is_in_flight_without_a_place_is_rejected(place):
-    law_rejects(bounded, place, BOUNDED, {
+    law_rejects(bounded, place, RETURNED, {
         "process": changed((Buckets, "_refill", refilled_beside)),
         "memory": changed((_memory.Bucket, "refill", refilled_below)),
         "redis": lambda it: it.without("math.max(spent, before[d] * term.scale)", "math.max(spent, 0)"),
@@ -697,13 +712,13 @@ def settled_again(self, number, used):
         self._kept[number] = held
 
 
-def forgetful(self, number, true, now, **how):
+def forgetful(self, number, used, now):
     held = self.held.get(number)
-    found = SETTLE_PURSE(self, number, true, now, **how)
+    found = SETTLE_PURSE(self, number, used, now)
     if held is not None:
         self.held[number] = held
-        for d, reserved in enumerate(held.need):
-            self.kept[d] += reserved if self.keeps[d] else 0
+        for d, kept in enumerate(held.kept):
+            self.kept[d] += kept
     return found
 
 

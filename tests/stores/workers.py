@@ -15,7 +15,7 @@ BEAT = 1.0
 
 
 def manner(**given):
-    usual = Manner(BEAT, 8, Fraction(0), 1e9, (False, True, True, True))
+    usual = Manner(BEAT, 8, Fraction(0), 1e9, False)
     return usual._replace(**given)
 
 

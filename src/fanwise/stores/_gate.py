@@ -22,7 +22,7 @@ from uuid import uuid4
 
 from fanwise.core import GateStatistics, LimitUnavailable
 from fanwise.stores._away import Away
-from fanwise.stores._purse import Held, Purse, four
+from fanwise.stores._purse import Purse, four
 from fanwise.stores._said import Said
 from fanwise.stores._visit import (
     GRANTED,
@@ -54,15 +54,15 @@ class Manner(NamedTuple):
     """How workers share: seconds between `heartbeat`s, the longest `lease` in attempts.
 
     `without` is the share of the limit that this worker may use while the board is gone (0: none);
-    `hold` the seconds for which an unsettled reservation keeps its place; `keeps` says for each
-    dimension whether it does.
+    `hold` the seconds for which an unsettled reservation keeps its place; `early` says that what
+    may be written is charged at admission, and keeps none.
     """
 
     heartbeat: float
     lease: int
     without: Fraction
     hold: float
-    keeps: tuple[bool, bool, bool, bool]
+    early: bool
 
 
 class Asked(NamedTuple):
@@ -82,7 +82,7 @@ class SharedGate:
         self.terms = terms
         self._board = board
         self._manner = manner
-        self._purse = Purse(manner.keeps)
+        self._purse = Purse(terms, early=manner.early)
         self._wake: Callable[[], None] = nobody
         self._loop = asyncio.get_running_loop()
         self._event = asyncio.Event()
@@ -122,7 +122,7 @@ class SharedGate:
         need = self.terms.needs(amount)
         if not self._fits(need):
             return None
-        self._enter(number, amount, need)
+        self._enter(number, amount)
         return 0.0
 
     async def admit(self, number: int, amount: Amount, /) -> float:
@@ -176,14 +176,12 @@ class SharedGate:
 
     def settle(self, number: int, used: Amount, /) -> None:
         """Correct what a reservation took; a second time changes nothing."""
-        true = self.terms.needs(used)
-        withdrawn = not used.requests
-        held = self._purse.settle(number, true, self._loop.time(), withdrawn=withdrawn)
+        held = self._purse.settle(number, used, self._loop.time())
         if held is None:
             return
         tokens = used.tokens_in + used.tokens_out
         self._used += tokens
-        self._refunded += max(0, held.tokens - tokens)
+        self._refunded += max(0, held.amount.tokens_in + held.amount.tokens_out - tokens)
         self._came_back()
 
     def release(self, number: int, /) -> None:
@@ -264,8 +262,8 @@ class SharedGate:
         slot = slotless or purse.spare > 0
         return slot and self._loop.time() < self._trusted and purse.covers(need)
 
-    def _enter(self, number: int, amount: Amount, need: Four) -> None:
-        self._purse.take(number, Held.of(self._loop.time(), need, amount))
+    def _enter(self, number: int, amount: Amount) -> None:
+        self._purse.take(number, self._purse.describe(self._loop.time(), amount))
         if self.terms.at_once is not None:
             self._purse.spare -= 1
         self._busy = True
@@ -384,7 +382,7 @@ class SharedGate:
             slots=int(asks and terms.at_once is not None),
             more_slots=more,
             owed=owed,
-            left=self._said.ceilings(now, purse.coming, purse.keeps),
+            left=self._said.ceilings(now, purse.coming),
             kept=four(kept),
             need=need,
             more=four([more * each for each in need]),
@@ -420,7 +418,7 @@ class SharedGate:
         if asked is None or not self._fits(asked.need):
             self._wake()  # it was granted to a head that is gone, or that has not asked again
             return
-        self._enter(asked.number, asked.amount, asked.need)
+        self._enter(asked.number, asked.amount)
         self._answer(0.0)
 
     def _answer(self, seconds: float) -> None:
@@ -479,8 +477,8 @@ class SharedGate:
         if wait is None:
             return
         if not wait:
-            now = self._loop.time()
-            self._purse.take_late(asked.number, Held.of(now, asked.need, asked.amount))
+            held = self._purse.describe(self._loop.time(), asked.amount)
+            self._purse.take_late(asked.number, held)
         self._answer(wait)
 
     async def _back(self, visit: Visit) -> tuple[Reply, float]:

@@ -66,14 +66,8 @@ class SharedLimits:
         return gate
 
     def _manner(self, limit: Limit) -> Manner:
-        by_use = limit.charge == "use"  # what is charged at admission takes its place at once
-        return Manner(
-            self._heartbeat,
-            self._lease,
-            self._without,
-            limit.burst * HELD_SHARE,
-            (False, by_use, by_use, by_use),
-        )
+        hold, early = limit.burst * HELD_SHARE, limit.charge == "admission"
+        return Manner(self._heartbeat, self._lease, self._without, hold, early)
 
     async def aclose(self) -> None:
         """Give everything back, as far as the board can be reached, and close it after the last."""

@@ -5,37 +5,36 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple
 
+from fanwise.core import Amount
+
 if TYPE_CHECKING:
-    from fanwise.core import Amount
-    from fanwise.stores._visit import Four
+    from fanwise.stores._visit import Four, Terms
 
 
 class Held(NamedTuple):
     """A reservation that is not settled: since when, and what it took of each dimension.
 
-    `tokens` are all of it, `coming` those of which its provider has yet to say that it took them.
+    `kept` is the part of it that keeps its place until it is known, `coming` are the tokens of
+    which its provider has yet to say that it took them.
     """
 
     since: float
     need: Four
-    tokens: int
+    kept: Four
+    amount: Amount
     coming: int
-
-    @classmethod
-    def of(cls, since: float, need: Four, amount: Amount) -> Held:
-        """Describe what an amount took."""
-        return cls(since, need, amount.tokens_in + amount.tokens_out, amount.tokens_out)
 
 
 class Purse:
     """What a holder has: its pocket, what it owes, its slots, its reservations."""
 
-    __slots__ = ("admitted", "coming", "expired", "held", "in_use", "keeps", "kept", "owed",
-                 "pocket", "reserved", "spare")  # fmt: skip
+    __slots__ = ("admitted", "coming", "expired", "held", "in_use", "kept", "owed", "pocket",
+                 "reserved", "spare", "_early", "_terms")  # fmt: skip
 
-    def __init__(self, keeps: tuple[bool, bool, bool, bool]) -> None:
-        """Have nothing."""
-        self.keeps = keeps
+    def __init__(self, terms: Terms, *, early: bool) -> None:
+        """Have nothing; `early`: what may be written is charged at admission."""
+        self._terms = terms
+        self._early = early
         self.admitted = self.reserved = 0  # so far: attempts, their tokens
         self.coming = 0
         self.pocket = [0, 0, 0, 0]
@@ -51,13 +50,18 @@ class Purse:
         a, b, c, d = self.pocket
         return a >= need[0] and b >= need[1] and c >= need[2] and d >= need[3]
 
+    def describe(self, since: float, amount: Amount) -> Held:
+        """Describe a reservation; a request never keeps a place, what is read always does."""
+        coming = 0 if self._early else amount.tokens_out
+        kept = self._terms.needs(Amount(0, amount.tokens_in, coming))
+        return Held(since, self._terms.needs(amount), kept, amount, coming)
+
     def take(self, number: int, held: Held) -> None:
         """Admit an attempt from the pocket."""
         for d, need in enumerate(held.need):
             if need:
                 self.pocket[d] -= need
-                if self.keeps[d]:
-                    self.kept[d] += need
+                self.kept[d] += held.kept[d]
         self.held[number] = held
         self.coming += held.coming
         self._enter(number, held)
@@ -79,9 +83,9 @@ class Purse:
     def _enter(self, number: int, held: Held) -> None:
         self.in_use.add(number)
         self.admitted += 1
-        self.reserved += held.tokens
+        self.reserved += held.amount.tokens_in + held.amount.tokens_out
 
-    def settle(self, number: int, true: Four, now: float, *, withdrawn: bool) -> Held | None:
+    def settle(self, number: int, used: Amount, now: float) -> Held | None:
         """Correct a reservation, once; give it, or `None` where that was done.
 
         What keeps no place comes back only of one that is withdrawn as soon as it was taken.
@@ -93,14 +97,16 @@ class Purse:
             return None
         if not late:
             self.coming -= held.coming
-        for d, reserved in enumerate(held.need):
-            if self.keeps[d] and not late:
-                self.kept[d] -= reserved
-                self.owed[d] += true[d] - reserved
-            elif withdrawn and held.since == now:
-                self.owed[d] += true[d] - reserved
+        true = self.describe(now, used)
+        withdrawn = not used.requests and held.since == now
+        for d, kept in enumerate(held.kept):
+            more = true.kept[d] - kept
+            rest = (true.need[d] - true.kept[d]) - (held.need[d] - kept)
+            if late:
+                self.owed[d] += max(0, more) + max(0, rest)
             else:
-                self.owed[d] += max(0, true[d] - reserved)
+                self.kept[d] -= kept
+                self.owed[d] += more + (rest if withdrawn else max(0, rest))
         return held
 
     def expire(self, before: float) -> None:
@@ -112,9 +118,8 @@ class Purse:
             del self.held[number]
             self.coming -= held.coming
             self.expired[number] = held
-            for d, reserved in enumerate(held.need):
-                if self.keeps[d]:
-                    self.kept[d] -= reserved
+            for d, kept in enumerate(held.kept):
+                self.kept[d] -= kept
 
     def owe(self, owed: Four) -> None:
         """Say again what was said in vain."""

@@ -116,7 +116,9 @@ class RedisBoard:
         self._look = self._client.register_script(LOOK)
         self._seen: set[str] | None = None  # the limits that a look found
         self._listeners: dict[bytes, list[Listener]] = {}
+        self._ears = Redis(connection_pool=pool_of(url, 1, timeout))
         self._ear: PubSub | None = None
+        self._subscribing = asyncio.Lock()  # or each who comes first would open a connection
         self._hearing: asyncio.Task[None] | None = None
 
     def keys(self, name: str) -> tuple[str, str]:
@@ -178,9 +180,10 @@ class RedisBoard:
         """
         channel = self.keys(name)[0]
         try:
-            if self._ear is None:
-                self._ear = self._client.pubsub(ignore_subscribe_messages=True)
-            await self._ear.subscribe(channel)
+            async with self._subscribing:
+                if self._ear is None:
+                    self._ear = self._ears.pubsub(ignore_subscribe_messages=True)
+                await self._ear.subscribe(channel)
         except (RedisError, OSError) as error:
             raise self._failure(error) from error
         self._listeners.setdefault(channel.encode(), []).append(listener)
@@ -261,8 +264,9 @@ class RedisBoard:
             await node.aclose()
         self._nodes.clear()
         self._moved.clear()
-        await self._client.aclose()
-        await self._pool.aclose()
+        for each in (self._ears, self._client):
+            await each.aclose()
+            await each.connection_pool.aclose()
 
     def __repr__(self) -> str:
         """Show the server and the keys' prefix, without the URL's password."""

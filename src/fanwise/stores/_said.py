@@ -72,12 +72,12 @@ class Said:
         """Say whether the board is to be told that less is left."""
         return min(self._left) < inf
 
-    def ceilings(self, now: float, coming: int, keeps: tuple[bool, bool, bool, bool]) -> Four:
+    def ceilings(self, now: float, coming: int) -> Four:
         """Give what the board may have at most, once; `coming` is what is in flight here."""
         found = list(ALL)
         for d, left in enumerate(self._left):
             if left < inf:
-                later = coming if WRITTEN[d] and keeps[d] else 0
+                later = coming if WRITTEN[d] else 0
                 found[d] = int(left + now * self._refills[d]) - later
         self._left = [inf, inf, inf, inf]
         a, b, c, d = found
