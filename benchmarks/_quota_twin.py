@@ -20,7 +20,7 @@ async def main(names: str, tpm: float, rpm: float, burst: float) -> None:
         name: Quota(rpm, tpm, charge=name.partition("-")[0], burst_s=burst)  # type: ignore[arg-type]
         for name in names.split(",")
     }
-    twin = Twin(dict.fromkeys(quotas, LAW), quota=quotas, answers=answer)
+    twin = Twin({"*": LAW}, quota=quotas, answers=answer)
     async with twin.serve() as address:
         print(address, flush=True)
         await asyncio.to_thread(sys.stdin.read)

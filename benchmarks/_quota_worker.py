@@ -34,6 +34,8 @@ async def main(redis: str, twin: str, asked: range, limit: dict[str, float]) -> 
             (providers.openai(name_of(case), key="k", base_url=f"{twin}/v1"), case)
             for case in CASES
         ]
+        warm = Model(providers.openai("warm", key="k", base_url=f"{twin}/v1"))
+        await ask(warm, 0)  # so that everything is imported
         print("ready", flush=True)
         await asyncio.to_thread(sys.stdin.readline)
         async with asyncio.TaskGroup() as group:

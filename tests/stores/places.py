@@ -126,7 +126,8 @@ class InMemory:
             board = Far(stack.enter_context(self.board()), **far)
             found = []
             for skewed in skew or [(0.0, 1.0)] * size:
-                shared = OneOf(board, skewed, lease=lease, heartbeat=heartbeat)
+                how = {"lease": lease, "heartbeat": heartbeat, "delay": 0.0}  # nothing is far
+                shared = OneOf(board, skewed, **how)
                 runtime = Runtime(limits={"thing": limit}, shared=shared, seed=1)
                 found.append(await stack.enter_async_context(runtime))
             yield found

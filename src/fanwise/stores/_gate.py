@@ -109,7 +109,7 @@ class SharedGate:
     # The gate
 
     def wake_with(self, wake: Callable[[], None], /) -> None:
-        """Take what is called when asking again may have another answer."""
+        """Take what is called when the answer may change."""
         self._wake = wake
 
     def admit_nowait(self, number: int, amount: Amount, /) -> float | None:
@@ -365,7 +365,7 @@ class SharedGate:
         """Say what is held and owed, and ask for the head of the line."""
         purse, terms = self._purse, self.terms
         need = asked.need if asked is not None else self._wanted[0] if self._wanted else NOTHING
-        asks = asked is not None or self._wanted is not None
+        slots = int(terms.at_once is not None and (asked or self._wanted) is not None)
         more = self._factor - 1 if asked is not None and not self._crowded else 0
         self._number += 1
         now = self._loop.time()
@@ -379,7 +379,7 @@ class SharedGate:
             known_until=self._known_until,
             pause=self._said.untold(now),
             held=0 if terms.at_once is None else len(purse.in_use) + purse.spare,
-            slots=int(asks and terms.at_once is not None),
+            slots=slots,
             more_slots=more,
             owed=owed,
             left=self._said.ceilings(now, purse.coming),
@@ -396,6 +396,8 @@ class SharedGate:
         self._known_until = reply.known_until
         self._spent, self._told = reply.spent, sent
         self._crowded = reply.waiting
+        now, waited = self._loop.time(), reply.waiting or reply.status == WAIT
+        self._said.has(now, self._levels(sent), crowded=waited)
         self._trusted = sent + TRUSTED * self._manner.heartbeat
         if reply.paused:
             self.halted(self._holder, reply.paused)
@@ -403,7 +405,7 @@ class SharedGate:
             self._granted(reply)
         elif reply.status == WAIT and not self._left:
             seconds = reply.wait / MICROSECONDS
-            self._wanted = (visit.need, self._loop.time() + seconds + self._manner.heartbeat)
+            self._wanted = (visit.need, now + seconds + self._manner.heartbeat)
             if asked is not None and asked is self._asked:
                 self._answer(seconds)
         if self._left and (reply.status == WAIT or (reply.waiting and self._purse.idles())):

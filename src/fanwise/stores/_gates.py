@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from math import inf
 from typing import TYPE_CHECKING, Final, cast
 
 from fanwise.core import _registry
 from fanwise.stores._gate import HELD_SHARE, Manner, SharedGate
 from fanwise.stores._memory import MemoryBoard
-from fanwise.stores._visit import DIMENSIONS, Rate, Terms
+from fanwise.stores._visit import DIMENSIONS, MICROSECONDS, Rate, Terms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 LEASE: Final = 64
 HEARTBEAT: Final = 1.0
+DELAY: Final = 0.25
 
 
 class SharedLimits:
@@ -27,7 +29,9 @@ class SharedLimits:
     one, its slots and leases are free. `lease` is the greatest number of attempts that a worker is
     granted at once, beforehand (1: it asks for every attempt). `without` is what it may do while
     the board is gone: a share of the limit, such as 0.25 where there are four workers, or 0 for
-    nothing. Raises ValueError for what cannot be meant.
+    nothing. `delay` is how much longer, in seconds, one request may take to its provider than
+    another: of a bucket that was full so much is left over. Raises ValueError for what cannot be
+    meant.
     """
 
     def __init__(
@@ -37,6 +41,7 @@ class SharedLimits:
         heartbeat: float = HEARTBEAT,
         lease: int = LEASE,
         without: float = 0.0,
+        delay: float = DELAY,
     ) -> None:
         """Share what stands on `board`; by default one in memory, for this process alone."""
         if board is not None and not hasattr(board, "visit"):
@@ -50,10 +55,13 @@ class SharedLimits:
             raise ValueError(f"lease is a number of attempts of at least 1, got {lease!r}")
         if not 0 <= without <= 1:
             raise ValueError(f"without is a share of the limit from 0 to 1, got {without!r}")
+        if not 0 <= delay < inf:
+            raise ValueError(f"delay is a number of seconds of at least 0, got {delay!r}")
         self.board: Board = MemoryBoard() if board is None else board
         self._heartbeat = heartbeat
         self._lease = lease
         self._without = Fraction(str(without))
+        self._delay = delay
         self._gates: dict[str, SharedGate] = {}
 
     def gate(self, name: str, limit: Limit, /) -> Gate:
@@ -61,7 +69,7 @@ class SharedLimits:
         gate = self._gates.get(name)
         if gate is None:
             gate = self._gates[name] = SharedGate(
-                terms_of(name, limit), self.board, self._manner(limit)
+                terms_of(name, limit, self._delay), self.board, self._manner(limit)
             )
         return gate
 
@@ -81,7 +89,7 @@ class SharedLimits:
         return f"<SharedLimits {sorted(self._gates)} over {self.board!r}>"
 
 
-def terms_of(name: str, limit: Limit) -> Terms:
+def terms_of(name: str, limit: Limit, delay: float = 0.0) -> Terms:
     """Give a limit in whole numbers: a burst is its seconds' worth of the rate, rounded down."""
     rates = [limit.rates.get(f"{dimension}_per_minute") for dimension in DIMENSIONS]
     a, b, c, d = (
@@ -90,7 +98,7 @@ def terms_of(name: str, limit: Limit) -> Terms:
         else Rate.per_minute(rate, int(Fraction(str(rate)) * Fraction(str(limit.burst)) / 60))
         for rate in rates
     )
-    return Terms(name, limit.at_once, (a, b, c, d))
+    return Terms(name, limit.at_once, (a, b, c, d), round(delay * MICROSECONDS))
 
 
 def redis_board(

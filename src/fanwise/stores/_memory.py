@@ -277,6 +277,8 @@ class Decision:
             free = (rate.capacity - visit.need[d]) * rate.scale - bucket.spent[d]
             ample = min(visit.more[d], free // (2 * count * rate.scale)) if alone else 0
             grants[d] = visit.need[d] + max(0, ample)
+            if not bucket.spent[d] and grants[d]:
+                bucket.spent[d] = self.terms.delay * rate.refill
             bucket.spent[d] += grants[d] * rate.scale
         a, b, c, d = grants
         me.kept = (

@@ -68,7 +68,7 @@ def numbers_of(terms: Terms, visit: Visit) -> str:
     at_once = -1 if terms.at_once is None else terms.at_once
     said: list[int] = [
         visit.number, int(visit.born), visit.lapse, visit.known_until, visit.pause,
-        at_once, visit.held, visit.slots, visit.more_slots,
+        at_once, visit.held, visit.slots, visit.more_slots, terms.delay,
     ]  # fmt: skip
     for d, rate in enumerate(terms.rates):
         if rate is not None:

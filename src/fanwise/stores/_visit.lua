@@ -3,7 +3,7 @@
 -- KEYS  1 the bucket   2 the holders (a hash: one entry for each worker); one hash tag
 -- ARGV  1 the holder   2 a JSON list of integers (read faster than forty arguments):
 --       number of the visit  whether the holder is new  its lapse  known until  pause for
---       at_once (-1: any)  slots held  slots needed  slots more, if ample
+--       at_once (-1: any)  slots held  slots needed  slots more, if ample  delay
 --       then for each limited dimension: which (1 to 4)  capacity  refill  scale  owed  kept
 --       need  more  left at most
 -- Instants and lengths are integer microseconds of the server's clock. Amounts are whole requests
@@ -12,7 +12,7 @@
 -- it that no number passes 2^53. `_visit.py` says what the words mean, `_memory.py` is the twin.
 
 local DIMENSIONS = 4
-local FIRST, EACH = 9, 9 -- integers before the first dimension, and of each
+local FIRST, EACH = 10, 9 -- integers before the first dimension, and of each
 local SEEN, LAPSE, VISIT, SLOTS, TICKET = 1, 2, 3, 4, 5
 local KEPT, NEED, NEED_SLOTS, REPLY = 5, 9, 14, 15 -- KEPT + d, NEED + d
 local AT, PAUSED, UNTIL, SPENT, SCALE = 1, 2, 3, 3, 7
@@ -22,7 +22,7 @@ local DONE, GRANTED, WAIT, LOST = 0, 1, 2, 3
 local given = cjson.decode(ARGV[2]) -- numbers, each exact up to 2^53, where ARGV are strings
 local id, visit, born, lapse, known_until = ARGV[1], given[1], given[2], given[3], given[4]
 local pause, at_once, held, need_slots, more_slots = given[5], given[6], given[7], given[8], given[9]
-local terms = {}
+local delay, terms = given[10], {}
 for i = FIRST, #given - EACH, EACH do
   local scale = given[i + 4]
   terms[given[i + 1]] = {capacity = given[i + 2] * scale, refill = given[i + 3], scale = scale,
@@ -184,6 +184,7 @@ if status == GRANTED then
     grants[d] = term.need + more
     me[KEPT + d] = term.kept + grants[d]
     places[d] = places[d] + grants[d]
+    if bucket[SPENT + d] == 0 and grants[d] > 0 then bucket[SPENT + d] = delay * term.refill end
     bucket[SPENT + d] = bucket[SPENT + d] + grants[d] * term.scale
   end
 end

@@ -84,17 +84,22 @@ class Rate(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """What a shared limit allows: `at_once` slots (`None`: any) and a rate for each dimension."""
+    """What a shared limit allows: `at_once` slots (`None`: any) and a rate for each dimension.
+
+    A full bucket begins to refill `delay` microseconds after something is taken of it: that of the
+    provider begins when the first request has arrived, and later ones may come faster.
+    """
 
     name: str
     at_once: int | None
     rates: tuple[Rate | None, Rate | None, Rate | None, Rate | None]
+    delay: int = 0
 
     def part(self, share: Fraction) -> Terms:
         """Give `share` of everything, rounded down."""
         at_once = None if self.at_once is None else int(self.at_once * share)
         requests, tokens, read, written = (rate and rate.part(share) for rate in self.rates)
-        return Terms(self.name, at_once, (requests, tokens, read, written))
+        return Terms(self.name, at_once, (requests, tokens, read, written), self.delay)
 
     def left(self, spent: Four, elapsed: float) -> list[float]:
         """Give what is left at most, so many microseconds after so much was spent."""
