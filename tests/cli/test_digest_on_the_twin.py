@@ -148,3 +148,16 @@ async def test_in_a_quota_no_question_is_refused_and_the_cost_is_the_providers(t
     seconds = max(entry.time for entry in twin.ledger) - min(entry.time for entry in twin.ledger)
     used = (tokens_in + tokens_out) / (5_000 * (seconds + 2))
     assert used > 0.6, "it must have been the quota that took the time"
+
+
+async def test_a_budget_is_not_overshot_and_the_digest_says_what_is_missing(documents):
+    for number in range(12):
+        (documents / f"{number}.md").write_text(f"# Rate {number}\n\nThe limit is {number}.\n")
+    twin = Twin(prices=PRICES, answers="quote")
+    options = ("--model", f"openai:{SMALL}", "--budget", "0.0004")
+    code, out, err = await digested(twin, documents, *options)
+    assert code == 3, err
+    dollars = spent(twin)[2]
+    assert Decimal("0.0002") < dollars <= Decimal("0.0004")
+    assert "of $0.0004 used" in err
+    assert "the budget was spent" in " ".join(out.split())

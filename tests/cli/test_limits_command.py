@@ -71,8 +71,8 @@ def test_nothing_there_is_said(server, capsys):
     ("arguments", "code", "said"),
     [
         (["--redis", f"redis://:secret@127.0.0.1:{free_port()}"], 1, "no answer from redis://127"),
-        (["--redis", "http://127.0.0.1"], 2, "--redis: Redis URL must specify"),
-        (["--redis", "redis://:secret@127.0.0.1:port"], 2, "--redis: Port could not be cast"),
+        (["--redis", "http://127.0.0.1"], 2, '--redis: "http:..." is not the URL'),
+        (["--redis", "redis://:secret@127.0.0.1:port"], 2, '--redis: "redis:..." is not the URL'),
         (["--prefix", "a{b"], 2, "--prefix: prefix='a{b' holds a brace"),
         (["--every", "0"], 2, "--every is 0"),
         (["--every", "nan"], 2, "--every is nan"),

@@ -131,12 +131,13 @@ def only(*, end):
     """A mutant that takes every answer for one that was made at one end of its attempt."""
 
     def correct(self, believed, said):
-        belief = self.level + self.coming if end else believed - self.lost
-        shortage = belief - said * self.part
+        belief = self.level + self.beside if end else believed
+        shortage = belief - self.lost - said * self.part
         if shortage < self.part:
             return False
         self.level -= shortage
         self.lost += shortage
+        self.beside += shortage
         return True
 
     return Bucket, "correct", correct
@@ -152,10 +153,12 @@ def test_headers_reject_one_that_takes_a_new_answer_for_an_old_one():
 
 def test_headers_reject_what_is_in_flight_taken_twice():
     def without_coming(self, believed, said):
-        shortage = min(believed - self.lost, self.level + 2 * self.coming) - said * self.part
+        coming = self.beside - self.lost
+        shortage = min(believed - self.lost, self.level + coming) + coming - said * self.part
         if shortage >= self.part:
             self.level -= shortage
             self.lost += shortage
+            self.beside += shortage
         return shortage >= self.part
 
     harmless((Bucket, "correct", without_coming))
@@ -225,7 +228,7 @@ def test_headers_reject_what_is_in_flight_forgotten():
 
 def test_headers_reject_a_limit_that_rises_with_them():
     def follows(self, believed, said):
-        self.level = said * self.part - self.coming
+        self.level = said * self.part - self.beside + self.lost
         return True
 
     rejects(learned_once, **SHARED, mutant=changed((Bucket, "correct", follows)))

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
     from fanwise.core import RunRecord
 
-WAITS: Final = ("limit", "pool", "buffer", "backoff", "cache", "prefix", "batch")
+WAITS: Final = (
+    "limit", "budget", "pool", "buffer", "backoff", "cache", "prefix", "batch",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,8 @@ class Summary:
     gave no value: failed attempts, losing hedges, calls that were cancelled or failed, and all of
     a wrong guess; `wasted_usage` and `wasted_money` what such calls used. `cut` counts the answers
     of models that ended at their greatest length or broke off, `unretried` the calls that were to
-    be retried when the run's share of retries was spent.
+    be retried when the run's share of retries was spent, `unfunded` those that were not started
+    since too little of a budget was left.
     """
 
     calls: int
@@ -48,6 +51,7 @@ class Summary:
     wasted_money: Money = NO_MONEY
     cut: int = 0
     unretried: int = 0
+    unfunded: int = 0
 
     @property
     def ratio(self) -> float:
@@ -88,6 +92,7 @@ def summary_of(graph: Graph, lost: Waste) -> Summary:
         wasted_money=lost.money,
         cut=sum(row.facts.get("finish") in CUT for row in record.calls),
         unretried=sum("retries_spent" in row.facts for row in record.calls),
+        unfunded=sum("budget" in row.facts for row in record.calls),
     )
 
 

@@ -2,22 +2,23 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import click
 
 from fanwise import Limit
+from fanwise.cli._budget_option import budget_data, budget_lines, budget_option, read_budget
 from fanwise.cli._exit import Exit
 from fanwise.cli._given import with_input
 from fanwise.cli._limit_options import fits, read_quotas
 from fanwise.cli._output import Output
 from fanwise.cli._progress import Progress
 from fanwise.cli._refusal import refuse
-from fanwise.cli._running import execute
+from fanwise.cli._running import Ended, execute
 from fanwise.cli._streams import deliver, say
-from fanwise.cli._summary import Times, summary
+from fanwise.cli._summary import summary
 from fanwise.cli._summary import to_data as times_to_data
 from fanwise.cli._view import View
 from fanwise.digest import Bounds, Digest, digest, limits, to_data, to_markdown
@@ -77,6 +78,7 @@ class Models(NamedTuple):
     ),
     metavar="LIMITS",
 )
+@budget_option
 @click.option(
     "--arity", default=10, show_default=True, help="Answers that a merge takes.", metavar="N"
 )
@@ -122,6 +124,7 @@ def digest_command(
     chunk_tokens: int,
     at_once: int | None,
     quotas: tuple[str, ...],
+    amounts: tuple[str, ...],
     arity: int,
     within: float | None,
     need: str,
@@ -146,6 +149,7 @@ def digest_command(
     by = Models(map_model or model, reduce_model or model)
     defined = _limits(quotas, by)
     width = _checked(paths, task, at_once if at_once is not None else _width(by, defined))
+    budget = read_budget(amounts)
     target = _target(output)
     progress = Progress()
     try:
@@ -165,15 +169,15 @@ def digest_command(
     except OSError as error:
         refuse(f"standard input cannot be read: {error.strerror or error}")
     with View("digest", progress.text, quiet=quiet) as view:
-        ended = execute(call, view, limits=limits(width) | defined, record=record)
+        ended = execute(call, view, limits=limits(width) | defined, record=record, budget=budget)
     found, times = ended.value, ended.times
-    written = _write(_json(found, times) if as_json else to_markdown(found), target)
+    written = _write(_json(ended) if as_json else to_markdown(found), target)
     if not quiet:
-        for line in summary(found, times):
+        for line in summary(found, times, _spent(ended)):
             say(line)
     if found.part.documents and not found.enough:
         say(_too_little(found))
-    return _code(found, interrupted=ended.interrupted) if written else Exit.FAILED
+    return _code(ended) if written else Exit.FAILED
 
 
 def command(_name: str) -> click.Command:
@@ -268,18 +272,25 @@ def _too_little(found: Digest) -> str:
     )
 
 
-def _json(found: Digest, times: Times) -> str:
-    return json.dumps(to_data(found) | times_to_data(times), indent=2, ensure_ascii=False) + "\n"
+def _spent(ended: Ended[Digest]) -> Iterator[str]:
+    return budget_lines(ended.budget, ended.times.sums.unfunded)
 
 
-def _code(found: Digest, *, interrupted: bool) -> Exit:
-    if interrupted:
+def _json(ended: Ended[Digest]) -> str:
+    data = to_data(ended.value) | budget_data(ended.budget, ended.times.sums.unfunded)
+    return json.dumps(data | times_to_data(ended.times), indent=2, ensure_ascii=False) + "\n"
+
+
+def _code(ended: Ended[Digest]) -> Exit:
+    found = ended.value
+    if ended.interrupted:
         return Exit.INTERRUPTED
     if not found.part.documents and _lacks_an_extra(found):
         return Exit.WRONG_USE
     if not found.enough:
         return Exit.FAILED
-    return Exit.COMPLETE if found.complete else Exit.PARTIAL
+    whole = found.complete and not ended.times.sums.unfunded
+    return Exit.COMPLETE if whole else Exit.PARTIAL
 
 
 def _lacks_an_extra(found: Digest) -> bool:

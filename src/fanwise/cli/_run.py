@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from fanwise import Call, NotEnough
+from fanwise.cli._budget_option import budget_data, budget_lines, budget_option, read_budget
 from fanwise.cli._exit import Exit
 from fanwise.cli._inputs import arguments_of
 from fanwise.cli._limit_options import read_named
@@ -20,6 +21,7 @@ from fanwise.cli._trace import trace_of
 from fanwise.cli._view import View
 from fanwise.cli._words import count, plain
 from fanwise.core import as_step, step
+from fanwise.errors import BudgetSpent
 
 
 @click.command("run", no_args_is_help=False)
@@ -44,6 +46,7 @@ from fanwise.core import as_step, step
     ),
     metavar="LIMIT",
 )
+@budget_option
 @click.option("--json", "as_object", is_flag=True, help="Print one JSON object, also of a failure.")
 @click.option("--quiet", is_flag=True, help="No view and no summary on standard error.")
 @click.option(
@@ -58,6 +61,7 @@ def run_command(
     inputs: tuple[str, ...],
     within: float | None,
     widths: tuple[str, ...],
+    amounts: tuple[str, ...],
     as_object: bool,
     quiet: bool,
     record: Path | None,
@@ -70,8 +74,8 @@ def run_command(
     The result goes to standard output: text as it stands, anything else as JSON. What the program
     prints goes to standard error, as do the live view and a summary.
 
-    Exit codes: 0 complete, 1 it failed, 2 wrong use, 3 something is missing (named),
-    130 interrupted.
+    Exit codes: 0 complete, 1 it failed, 2 wrong use, 3 something is missing (named) or the
+    budget was spent, 130 interrupted.
     """
     if not target:
         refuse("MODULE:FUNCTION is missing, such as jobs:answer for answer in jobs.py")
@@ -81,6 +85,7 @@ def run_command(
         limits = read_named(widths)
     except ValueError as error:
         refuse(f"{error}")
+    budget = read_budget(amounts)
     with View(target, quiet=quiet, aside=True) as view:
         try:
             call = _call_of(target, inputs)
@@ -88,7 +93,7 @@ def run_command(
             tell(trace_of(error.__cause__ or error))
             say(f"{target.partition(':')[0]} cannot be imported", "red")
             return Exit.FAILED
-        ended = execute(call, view, limits=limits, record=record, within=within)
+        ended = execute(call, view, limits=limits, record=record, within=within, budget=budget)
     return _report(ended, as_object=as_object, quiet=quiet)
 
 
@@ -143,7 +148,9 @@ def _report(ended: Ended[object], *, as_object: bool, quiet: bool) -> Exit:
 
 
 def _blame(error: Exception, *, interrupted: bool) -> None:
-    if not interrupted:
+    if isinstance(error, BudgetSpent):
+        say(f"no result: {plain(str(error))}")
+    elif not interrupted:
         tell(trace_of(error))
     elif isinstance(error, NotEnough):
         say(plain(str(error)))
@@ -154,6 +161,8 @@ def _blame(error: Exception, *, interrupted: bool) -> None:
 def _code(ended: Ended[object], missing: Mapping[str, str]) -> Exit:
     if ended.interrupted:
         return Exit.INTERRUPTED
+    if ended.times.sums.unfunded:
+        return Exit.PARTIAL  # the reason is said, whatever the program made of it
     if ended.error is not None:
         return Exit.FAILED
     return Exit.PARTIAL if missing else Exit.COMPLETE
@@ -169,7 +178,8 @@ def _object(
         found["error"] = f"{type(error).__name__}: {error}"
     if isinstance(error, NotEnough):
         found["found"] = as_data(error.found)[0]
-    return found | {"missing": dict(missing)} | to_data(ended.times)
+    spent = budget_data(ended.budget, ended.times.sums.unfunded)
+    return found | {"missing": dict(missing)} | spent | to_data(ended.times)
 
 
 def _summary(ended: Ended[object]) -> Iterator[str]:
@@ -183,6 +193,7 @@ def _summary(ended: Ended[object]) -> Iterator[str]:
         used = ", ".join(f"{name} {number:,}" for name, number in sums.usage.items())
         yield f"used: {used}{' (estimated)' if sums.estimated else ''}"
     yield from cost_lines(sums)
+    yield from budget_lines(ended.budget, sums.unfunded)
     if sums.unretried:
         yield f"not retried: {count(sums.unretried, 'call')}, as the share of retries was spent"
     look = ended.look

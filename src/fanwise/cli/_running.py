@@ -6,17 +6,20 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 import click
 
-from fanwise import Call, Limit, Runtime, deadline
+from fanwise import Budget, Call, Limit, Runtime, deadline
 from fanwise.analysis import Look, Lookout
 from fanwise.cli._exit import Exit
 from fanwise.cli._interrupt import Interrupt
 from fanwise.cli._summary import Times, times_of
 from fanwise.cli._view import View
 from fanwise.core import Run, excuse, woken_by_signals
+
+if TYPE_CHECKING:
+    from fanwise.core._accounts import BudgetStatistics
 
 T = TypeVar("T")
 
@@ -25,6 +28,13 @@ class RecordNotWritten(click.ClickException):
     """The file that `--record` names cannot be written."""
 
     exit_code = int(Exit.WRONG_USE)
+
+
+class Bounds(NamedTuple):
+    """What a run may take: seconds, and what of tokens or dollars."""
+
+    within: float | None
+    budget: Budget | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +46,7 @@ class Ended(Generic[T]):
     times: Times
     look: Look
     interrupted: bool = False
+    budget: "BudgetStatistics | None" = None
 
     @property
     def value(self) -> T:
@@ -53,15 +64,18 @@ def execute(
     limits: Mapping[str, Limit],
     record: Path | None = None,
     within: float | None = None,
+    budget: Budget | None = None,
 ) -> Ended[T]:
     """Run a call in a loop of its own. A first Ctrl-C lets it end early with what is there.
 
-    `within` bounds all of it, in seconds. Raises `RecordNotWritten`; what the call raises is kept.
+    `within` bounds all of it, in seconds, `budget` what it uses. Raises `RecordNotWritten`; what
+    the call raises is kept.
     """
-    return asyncio.run(_execute(call, view, Runtime(record=record, limits=limits), within))
+    bounds = Bounds(within, budget)
+    return asyncio.run(_execute(call, view, Runtime(record=record, limits=limits), bounds))
 
 
-async def _execute(call: Call[T], view: View, runtime: Runtime, within: float | None) -> Ended[T]:
+async def _execute(call: Call[T], view: View, runtime: Runtime, bounds: Bounds) -> Ended[T]:
     with woken_by_signals(asyncio.get_running_loop()), Interrupt(runtime.drain) as interrupt:
         async with AsyncExitStack() as stack:
             try:
@@ -69,22 +83,22 @@ async def _execute(call: Call[T], view: View, runtime: Runtime, within: float | 
             except OSError as error:
                 excuse(call)  # it was never started
                 raise RecordNotWritten(f"the record cannot be written: {error}") from None
-            ended = await _ended(call, view, runtime, within, interrupt)
+            ended = await _ended(call, view, runtime, bounds, interrupt)
         return replace(ended, interrupted=interrupt.asked)
 
 
 async def _ended(
-    call: Call[T], view: View, runtime: Runtime, within: float | None, interrupt: Interrupt
+    call: Call[T], view: View, runtime: Runtime, bounds: Bounds, interrupt: Interrupt
 ) -> Ended[T]:
     began = _processor()
     result: tuple[T] | None = None
     error: Exception | None = None
-    bound = deadline(within) if within is not None else nullcontext()
+    bound = deadline(bounds.within) if bounds.within is not None else nullcontext()
     with ExitStack() as shown:
         started: tuple[Run, Lookout] | None = None
         try:
             with bound:
-                run = runtime.start(call)
+                run = runtime.start(call, budget=bounds.budget)
                 started = run, shown.enter_context(view.of(run, lambda: interrupt.asked))
                 result = (await run.wait(),)
         except Exception as failure:  # noqa: BLE001 - it is what the run came to
@@ -94,7 +108,9 @@ async def _ended(
         if run.task is not None:
             run.cancel()  # where the time is up
             await asyncio.gather(run.task, return_exceptions=True)
-    return Ended(result, error, times_of(run.record(), _processor() - began), lookout.look())
+    times, look = times_of(run.record(), _processor() - began), lookout.look()
+    budget = None if bounds.budget is None else run.spent()[0]
+    return Ended(result, error, times, look, budget=budget)
 
 
 def _processor() -> float:

@@ -15,14 +15,20 @@ from fanwise.core._away import (
 )  # fmt: skip
 from fanwise.core._blocking import watch
 from fanwise.core._breaker import BreakerStatistics
+from fanwise.core._budget import Budget, check_budget
 from fanwise.core._cache_state import CacheStatistics
 from fanwise.core._call import Call
 from fanwise.core._canonical import digest_of
-from fanwise.core._current import Current, current
+from fanwise.core._current import Current, current, reserve_again, reserve_ahead
 from fanwise.core._deadline import deadline
 from fanwise.core._engine import finish, give_task
 from fanwise.core._errors import (
     BreakerOpen,
+    BudgetError,
+    BudgetHeld,
+    BudgetSpent,
+    BudgetUndeclared,
+    BudgetUnpriced,
     CallDropped,
     CallSkipped,
     CircularWait,
@@ -73,6 +79,7 @@ from fanwise.core._policies import (
     whole,
 )  # fmt: skip
 from fanwise.core._protocols import (
+    PREPAID,
     Admission,
     Amount,
     Body,
@@ -128,6 +135,7 @@ __all__ = [
     "DEADLINE",
     "LIVE",
     "NO_KWARGS",
+    "PREPAID",
     "READS_ONLY",
     "Admission",
     "Amount",
@@ -138,6 +146,12 @@ __all__ = [
     "Breaker",
     "BreakerOpen",
     "BreakerStatistics",
+    "Budget",
+    "BudgetError",
+    "BudgetHeld",
+    "BudgetSpent",
+    "BudgetUndeclared",
+    "BudgetUnpriced",
     "Cache",
     "CacheStatistics",
     "Call",
@@ -224,6 +238,7 @@ __all__ = [
     "ask",
     "at_least",
     "begin",
+    "check_budget",
     "current",
     "current_runtime",
     "deadline",
@@ -247,6 +262,8 @@ __all__ = [
     "reduced",
     "refuse_while_importing",
     "request_digest",
+    "reserve_again",
+    "reserve_ahead",
     "run",
     "step",
     "waiting_call",

@@ -50,13 +50,20 @@ def make_attempts(call: Call[Any], scope: Scope) -> Coroutine[Any, Any, Any]:
     policy = call.policy
     if policy.effect == "write":
         refuse_write_below_race(call)
-    cached = policy.cache is not None
-    if (call.run.plain and not cached) or call.step.owns_arguments:
+    if (call.run.plain and not policy.apart) or call.step.owns_arguments:
         return Execution(call, scope).value()
     journal = call.run.runtime.hooks.journal
     if journal is not None:
         return _remembered(call, scope, journal)
-    return _shared(call, scope) if cached else Execution(call, scope).value()
+    return _shared(call, scope) if policy.cache is not None else execution(call, scope).value()
+
+
+def execution(call: Call[Any], scope: Scope) -> Execution:
+    """Give what runs a call: under budgets, with reservations."""
+    run = call.run
+    if call.policy.budget is None and not run.budgeted:
+        return Execution(call, scope)
+    return run.runtime.known_spending().execution(call, scope)
 
 
 async def _remembered(call: Call[Any], scope: Scope, journal: Journal) -> Any:  # noqa: ANN401
@@ -68,7 +75,7 @@ async def _remembered(call: Call[Any], scope: Scope, journal: Journal) -> Any:  
         await hand_over(call, found[0])
         return found[0]
     cached = call.policy.cache is not None
-    value = await (_shared(call, scope) if cached else Execution(call, scope).value())
+    value = await (_shared(call, scope) if cached else execution(call, scope).value())
     await journal.commit(key_of(call), call.step.name, value)
     return value
 
@@ -83,7 +90,7 @@ async def _shared(call: Call[Any], scope: Scope) -> Any:  # noqa: ANN401 - the s
         await hand_over(call, value)
         return value
     try:
-        value = await Execution(call, scope).value()
+        value = await execution(call, scope).value()
         sharing.keep(value)
     finally:
         sharing.end()

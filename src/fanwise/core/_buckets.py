@@ -47,11 +47,11 @@ REQUESTS, TOKENS, READ, WRITTEN = range(len(RATES))
 class Bucket:
     """One rate: what is left of it, in parts of which a nanosecond brings `rate`."""
 
-    __slots__ = ("cap", "coming", "guessed", "kind", "level", "lost", "part", "rate", "size",
+    __slots__ = ("beside", "cap", "guessed", "kind", "level", "lost", "part", "rate", "size",
                  "written")  # fmt: skip
 
+    beside: int  # what is lost, and what is reserved and the provider counts at the end
     cap: int  # its size, less what keeps its place
-    coming: int  # of what is reserved, what the provider counts at the end
     guessed: int  # parts of a token that is read and keeps its place, until it is known
     written: int  # parts of a token that is written and keeps its place, until it is counted
     kind: int
@@ -67,18 +67,9 @@ class Bucket:
         self.rate, scale = per_minute.as_integer_ratio()
         self.part = 60 * SECOND * scale  # of one token, or one request
         self.size = self.level = self.cap = self.rate * burst
-        self.coming = self.lost = 0
+        self.beside = self.lost = 0
         self.guessed = self.part if kind in (TOKENS, READ) else 0
         self.written = self.part if kind in (TOKENS, WRITTEN) and not early else 0
-
-    def kept(self, amount: Amount) -> int:
-        """Give how much of an amount keeps its place."""
-        return amount[1] * self.guessed + amount[2] * self.written
-
-    def give_place(self, amount: Amount) -> None:
-        """Let a reservation keep no place any more."""
-        self.cap += self.kept(amount)
-        self.coming -= amount[2] * self.written
 
     def correct(self, believed: int, said: int) -> bool:
         """Take a shortage that an answer told of, and say whether there is one.
@@ -86,11 +77,12 @@ class Bucket:
         `believed` is what was believed of the provider's bucket at the admission, and all that had
         been lost here until then.
         """
-        shortage = min(believed - self.lost, self.level + self.coming) - said * self.part
+        shortage = min(believed, self.level + self.beside) - self.lost - said * self.part
         if shortage < self.part:  # what is said is rounded
             return False
         self.level -= shortage
         self.lost += shortage
+        self.beside += shortage
         return True
 
     def __repr__(self) -> str:
@@ -139,14 +131,15 @@ class Buckets:
         wait = self._wait(now, costs) if now >= self._until else (self._until - now) / SECOND
         if wait:
             return wait
-        believed = []
         _, read, written = amount
         for bucket, cost in zip(self._buckets, costs):  # noqa: B905 - as long, and on the hot path
-            coming = written * bucket.written
             bucket.level -= cost
-            bucket.cap -= read * bucket.guessed + coming
-            bucket.coming += coming
-            believed.append(bucket.level + bucket.coming + bucket.lost)
+            if bucket.written:
+                bucket.beside += written * bucket.written
+                bucket.cap -= read * bucket.guessed + written * bucket.written
+            elif bucket.guessed:
+                bucket.cap -= read * bucket.guessed
+        believed = [bucket.level + bucket.beside for bucket in self._buckets]
         if not self._kept:
             self._due = now + self._hold
         self._kept[number] = (now, costs, amount, believed)
@@ -189,18 +182,20 @@ class Buckets:
         if held is None:
             return
         at, costs, amount, _ = held
+        _, read, written = amount
         withdrawn = not used[0] and at == now  # nothing has refilled since
         for bucket, reserved, true in zip(self._buckets, costs, self._costs(used), strict=True):
-            kept = bucket.kept(amount)
-            back = kept - bucket.kept(used)
-            gone = reserved - kept - (true - bucket.kept(used))  # of what kept no place
+            kept = read * bucket.guessed + written * bucket.written
+            back = kept - used[1] * bucket.guessed - used[2] * bucket.written
+            gone = reserved - true - back  # of what kept no place
             if late:
                 bucket.level += min(0, back) + min(0, gone)
-            else:
-                bucket.level += back + (gone if withdrawn else min(0, gone))
-                bucket.give_place(amount)
+                continue
+            bucket.level += back if gone > 0 and not withdrawn else back + gone
+            bucket.cap += kept
+            bucket.beside -= written * bucket.written
         tokens = used[1] + used[2]
-        reserved_tokens = amount[1] + amount[2]
+        reserved_tokens = read + written
         self._used += tokens
         if reserved_tokens > tokens and not late:
             self._refunded += reserved_tokens - tokens
@@ -281,6 +276,7 @@ class Buckets:
             level = bucket.level + elapsed * bucket.rate
             if level > bucket.cap:
                 bucket.lost += level - bucket.cap
+                bucket.beside += level - bucket.cap
                 level = bucket.cap
             bucket.level = level
 
@@ -297,8 +293,10 @@ class Buckets:
         self._refill(due)
         del self._kept[number]
         self._expired[number] = held
+        _, read, written = held[2]
         for bucket in self._buckets:
-            bucket.give_place(held[2])
+            bucket.cap += read * bucket.guessed + written * bucket.written
+            bucket.beside -= written * bucket.written
 
     def __repr__(self) -> str:
         """Show the buckets."""

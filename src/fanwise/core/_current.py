@@ -12,10 +12,13 @@ from fanwise.core._scope import AWAY, CURRENT, DEADLINE, Attempt
 from fanwise.core._settlement import Reading, enter, has_told, learn, read_response
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from random import Random
 
+    from fanwise.core._accounts import Left
     from fanwise.core._call import Call
+    from fanwise.core._holds import Ahead
+    from fanwise.core._protocols import Need
     from fanwise.core._run import Run
     from fanwise.core._scope import Scope
 
@@ -49,6 +52,24 @@ class Current:
         """Seconds until the nearest deadline or timeout; `None` where there is none."""
         until = DEADLINE.get()
         return None if until is None else max(0.0, until - self._run.time())
+
+    @property
+    def budget(self) -> Left | None:
+        """What is left of the budgets over this call, as tokens and dollars: the least of each.
+
+        `None` where there is no budget. What others have reserved is not left, until it flows back.
+        """
+        spending = self._run.runtime.spending
+        return None if spending is None else spending.left_of(self._call)
+
+    @property
+    def max_tokens(self) -> int | None:
+        """The most tokens that this attempt may write, as it has reserved; `None`: no budget."""
+        spending = self._run.runtime.spending
+        if spending is None or not isinstance(self._here, Attempt):
+            return None
+        hold = spending.holds.get(self._here)
+        return None if hold is None else hold.worst.most
 
     @property
     def idempotency_key(self) -> str:
@@ -181,3 +202,27 @@ def current() -> Current:
         msg = "current() is for the inside of a step, and no call runs here"
         raise RuntimeError(msg)
     return Current(here, call)
+
+
+async def reserve_again(need: Need) -> None:
+    """Settle what the running attempt has used until now, and reserve what it needs to go on.
+
+    For an attempt that asks several times, one after the other. Without a budget it does nothing.
+    Raises as the reservation of an attempt does; then the attempt has to end.
+    """
+    here = CURRENT.get()
+    if isinstance(here, Attempt) and here.run.runtime.spending is not None:
+        await here.run.runtime.spending.again(here, need)
+
+
+async def reserve_ahead(needs: Sequence[Need], tier: str | None = None) -> Ahead | None:
+    """Reserve for several requests that the running call makes at once, at the prices of a tier.
+
+    `None` where it is under no budget. Raises as the reservation of an attempt does.
+    """
+    here = CURRENT.get()
+    call = None if here is None else here.call
+    spending = None if call is None else call.run.runtime.spending
+    if call is None or spending is None:
+        return None
+    return await spending.ahead(call, needs, tier)

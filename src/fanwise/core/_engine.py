@@ -10,7 +10,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from fanwise.core._attempts import make_attempts
-from fanwise.core._errors import CallDropped, CallSkipped, StepTimedOut, StrayCancel
+from fanwise.core._errors import (
+    BudgetSpent,
+    CallDropped,
+    CallSkipped,
+    StepTimedOut,
+    StrayCancel,
+)
 from fanwise.core._record import CHUNK, edge_and_wait, note, text_of
 from fanwise.core._scope import CURRENT, DEADLINE, Scope, scope_of
 from fanwise.core._settlement import PLAIN, note_lost, settle_value
@@ -96,8 +102,8 @@ def settle(call: Call[Any], error: BaseException) -> str:
     call.trace = error.__traceback__
     if call.dropped:
         return "cancelled" if call.attempts else "skipped"
-    if isinstance(error, CallSkipped) and not call.attempts:
-        return "skipped"  # a drain ended its wait for a limit
+    if isinstance(error, CallSkipped) and (not call.attempts or isinstance(error, BudgetSpent)):
+        return "skipped"  # a drain ended its wait for a limit, or there was no money to go on
     return "timed_out" if isinstance(error, StepTimedOut) and error.call == call.id else "failed"
 
 

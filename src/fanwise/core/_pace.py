@@ -2,12 +2,14 @@
 
 Problem: how many attempts a provider bears at once is not known beforehand, and changes; and those
 who waited for a pause to end must not all come on the instant on which it ends.
-Algorithm: additive increase, multiplicative decrease (Chiu and Jain, 1989). Where a provider is
-overloaded the width becomes half of what is in flight; while all of it is taken, it rises by a
-sixteenth of what it fell from in the time of one round of attempts. What began before the last fall
-says nothing that is not known (RFC 6582 treats the losses of one window so). A limit opens at its
-start over `Limit(ramp=)` seconds, and after a pause: from one attempt to the whole width, and to
-the whole of each bucket, evenly. Instants are worked out when somebody asks: there is no timer.
+Algorithm: additive increase, multiplicative decrease (Chiu and Jain, 1989), by the factor of CUBIC
+(RFC 9438). Where a provider is overloaded the width becomes seven tenths of what is in flight;
+while all of it is taken, it rises by an eighth of what it fell from in the time of one round of
+attempts. What began before the last fall, or ends within a second of it, belongs to the same burst
+(RFC 6582 treats the losses of one window so); and where less than half of the width is in flight,
+its fall would change nothing. A limit opens at its start over `Limit(ramp=)` seconds, and after a
+pause: from one attempt to the whole width, and to the whole of each bucket, evenly. Instants are
+worked out when somebody asks: there is no timer.
 Cost: an admission compares one flag while all is open.
 Rejected: gradients of latency (Vegas; answers of models differ in length by themselves), a rise of
 one a round whatever the width was (a thousand rounds after an outage), doubling after a pause (the
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
     from fanwise.core._policies import Limit
     from fanwise.core._protocols import Amount, Gate, GateStatistics, Remaining
 
-STEPS = 16  # rounds of attempts in which a width is back at what it fell from
+FALL = 0.7
+STEPS = 8  # rounds of attempts in which a width rises as far as it ever fell from
+BURST = 1.0  # seconds
 LATE = 5  # of so many attempts, one that is late is a sign of overload
 FEW = 3  # late attempts, before which there is none
 RECENT = 50  # attempts, of which those that were late are counted
@@ -34,8 +38,9 @@ RECENT = 50  # attempts, of which those that were late are counted
 class Pace:
     """The width of one limit, found by its failures, and the opening of it."""
 
-    __slots__ = ("_adapts", "_ceiling", "_ended", "_late", "_opens", "_part", "_peak", "_ramp",
-                 "_span", "_time", "epoch", "falls", "is_open", "running", "width")  # fmt: skip
+    __slots__ = ("_adapts", "_ceiling", "_fell", "_late", "_opens", "_part", "_peak", "_ramp",
+                 "_since", "_span", "_time", "epoch", "falls", "is_open", "running",
+                 "width")  # fmt: skip
 
     epoch: int  # falls, so far: what is admitted in one epoch can end it once
     falls: int
@@ -53,7 +58,8 @@ class Pace:
         self._span = limit.ramp
         self._part = 0.0  # of a bucket that was let through since it began to open
         self._peak = 0.0
-        self._late = self._ended = 0
+        self._fell = -inf
+        self._late = self._since = 0
         self.epoch = self.falls = self.running = 0
         self.width = inf
         self.is_open = not self._span
@@ -112,30 +118,34 @@ class Pace:
 
     def overloaded(self, epoch: int) -> None:
         """Fall, since an attempt that was admitted in `epoch` met an overload."""
-        if not self._adapts or epoch != self.epoch:
+        now = self._time()
+        if not self._adapts or epoch != self.epoch or now < self._fell + BURST:
             return
-        full = min(self.width, self._ceiling)
-        taken = min(full, self.running)
+        taken = min(self.width, self._ceiling, self.running)
+        if self.width < inf and taken < self.width / 2:
+            return
         self._peak = taken if self.width == inf else max(self._peak, taken)
-        self.width = max(1.0, taken / 2)
+        self._fell = now
+        self.width = max(1.0, taken * FALL)
         self.epoch += 1
         self.falls += 1
         self.is_open = False
-        self._late = self._ended = 0
 
-    def ran_late(self, epoch: int) -> None:
-        """Take note of an attempt whose time ran out: of many the provider may be overloaded."""
+    def ran_late(self, epoch: int, granted: int) -> None:
+        """Take note of an attempt whose time ran out: of many the provider may be overloaded.
+
+        `granted` counts all attempts so far; of the last fifty, or fewer, as many are late.
+        """
+        if granted - self._since > RECENT:
+            self._late //= 2
+            self._since = granted - RECENT // 2
         self._late += 1
-        self._ended += 1
-        if self._late >= FEW and self._late * LATE >= self._ended:
+        if self._late >= FEW and self._late * LATE >= granted - self._since:
+            self._late, self._since = 0, granted
             self.overloaded(epoch)
 
     def went_well(self) -> None:
         """Rise a little, where the width is what holds others back."""
-        self._ended += 1
-        if self._ended >= RECENT:
-            self._ended //= 2
-            self._late //= 2
         if self.running + 1 > self.width and not self._span:
             self.width += max(1.0, self._peak / STEPS) / self.width
             if self.width >= self._ceiling:
@@ -166,7 +176,9 @@ class Paced:
         if not pace.is_open and (wait := pace.wait()):
             return wait
         answer = self._gate.admit_nowait(number, amount)
-        if answer is not None:
+        if answer == 0.0 and pace.is_open:
+            pace.running += 1
+        elif answer is not None:
             self._answered(number, amount, answer)
         return answer
 

@@ -13,6 +13,7 @@ from fanwise.core._protocols import Need
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fanwise.core._budget import Budget
     from fanwise.core._call import Call
 
 Charge = Literal["use", "admission"]
@@ -268,8 +269,10 @@ class Policy:
     """What the engine reads of a step: the arguments of `@step`, checked once."""
 
     __slots__ = (
+        "apart",
         "bare",
         "breaker",
+        "budget",
         "cache",
         "effect",
         "first",
@@ -290,9 +293,10 @@ class Policy:
     )
     FIELDS = (
         "timeout", "retry", "hedge", "limit", "breaker", "cache", "effect", "keyed", "pool", "key",
-        "version", "role", "needs",
+        "version", "role", "needs", "budget",
     )  # fmt: skip
 
+    apart: bool  # whether something stands around its attempts
     bare: bool
     keeps: bool
     only_timed: bool
@@ -316,9 +320,11 @@ class Policy:
         self.version: int | str = given.get("version", 1)
         self.role: str = given.get("role", "work")
         self.needs: Need | Callable[..., Need] | None = given.get("needs")
+        self.budget: Budget | None = given.get("budget")
         self._check()
         self.keeps = self.retry is not None or self.hedge is not None
-        plain = self.limit is self.breaker is self.cache is None
+        self.apart = self.cache is not None or self.budget is not None
+        plain = self.limit is self.breaker is None and not self.apart
         alone = plain and not self.keeps and self.effect == "read"
         timeout = self.timeout if isinstance(self.timeout, Timeout) else None
         self.first: float | None = None if timeout is None else timeout.first
@@ -393,7 +399,8 @@ def check_need(name: str, need: object) -> Need:
     if not isinstance(need, Need):
         msg = f"{name} is a Need, such as Need(1500, 300), or a function that gives one: {need!r}"
         raise TypeError(msg)
-    for field, count in need._asdict().items():
+    for field in ("tokens_in", "tokens_out", "most", "most_in"):
+        count = getattr(need, field)
         if count is not None:
             whole(f"{name}, Need({field}=)", count, 0)
     return need

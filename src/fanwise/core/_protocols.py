@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 if TYPE_CHECKING:
     import random
     from collections.abc import Awaitable, Callable, Mapping
+    from decimal import Decimal
 
     from fanwise.core._call import Call
     from fanwise.core._limits import LimitEvent
@@ -55,11 +56,23 @@ class Need(NamedTuple):
     step's arguments that gives one. It serves until the runtime has seen what the step uses; from
     then on `tokens_in` is only compared with that of other calls. `tokens_out=None` says that
     nothing is known of what it writes: then the first attempt goes alone, with a whole bucket.
+
+    Under a budget an attempt reserves the most that it may use: `most` tokens written, `most_in`
+    read (`None`: twice `tokens_in`, until ten attempts have shown more), and as many `dollars`, or
+    what so many tokens of `model` cost. `fits` says that the step keeps to `current().max_tokens`,
+    so that where it says no `most` the runtime may choose it.
     """
 
     tokens_in: int = 0
     tokens_out: int | None = 0
     most: int | None = None
+    most_in: int | None = None
+    dollars: Decimal | float | str | None = None
+    model: str | None = None
+    fits: bool = False
+
+
+PREPAID = Need(0, 0, 0, 0, 0)  # of a step that tells usage which another call has reserved
 
 
 class Remaining(NamedTuple):
@@ -240,6 +253,6 @@ class MemoryJournal:
 
 
 __all__ = [
-    "Admission", "Amount", "Body", "Drawn", "Gate", "GateStatistics", "Gates", "Hooks", "Journal",
-    "MemoryJournal", "Need", "Plan", "Remaining",
+    "PREPAID", "Admission", "Amount", "Body", "Drawn", "Gate", "GateStatistics", "Gates", "Hooks",
+    "Journal", "MemoryJournal", "Need", "Plan", "Remaining",
 ]  # fmt: skip

@@ -105,6 +105,11 @@ class Quota(Width):
         """Whether a call holds a slot of it."""
         return self.at_once is not None
 
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether any of its rates is of tokens."""
+        return self._expected is not None
+
     def reservation(self, call: Call[Any]) -> Reservation:
         """Describe what an attempt of `call` needs; raise LimitTooSmall where it never fits."""
         self._count += 1
@@ -157,7 +162,7 @@ class Quota(Width):
             self._overloaded(reservation, said or (PAUSE if status == TOO_MANY else 0.0))
         elif ran_out(error, status):
             before = self.pace.width
-            self.pace.ran_late(reservation.epoch)
+            self.pace.ran_late(reservation.epoch, self.granted)
             self._tell_width(before)
 
     def _overloaded(self, reservation: Reservation, asked: float) -> None:
@@ -187,11 +192,10 @@ class Quota(Width):
     def settle(self, reservation: Reservation, call: Call[Any], attempt: int) -> None:
         """Correct what an attempt reserved by what it used; its slot is given back apart."""
         used = self._used(reservation, call, attempt)
-        if reservation.ended == OK:
-            before = self.pace.width
+        width = self.pace.width
+        if width < inf and reservation.ended == OK:
             self.pace.went_well()
-            if before < inf:
-                self._tell_width(before)
+            self._tell_width(width)
         if self._line.count and used != reservation.amount:
             run = reservation.run
             self._line.correct(self._key(run), run.share, reservation.amount, used)

@@ -48,7 +48,10 @@ TABLE: Final[dict[str, dict[str, str]]] = {
         "rediss": "fanwise.stores:from_address",
         "unix": "fanwise.stores:from_address",
     },
-    "limit": {"rates": "fanwise.core._quota:quota"},
+    "limit": {
+        "budgets": "fanwise.core._spending:spending",
+        "rates": "fanwise.core._quota:quota",
+    },
     "model": {
         "anthropic": "fanwise.providers:from_address",
         "google": "fanwise.providers:from_address",

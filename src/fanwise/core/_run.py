@@ -24,6 +24,7 @@ from fanwise.core._settlement import share_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fanwise.core._accounts import Account, BudgetStatistics
     from fanwise.core._cache_state import Caches
     from fanwise.core._call import Call
     from fanwise.core._protocols import Body
@@ -46,12 +47,15 @@ EQUAL = Share()
 class Run:
     """One execution of a call. `runtime.start` gives it; `await run.wait()` gives its value."""
 
-    __slots__ = ("__weakref__", "anchor", "body", "caches", "digests", "epoch", "id", "main",
-                 "next_id", "over", "plain", "retries", "root", "rows", "runtime", "seed", "share",
-                 "task", "time", "unawaited")  # fmt: skip
+    __slots__ = ("__weakref__", "accounts", "anchor", "body", "budgeted", "budgets", "caches",
+                 "digests", "epoch", "id", "main", "next_id", "over", "plain", "retries", "root",
+                 "rows", "runtime", "seed", "share", "task", "time", "unawaited")  # fmt: skip
 
+    accounts: dict[Scope, Account]  # of the steps with a budget that run
     anchor: int
     body: Body | None
+    budgeted: bool  # whether anything of it is under a budget
+    budgets: tuple[Account, ...]  # over all of it, its own first
     caches: Caches  # its own under a rehearsal, whose draws answer no other run
     digests: bool
     epoch: float
@@ -93,6 +97,8 @@ class Run:
         self.over = False
         self.digests = runtime.hooks.journal is not None
         self.plain = body is None and not runtime.hooks
+        self.budgeted = False
+        self.budgets = ()
         self.anchor = time.time_ns()
         self.epoch = self.time()
         self.task: asyncio.Task[Any] | None = None
@@ -102,6 +108,10 @@ class Run:
     def calls(self) -> int:
         """How many calls were started so far."""
         return self.next_id + 1
+
+    def spent(self) -> tuple[BudgetStatistics, ...]:
+        """Give the budgets over all of the run, its own first, as they stand."""
+        return tuple([account.statistics() for account in self.budgets])
 
     @property
     def header(self) -> Header:
@@ -179,6 +189,8 @@ class Run:
     def close(self) -> None:
         """End the run: its record is complete."""
         self.over = True
+        if self.budgeted:
+            self.runtime.known_spending().close(self)
         self.main = None
         self.caches = {}
         self.root.live = None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from fanwise.core import _registry
 from fanwise.core._away import refuse_while_importing
+from fanwise.core._budget import check_budget, check_budgets
 from fanwise.core._canonical import digest_of
 from fanwise.core._dump import listen, unlisten
 from fanwise.core._errors import CallSkipped
@@ -24,7 +25,7 @@ from fanwise.core._policies import above_zero, whole_number
 from fanwise.core._record import CHUNK, Record
 from fanwise.core._run import EQUAL, Run, Share
 from fanwise.core._scope import BODY, CURRENT
-from fanwise.core._shared import Shared
+from fanwise.core._shared import Shared, named
 from fanwise.core._wakeup import woken_by_signals
 from fanwise.core._watchers import CALL_TYPES, excuse
 
@@ -34,8 +35,10 @@ if TYPE_CHECKING:
     from contextvars import Token
     from types import TracebackType
 
+    from fanwise.core._accounts import BudgetStatistics
     from fanwise.core._bills import Priced
     from fanwise.core._breaker import BreakerStatistics
+    from fanwise.core._budget import Budget
     from fanwise.core._cache_state import CacheStatistics
     from fanwise.core._call import Call
     from fanwise.core._guesses import GuessStatistics
@@ -65,7 +68,7 @@ class RuntimeStatistics(Frozen):
 
     `abandoned` counts functions in pools that go on though nobody waits for them. `guesses` says
     for each `speculate` how often its guesses were joined so far, `estimates` for each step and
-    model how far off the estimates of tokens were.
+    model how far off the estimates of tokens were, `budgets` what is used of each that is open.
     """
 
     running: int
@@ -79,6 +82,7 @@ class RuntimeStatistics(Frozen):
     races: tuple[RaceStatistics, ...]
     caches: tuple[CacheStatistics, ...] = ()
     estimates: tuple[Any, ...] = ()
+    budgets: tuple[BudgetStatistics, ...] = ()
 
 
 class Runtime(Shared):
@@ -90,12 +94,14 @@ class Runtime(Shared):
     worker processes ("thread": of threads); `prices` maps models, or patterns such as "openai/*",
     to `Price`, before the known prices; `listeners` are called with each row, and each
     `LimitEvent`, as it is made, on the loop; `shared` is where limits stand that other processes
-    share, such as "redis://127.0.0.1:6379" or a `fanwise.stores.SharedLimits`; `seed` makes the
+    share, such as "redis://127.0.0.1:6379" or a `fanwise.stores.SharedLimits`; `budget` bounds all
+    runs together, `budgets` maps tenants, or patterns such as "free-*", to theirs; `seed` makes the
     engine's own randomness repeatable (`None`: drawn anew, or a virtual loop's). Leaving the block
     cancels what still runs, waits for it and for functions in threads, ends the worker processes,
     gives back what it holds of shared limits, and closes the record.
     """
 
+    budget: Budget | None
     count: int
     draining: bool
     entered: bool
@@ -117,6 +123,8 @@ class Runtime(Shared):
         listeners: Iterable[Listener] = (),
         seed: int | None = None,
         shared: Gates | str | None = None,
+        budget: Budget | None = None,
+        budgets: Mapping[str, Budget] | None = None,
     ) -> None:
         """Describe a runtime; it starts when its block is entered."""
         super().__init__({} if limits is None else limits, plan, pools, prices)
@@ -125,6 +133,10 @@ class Runtime(Shared):
         self.listeners = list(listeners)
         if shared is not None:
             self.gates = gates_of(shared)
+        check_budget("budget", budget, day=True)
+        check_budgets(budgets)
+        self.budget = budget
+        self.budgets = {} if budgets is None else dict(budgets)
         self.draining = False
         self.id = f"{time.strftime('%Y%m%dT%H%M%S')}-{os.urandom(3).hex()}"
         self.live: dict[Run, None] = {}
@@ -207,7 +219,7 @@ class Runtime(Shared):
 
     # Runs
 
-    async def run(
+    async def run(  # noqa: PLR0913 - what the design lists
         self,
         call: Call[T],
         *,
@@ -217,21 +229,23 @@ class Runtime(Shared):
         tenant: str | None = None,
         weight: float = 1.0,
         priority: int = 0,
+        budget: Budget | None = None,
     ) -> T:
         """Run `call` as one run, and give its value or raise its error.
 
         `run_id` names the run in its record. `body` is the rehearsal hook, asked at every attempt.
         Where limits with rates have a line, tenants (and runs that have none) get shares of them in
         proportion to `weight`, and a higher `priority` goes first; each step of it is worth the
-        `burst` of the limit in seconds of waiting. Cancelled, it cancels the call and awaits its
-        end.
+        `burst` of the limit in seconds of waiting. `budget` bounds what all calls of the run use
+        together, and takes from the budgets of the tenant and the runtime. Cancelled, it cancels
+        the call and awaits its end.
         """
         share = share_of_run(tenant, weight, priority)
-        running = self._in(self._open(call, run_id, seed, body, share), call)
+        running = self._in(self._open(call, run_id, seed, body, share, budget), call)
         del call  # this frame stands in the traceback of its error
         return await running
 
-    def start(
+    def start(  # noqa: PLR0913 - as `run`
         self,
         call: Call[Any],
         *,
@@ -241,9 +255,11 @@ class Runtime(Shared):
         tenant: str | None = None,
         weight: float = 1.0,
         priority: int = 0,
+        budget: Budget | None = None,
     ) -> Run:
         """Start `call` as one run in the background; `await run.wait()` gives its value."""
-        run = self._open(call, run_id, seed, body, share_of_run(tenant, weight, priority))
+        share = share_of_run(tenant, weight, priority)
+        run = self._open(call, run_id, seed, body, share, budget)
         run.task = asyncio.Task(self._in(run, call), loop=self.loop, name=f"run {run.id}")
         self._started.add(run.task)
         run.task.add_done_callback(self._started.discard)
@@ -256,6 +272,7 @@ class Runtime(Shared):
         seed: int | None,
         body: Body | None,
         share: Share = EQUAL,
+        budget: Budget | None = None,
     ) -> Run:
         if type(call) not in CALL_TYPES:
             msg = f"a run is of a call, such as runtime.run(answer(question)), got {call!r}"
@@ -263,6 +280,7 @@ class Runtime(Shared):
         if not self.entered:
             msg = "the runtime is not open: `async with Runtime() as runtime:` around it"
             raise RuntimeError(msg)
+        check_budget("budget", budget)
         self.count += 1
         run = Run(
             self,
@@ -272,6 +290,8 @@ class Runtime(Shared):
             body=BODY.get() if body is None else body,
             share=share,
         )
+        if budget is not None or self.spending is not None or self.budget or self.budgets:
+            self.known_spending().fund(run, budget)
         self.live[run] = None
         if self.watch is not None:
             self.watch.wake()
@@ -288,6 +308,10 @@ class Runtime(Shared):
             if not run.over:
                 run.close()
             del run, call  # as above
+
+    def budget_of(self, tenant: str) -> Budget | None:
+        """Give what a tenant may use: by its name, else by the first pattern that fits it."""
+        return named(self.budgets, tenant)
 
     def drain(self) -> None:
         """Start nothing more: what runs goes on, fan-ins close with the rest `skipped`."""
@@ -316,6 +340,7 @@ class Runtime(Shared):
             self.races.statistics(),
             tuple(state.statistics() for state in self.caches.values()),
             () if self.estimates is None else self.estimates.statistics(),
+            () if self.spending is None else self.spending.statistics(),
         )
 
     # What runs tell

@@ -11,12 +11,13 @@ from collections import deque
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from fanwise.core import _registry
 from fanwise.core._bills import Bills
 from fanwise.core._blocking import watch, watch_of
 from fanwise.core._breaker import BreakerState
+from fanwise.core._budget import check_budget
 from fanwise.core._errors import FanwiseError, LimitHeld, LimitUnknown
 from fanwise.core._guesses import Guesses
 from fanwise.core._hedge_state import HedgeState
@@ -50,8 +51,12 @@ if TYPE_CHECKING:
     from fanwise.core._quota import Quota
     from fanwise.core._record import Record
     from fanwise.core._run import Run
+    from fanwise.core._runtime import Runtime
     from fanwise.core._settlement import Estimates
+    from fanwise.core._spending import Spending
     from fanwise.core._step import Definition
+
+T = TypeVar("T")
 
 log = logging.getLogger("fanwise")
 STUBBORN_AFTER = 1.0
@@ -148,6 +153,8 @@ class Shared:
         self.caches: Caches = {}
         self.leading: dict[Call[Any], Flight] = {}  # calls that others wait for, being equal
         self.limit_waits: dict[str, dict[Call[Any], None]] = {}
+        self.budget_waits: dict[str, dict[Call[Any], None]] = {}
+        self.spending: Spending | None = None  # of budgets, from the first one on
         self.backing_off: dict[Call[Any], float] = {}  # until when, on the loop's clock
         self.outfits: dict[Definition[Any], Outfit] = {}
         self._timeouts: dict[float, TimerQueue] = {}
@@ -207,11 +214,9 @@ class Shared:
         own = name.limit if isinstance(name, OwnLimit) else None
         if self.definitions is None:
             return own or Limit()
-        if name in self.definitions:
-            return self.definitions[name]
-        for pattern, limit in self.definitions.items():
-            if fnmatchcase(name, pattern):
-                return limit
+        fitting = named(self.definitions, name)
+        if fitting is not None:
+            return fitting
         if own is not None:
             return own
         known = ", ".join(map(repr, self.definitions)) or "none"
@@ -252,18 +257,33 @@ class Shared:
         for call in waiting:
             if call.holds is not None:
                 yield call, call.holds
+        for stream in self.blocked_streams(waiting):
+            if stream.policy.limit is not None:
+                yield stream, stream.policy.limit
+        if self.spending is not None:
+            yield from self.spending.keepers(waiting)
+
+    def blocked_streams(self, waiting: list[Call[Any]]) -> Iterator[Call[Any]]:
+        """Give the streams that are not read on while `waiting` wait."""
         if not self.reading:
             return
         awaited = [getattr(w, "future", None) for call in waiting for w in watchers_of(call)]
         for stream, task in self.reading.items():
             future = getattr(task, "_fut_waiter", None)  # what asyncio itself shows in its repr
             blocked = task is asyncio.current_task() or (future is not None and future in awaited)
-            if blocked and stream.policy.limit is not None:
-                yield stream, stream.policy.limit
+            if blocked:
+                yield stream
 
     def waiting_for_limit(self, name: str) -> list[Call[Any]]:
-        """Give the calls that wait for a slot of a limit, in order."""
-        return list(self.limit_waits.get(name, ()))
+        """Give the calls that wait for a slot of a limit, or for a budget, in order."""
+        return list(self.limit_waits.get(name) or self.budget_waits.get(name) or ())
+
+    def known_spending(self) -> Spending:
+        """Give what attempts reserve of budgets, from now on."""
+        if self.spending is None:
+            make = cast("Callable[[Runtime], Spending]", _registry.load("limit", "budgets"))
+            self.spending = make(self)  # type: ignore[arg-type] # a Runtime is the only one
+        return self.spending
 
     def has_room(self, step: Definition[Any]) -> bool:
         """Say whether a call of `step` would have its slots at once."""
@@ -359,6 +379,7 @@ class Shared:
             policy = step.policy if plain else step.policy.changed(dict(found or {}))
             policy.check_pace(step.name, streams=step.streams)
             check_pool(step.name, policy, inline=step.inline or step.streams)
+            check_budget(f"budget of the step {step.name}", policy.budget)
             if len(self._policies) >= MOST_STEPS:
                 self._policies.clear()
             self._policies[step] = policy
@@ -432,6 +453,13 @@ class Shared:
         for width in self.widths.values():
             width.close()
         self.pools.close()
+
+
+def named(mapping: Mapping[str, T], name: str) -> T | None:
+    """Give what a name stands for, else the first pattern that fits it."""
+    if name in mapping:
+        return mapping[name]
+    return next((each for key, each in mapping.items() if fnmatchcase(name, key)), None)
 
 
 def check_limits(limits: object) -> None:

@@ -19,6 +19,7 @@ from typing import (
     overload,
 )
 
+from fanwise.core._budget import check_budget
 from fanwise.core._call import Call
 from fanwise.core._identity import identified
 from fanwise.core._policies import Policy, check_pool
@@ -28,6 +29,7 @@ from fanwise.core._watchers import excuse, refuse_write_below_race
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
 
+    from fanwise.core._budget import Budget
     from fanwise.core._policies import Breaker, Cache, Effect, Hedge, Retry, Timeout
     from fanwise.core._protocols import Need
     from fanwise.core._scope import Attempt, Scope
@@ -64,6 +66,7 @@ class Definition(Generic[R_co]):
     ) -> None:
         """Wrap `function`; `pattern` names the pattern whose body it is."""
         policy.check_pace(name, streams=self.streams)
+        check_budget(f"budget of the step {name}", policy.budget)
         self.function = function
         self.name = name
         self.policy = policy
@@ -121,10 +124,12 @@ class Step(Definition[R_co], Generic[P, R_co]):
         cache: Cache | None = UNSET,
         pool: str | None = UNSET,
         needs: Need | Callable[..., Need] | None = UNSET,
+        budget: Budget | None = UNSET,
     ) -> Self:
         """Give the same step under another policy; what is not named stays."""
         given: dict[str, Any] = {"timeout": timeout, "retry": retry, "hedge": hedge}
         given |= {"limit": limit, "breaker": breaker, "cache": cache, "pool": pool, "needs": needs}
+        given["budget"] = budget
         changes = {name: value for name, value in given.items() if value is not UNSET}
         return type(self)(self.function, self.name, self.policy.changed(changes), self.pattern)
 
@@ -243,6 +248,7 @@ def step(
     version: int | str = 1,
     role: str = "work",
     needs: Need | Callable[..., Need] | None = None,
+    budget: Budget | None = None,
 ) -> Decorator: ...
 def step(
     function: Callable[..., Any] | None = None, /, *, name: str | None = None, **policy: Any
@@ -256,7 +262,8 @@ def step(
     shared with other steps. `effect="write"` says that it acts on the world; `keyed=True` that its
     target honours `current().idempotency_key`. `key` gives what counts of the arguments for the
     call's identity; `version` belongs to it. `role` says what the call is for in reports. `needs`
-    is what an attempt is expected to use of a limit's tokens, before that is known.
+    is what an attempt is expected to use of a limit's tokens, before that is known, and the most
+    that it may use of a budget. `budget` bounds all calls below one call of the step together.
     """
 
     def wrap(function: Callable[..., Any]) -> Step[..., Any]:

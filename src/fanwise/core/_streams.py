@@ -46,14 +46,20 @@ class StreamCall(Call[list[T]], Generic[T]):
         self.reader = stream
         here = CURRENT.get()
         stream.owner = None if here is None else here.call
-        limit = self.policy.limit if not ask(self, stream, here) else None
+        if not ask(self, stream, here) and self._keeps_others_waiting():
+            self.run.runtime.reading[self] = current_task()
+        return stream
+
+    def _keeps_others_waiting(self) -> bool:
+        """Say whether it has a slot, or a part of a budget, until it is read."""
+        limit = self.policy.limit
         if limit is not None:
             with suppress(LimitUnknown):  # which the call itself will say
                 width = self.run.runtime.width(limit)
                 if width.is_held:
                     width.nested = True
-                    self.run.runtime.reading[self] = current_task()
-        return stream
+                    return True
+        return not self.run.plain
 
     async def __aexit__(
         self,

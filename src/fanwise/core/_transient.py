@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fanwise.core._errors import (
     BreakerOpen,
+    BudgetError,
     FanwiseError,
     LimitError,
     NotDone,
@@ -56,7 +57,7 @@ def leaves_writes_open(error: BaseException) -> bool:
 
 def is_retried(error: Exception, retry: Retry) -> bool:
     """Say whether `retry` acts on `error`; what a step lists is retried whatever it is."""
-    if isinstance(error, (LimitError, BreakerOpen)):
+    if isinstance(error, (LimitError, BudgetError, BreakerOpen)):
         return False
     on = retry.on
     listed = isinstance(error, on) if isinstance(on, tuple) else on(error)

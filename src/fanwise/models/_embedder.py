@@ -8,11 +8,13 @@ from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast, get_args
 
-from fanwise.core import _registry, made_by_caller, step, whole
+from fanwise.core import Need, _registry, made_by_caller, step, whole
 from fanwise.models._asking import tell
+from fanwise.models._estimate import FRAME
 from fanwise.models._model import check_address
 from fanwise.models._usage import Usage
 from fanwise.patterns import fan_map
+from fanwise.text import BYTES_PER_TOKEN, bytes_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,7 +83,7 @@ class Embedder:
         self.provider = provider
         self.at_once = at_once
         self._policy = policy
-        ours: dict[str, Any] = {"name": provider.name} | policy
+        ours: dict[str, Any] = {"name": provider.name, "needs": self._needs} | policy
         self._request = cast("Step[..., Embedded]", step(**ours)(self._embedded))
         self._embed = cast("Step[..., Embedded]", step(name=f"{provider.name}/all")(self._all))
 
@@ -113,6 +115,12 @@ class Embedder:
     def using(self, **policy: Any) -> Embedder:  # noqa: ANN401 - as @step
         """Give the same embedder under another policy; what is not named stays."""
         return Embedder(self.provider, **({"at_once": self.at_once} | self._policy | policy))
+
+    def _needs(self, request: tuple[tuple[str, ...], Kind]) -> Need:
+        """Give what a request reads: no token is shorter than a byte, and some stand around."""
+        sizes = [bytes_of(text) for text in request[0]]
+        expected = sum(-(-size // BYTES_PER_TOKEN) for size in sizes)
+        return Need(expected, 0, 0, sum(sizes) + FRAME * len(sizes), model=self.name)
 
     async def _embedded(self, request: tuple[tuple[str, ...], Kind]) -> Embedded:
         texts, kind = request

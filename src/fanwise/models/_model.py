@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from fanwise.core import Timeout, _registry, made_by, made_by_caller, step, whole
-from fanwise.models._asking import ask_in_pieces, ask_text, ask_typed
+from fanwise.models._asking import ask_in_pieces, ask_text, ask_typed, bounded
 from fanwise.models._batch import DEFAULT_TERMS, Order, order_batch
 from fanwise.models._chat import as_chat, check_asked
 from fanwise.models._estimate import expected, needed
@@ -231,7 +231,7 @@ class Model:
         max_tokens: int | None = None,
         again: int = 1,
     ) -> Answer[Any]:
-        request = Request(asked, tools, schema_of(output), max_tokens)
+        request = bounded(Request(asked, tools, schema_of(output), max_tokens))
         if output is None:
             return await ask_text(self.provider, request)
         return await ask_typed(self.provider, request, output, again)
@@ -243,7 +243,7 @@ class Model:
         tools: tuple[ToolSpec, ...] = (),
         max_tokens: int | None = None,
     ) -> AsyncGenerator[Piece]:
-        request = Request(asked, tools, schema_of(output), max_tokens)
+        request = bounded(Request(asked, tools, schema_of(output), max_tokens))
         return ask_in_pieces(self.provider, request, output)
 
     def __repr__(self) -> str:

@@ -228,14 +228,13 @@ class SharedGate:
     async def aclose(self) -> None:
         """Give everything back, as far as the board can be reached."""
         self._closing = True
-        if self._listening:
-            self._board.unlisten(self.terms.name, self)
-            self._listening = False
         self._event.set()
         if self._clerk is not None:
             if self._away is not None:
                 self._clerk.cancel()
             await asyncio.wait([self._clerk])
+        if self._listening:
+            self._board.unlisten(self.terms.name, self)
         if not self._number or self._purse.empty():
             return
         self._purse.turn_in()

@@ -9,12 +9,14 @@ import time
 from typing import TYPE_CHECKING
 
 from fanwise.stores._standing import standing_of
+from fanwise.stores._till import MemoryTill
 from fanwise.stores._visit import DONE, GRANTED, LOST, NOTHING, WAIT, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fanwise.stores._standing import Standing
+    from fanwise.stores._till import Till
     from fanwise.stores._visit import Four, Listener, Rate, Terms, Visit
 
 
@@ -313,6 +315,7 @@ class MemoryBoard:
         self.clock = clock
         self.buckets: dict[str, Bucket] = {}
         self._listeners: dict[str, list[Listener]] = {}
+        self._till = MemoryTill(clock)
 
     async def visit(self, terms: Terms, visit: Visit, /) -> Reply:
         """Decide a visit, at once and for all dimensions."""
@@ -345,6 +348,10 @@ class MemoryBoard:
     def unlisten(self, name: str, listener: Listener, /) -> None:
         """Tell `listener` nothing more."""
         self._listeners[name].remove(listener)
+
+    def till(self) -> Till:
+        """Give where the budgets of tenants are counted."""
+        return self._till
 
     async def aclose(self) -> None:
         """Do nothing: others may still share it."""

@@ -20,15 +20,10 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.driver_info import DriverInfo
-from redis.exceptions import (
-    AuthenticationError,
-    AuthorizationError,
-    MovedError,
-    RedisError,
-    ResponseError,
-)
+from redis.exceptions import MovedError, RedisError, ResponseError
 
-from fanwise.core import LimitUnavailable
+from fanwise.stores._redis_till import RedisTill
+from fanwise.stores._refusals import failure_of
 from fanwise.stores._standing import standing_of
 from fanwise.stores._visit import BoardLost, Reply
 
@@ -36,7 +31,9 @@ if TYPE_CHECKING:
     from redis.asyncio.client import PubSub
     from redis.commands.core import AsyncScript
 
+    from fanwise.core import LimitUnavailable
     from fanwise.stores._standing import Standing
+    from fanwise.stores._till import Till
     from fanwise.stores._visit import Listener, Terms, Visit
 
 log = logging.getLogger("fanwise")
@@ -49,18 +46,6 @@ APART: Final = r"\\\1"
 DRIVER: Final = (
     DriverInfo()
 )  # its version is read from files, else at every connection, in the loop
-PASSING: Final = frozenset(
-    "ASK BUSY CLUSTERDOWN LOADING MASTERDOWN MISCONF NOREPLICAS OOM READONLY TRYAGAIN".split()
-)
-"""Refusals that end by themselves, or when somebody has seen to the server."""
-ADVICE: Final = {
-    "NOAUTH": "the URL needs a password, as in redis://:password@host",
-    "WRONGPASS": "the URL has another user or password than the server",
-    "NOPERM": "the user of the URL needs the rights +@scripting +@pubsub +@read +@write, and on "
-    "keys and channels: ~{prefix}:* &{prefix}:*",
-    "WRONGTYPE": "keys of that name are something else's: give a prefix of your own",
-}
-OLD: Final = ("non deterministic commands", "unknown command")
 
 
 def numbers_of(terms: Terms, visit: Visit) -> str:
@@ -160,18 +145,7 @@ class RedisBoard:
 
     def _failure(self, error: Exception) -> BoardLost | LimitUnavailable:
         """Tell what passes from what stays."""
-        code = getattr(error, "status_code", None) or str(error).partition(" ")[0]
-        text = str(error).removeprefix(f"{code} ").partition(" script: ")[0]
-        stays = isinstance(error, (AuthenticationError, AuthorizationError, ResponseError))
-        if not stays or code in PASSING:
-            told = f"{code} {text}" if code in PASSING else str(error)
-            return BoardLost(told or type(error).__name__)
-        advice = ADVICE.get(code, "").format(prefix=self.prefix)
-        if any(each in text for each in OLD):
-            advice = "limits need Redis 5 or later"
-        why = f"{code} {text}" if code != "ERR" else text
-        more = advice and f" ({advice})"
-        return LimitUnavailable(f"{self.address} refuses shared limits: {why}{more}")
+        return failure_of(error, self.address, self.prefix)
 
     async def listen(self, name: str, listener: Listener, /) -> None:
         """Tell `listener` what happens at a limit, from now on; what is missed is only late.
@@ -192,7 +166,9 @@ class RedisBoard:
 
     def unlisten(self, name: str, listener: Listener, /) -> None:
         """Tell `listener` nothing more."""
-        self._listeners[self.keys(name)[0].encode()].remove(listener)
+        listeners = self._listeners.get(self.keys(name)[0].encode(), [])
+        if listener in listeners:
+            listeners.remove(listener)
 
     async def _hear(self, ear: PubSub) -> None:
         """Hand on what is published, for as long as the connection lives; it is made anew."""
@@ -248,6 +224,10 @@ class RedisBoard:
         """Give the name of a limit from the key of its bucket, or its channel."""
         text = key if isinstance(key, str) else key.decode("utf-8", "replace")
         return text[len(self.prefix) + 2 : -len("}:bucket")]
+
+    def till(self) -> Till:
+        """Give where the budgets of tenants are counted, over the same connections."""
+        return RedisTill(self, self._client, self.prefix, self._failure)
 
     async def aclose(self) -> None:
         """Close the connections, unless somebody still listens: a board may be shared."""

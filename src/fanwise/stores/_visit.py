@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 if TYPE_CHECKING:
     from fanwise.core import Amount
     from fanwise.stores._standing import Standing
+    from fanwise.stores._till import Till
 
 DIMENSIONS: Final = ("requests", "tokens", "input_tokens", "output_tokens")
 MICROSECONDS: Final = 1_000_000
@@ -213,6 +214,9 @@ class Board(Protocol):
 
         Raises `BoardLost` where nobody answers.
         """
+
+    def till(self) -> Till:
+        """Give where the budgets of tenants are counted; asked once a tenant."""
 
     async def aclose(self) -> None:
         """Let go of the connections, unless somebody still listens."""
