@@ -50,7 +50,9 @@ async def test_what_stands_at_each_limit_is_told(kind, own_server):
     smart, plain = steps(go_on)
     async with no_orphans(), opened(kind, own_server) as (works, watches):
         assert await watches.standing() == []
-        async with Runtime(limits=LIMITS, shared=SharedLimits(works, lease=1, delay=0.0)) as runtime:
+        async with Runtime(
+            limits=LIMITS, shared=SharedLimits(works, lease=1, delay=0.0)
+        ) as runtime:
             calls = [runtime.start(fan_map(each, range(5), at_once=5)) for each in (smart, plain)]
             while runtime.statistics().running < 2 or any(
                 limit.in_flight + limit.waiting < 5 for limit in runtime.statistics().limits

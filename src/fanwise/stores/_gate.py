@@ -45,9 +45,7 @@ log = logging.getLogger("fanwise")
 
 LAPSE = 2.5  # heartbeats after which a holder that is not seen holds nothing
 TRUSTED = 2.0  # heartbeats for which a lease is used without having been renewed
-HELD_SHARE = (
-    0.75  # of the time in which a bucket refills: for so long a reservation keeps its place
-)
+HELD_SHARE = 0.75  # of a bucket's refill: for so long a reservation keeps its place
 
 
 class Manner(NamedTuple):
@@ -151,7 +149,7 @@ class SharedGate:
         """Say whether the pocket would admit it."""
         return not self.paused() and self._fits(self.terms.needs(amount))
 
-    def least_wait(self, amount: Amount, /) -> float:  # noqa: ARG002 - the board's to say
+    def least_wait(self, _amount: Amount, /) -> float:
         """Give the rest of a pause: what others give back is not known here."""
         return self.paused()
 
