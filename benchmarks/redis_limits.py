@@ -108,7 +108,7 @@ async def _gates(scale: Scale, url: str, attempts: int) -> Rounds:
     amount = Amount(1, 10, 10)
 
     async def admitted(lease: int, name: str, times: int) -> Span:
-        manner = Manner(1.0, lease, Fraction(0), 45.0, (False, True, True, True))
+        manner = Manner(1.0, lease, Fraction(0), 45.0, False)
         gate = SharedGate(TERMS._replace(name=name), board, manner)
         with Span() as span:
             for _ in range(times):

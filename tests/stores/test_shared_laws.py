@@ -165,14 +165,13 @@ def test_what_is_settled_counts_once():
 
 
 def test_a_second_settlement_that_counts_is_rejected():
-    def forgetful(self, number, true, now):
+    def forgetful(self, number, used, now):
         held = self.held.get(number)
-        found = original(self, number, true, now)
+        found = original(self, number, used, now)
         if held is not None:
             self.held[number] = held  # it stays, to be settled once more
-            for d, reserved in enumerate(held.need):
-                if self.keeps[d]:
-                    self.kept[d] += reserved
+            for d, kept in enumerate(held.kept):
+                self.kept[d] += kept
         return found
 
     original = _gate.Purse.settle

@@ -73,9 +73,9 @@ def test_an_address_is_looked_up():
     shared = from_address("memory:")
     assert isinstance(shared.board, MemoryBoard)
     with pytest.raises(
-        ValueError, match=r"gates='nowhere://x' is not known; known are: memory, redis"
+        ValueError, match=r'shared="nowhere:..." is not known; known are: memory, redis'
     ):
-        Runtime(shared="nowhere://x")
+        Runtime(shared="nowhere://:secret@x")
 
 
 @pytest.mark.parametrize(

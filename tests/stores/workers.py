@@ -15,7 +15,7 @@ BEAT = 1.0
 
 
 def manner(**given):
-    usual = Manner(BEAT, 8, Fraction(0), 1e9, (False, True, True, True))
+    usual = Manner(BEAT, 8, Fraction(0), 1e9, False)
     return usual._replace(**given)
 
 
@@ -134,6 +134,9 @@ class Far:
         if self.gone:
             raise BoardLost("gone")
         await self.board.listen(name, listener)
+
+    def unlisten(self, name, listener):
+        self.board.unlisten(name, listener)
 
     async def aclose(self):
         await self.board.aclose()

@@ -2,9 +2,10 @@
 
 from fanwise.stores._gates import SharedLimits, from_address, redis_board
 from fanwise.stores._memory import MemoryBoard
-from fanwise.stores._standing import Standing
+from fanwise.stores._standing import LimitStanding
 from fanwise.stores._visit import Board, BoardLost
 
 __all__ = [
-    "Board", "BoardLost", "MemoryBoard", "SharedLimits", "Standing", "from_address", "redis_board",
+    "Board", "BoardLost", "LimitStanding", "MemoryBoard", "SharedLimits", "from_address",
+    "redis_board",
 ]  # fmt: skip

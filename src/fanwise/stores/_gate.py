@@ -18,14 +18,15 @@ import asyncio
 import logging
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from fanwise.core import GateStatistics
+from fanwise.core import GateStatistics, LimitUnavailable
 from fanwise.stores._away import Away
-from fanwise.stores._purse import Held, Purse, four
+from fanwise.stores._manner import Asked, Manner
+from fanwise.stores._purse import Purse, four
+from fanwise.stores._said import Said
 from fanwise.stores._visit import (
-    DIMENSIONS,
     GRANTED,
     LOST,
     MICROSECONDS,
@@ -33,11 +34,10 @@ from fanwise.stores._visit import (
     WAIT,
     BoardLost,
     Visit,
-)
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from fractions import Fraction
 
     from fanwise.core import Amount, Limit, Remaining
     from fanwise.stores._visit import Board, Four, Reply, Terms
@@ -46,33 +46,6 @@ log = logging.getLogger("fanwise")
 
 LAPSE = 2.5  # heartbeats after which a holder that is not seen holds nothing
 TRUSTED = 2.0  # heartbeats for which a lease is used without having been renewed
-HELD_SHARE = (
-    0.75  # of the time in which a bucket refills: for so long a reservation keeps its place
-)
-
-
-class Manner(NamedTuple):
-    """How workers share: seconds between `heartbeat`s, the longest `lease` in attempts.
-
-    `without` is the share of the limit that this worker may use while the board is gone (0: none);
-    `hold` the seconds for which an unsettled reservation keeps its place; `keeps` says for each
-    dimension whether it does.
-    """
-
-    heartbeat: float
-    lease: int
-    without: Fraction
-    hold: float
-    keeps: tuple[bool, bool, bool, bool]
-
-
-class Asked(NamedTuple):
-    """The question of the line's head."""
-
-    number: int
-    amount: Amount
-    need: Four
-    answer: asyncio.Future[float]
 
 
 class SharedGate:
@@ -93,7 +66,7 @@ class SharedGate:
         self.terms = terms
         self._board = board
         self._manner = manner
-        self._purse = Purse(manner.keeps)
+        self._purse = Purse(terms, early=manner.early)
         self._wake: Callable[[], None] = nobody
         self._loop = asyncio.get_running_loop()
         self._event = asyncio.Event()
@@ -105,19 +78,22 @@ class SharedGate:
         self._number = 0
         self._known_until = 0
         self._trusted = 0.0  # until when the pocket may be used
+        self._said = Said(terms)
         self._factor = 1  # of a lease, in attempts
         self._busy = False  # since the last visit
         self._closing = False
         self._crowded = False
+        self._news = False  # something came back, or is not wanted any more, since the last visit
+        self._left = False  # nobody here waits any more, since the last visit
         self._listening = False
         self._spent: Four = NOTHING
-        self._until = 0.0  # when a pause ends
-        self._admitted = self._reserved = self._used = self._refunded = 0
+        self._told = -inf  # when the board said that so much is spent
+        self._used = self._refunded = self._corrections = 0
 
     # The gate
 
     def wake_with(self, wake: Callable[[], None], /) -> None:
-        """Take what is called when asking again may have another answer."""
+        """Take what is called when the answer may change."""
         self._wake = wake
 
     def admit_nowait(self, number: int, amount: Amount, /) -> float | None:
@@ -130,7 +106,7 @@ class SharedGate:
         need = self.terms.needs(amount)
         if not self._fits(need):
             return None
-        self._enter(number, amount, need)
+        self._enter(number, amount)
         return 0.0
 
     async def admit(self, number: int, amount: Amount, /) -> float:
@@ -140,6 +116,7 @@ class SharedGate:
             return wait
         asked = Asked(number, amount, self.terms.needs(amount), self._loop.create_future())
         self._asked = asked
+        self._left = False
         self._poke()
         try:
             return await asked.answer
@@ -149,6 +126,7 @@ class SharedGate:
 
     def forgo(self) -> None:
         """Leave the line at the board: nobody here waits any more."""
+        self._left = True
         if self._wanted is not None:
             self._wanted = None
             self._poke()
@@ -157,33 +135,38 @@ class SharedGate:
         """Say whether the pocket would admit it."""
         return not self.paused() and self._fits(self.terms.needs(amount))
 
-    def least_wait(self, amount: Amount, /) -> float:  # noqa: ARG002 - the board's to say
+    def least_wait(self, _amount: Amount, /) -> float:
         """Give the rest of a pause: what others give back is not known here."""
         return self.paused()
 
     def pause(self, seconds: float, /) -> None:
-        """Admit nothing here for so many seconds."""
-        self._until = max(self._until, self._loop.time() + seconds)
+        """Admit nothing for so many seconds, here and wherever else the limit is used."""
+        if self._said.pause(self._loop.time(), seconds):
+            self._poke()
 
     def paused(self) -> float:
         """Give the seconds that are left of a pause."""
-        return max(0.0, self._until - self._loop.time()) if self._until else 0.0
+        return self._said.paused(self._loop.time())
 
     def correct(self, number: int, left: Remaining, /) -> None:
-        """Do nothing: what is left at the provider others take too."""
+        """Tell the board what an answer said is left, where the board seems to have more."""
+        since = self._purse.answered(number)
+        if since is None:
+            return
+        now = self._loop.time()
+        if self._said.remains(left, since, now, self._levels(now)):
+            self._corrections += 1
+            self._poke()
 
     def settle(self, number: int, used: Amount, /) -> None:
         """Correct what a reservation took; a second time changes nothing."""
-        true = self.terms.needs(used)
-        held = self._purse.settle(number, true, self._loop.time())
+        held = self._purse.settle(number, used, self._loop.time())
         if held is None:
             return
         tokens = used.tokens_in + used.tokens_out
         self._used += tokens
-        self._refunded += max(0, held.tokens - tokens)
-        if self._crowded or self._asked or self._wanted:
-            self._poke()
-        self._wake()
+        self._refunded += max(0, held.amount.tokens_in + held.amount.tokens_out - tokens)
+        self._came_back()
 
     def release(self, number: int, /) -> None:
         """Give the slot of a reservation back; a second time changes nothing."""
@@ -193,21 +176,20 @@ class SharedGate:
         purse.in_use.remove(number)
         if self.terms.at_once is not None:
             purse.spare += 1
-        if self._crowded or self._asked or self._wanted:
-            self._poke()
-        self._wake()
+        self._came_back()
 
     def statistics(self) -> GateStatistics:
         """Give this worker's counters, and the room that the board last told of."""
-        room = {
-            f"{name}_per_minute": 1 - spent / (rate.capacity * rate.scale)
-            for name, rate, spent in zip(DIMENSIONS, self.terms.rates, self._spent, strict=True)
-            if rate is not None
-        }
-        in_flight = len(self._purse.in_use)
+        purse = self._purse
         return GateStatistics(
-            in_flight, self._admitted, self._reserved, self._used, self._refunded, room
-        )
+            len(purse.in_use), purse.admitted, purse.reserved, self._used, self._refunded,
+            self.terms.room(self._spent), self._corrections,
+        )  # fmt: skip
+
+    def _levels(self, now: float) -> list[float]:
+        """Give what the board may have at most of each dimension, with what lies here."""
+        left = self.terms.left(self._spent, (now - self._told) * MICROSECONDS)
+        return [a + b for a, b in zip(left, self._purse.pocket, strict=True)]
 
     def changed_to(self, limit: Limit, /) -> Callable[[], None]:
         """Give what makes this the gate of another limit, from its next visit on."""
@@ -217,10 +199,9 @@ class SharedGate:
 
     def _change(self, terms: Terms, manner: Manner) -> None:
         """Go on by other numbers: what lies in the pocket goes back, what is in flight stays."""
-        if manner.keeps != self._manner.keeps:
-            self._purse.expire(inf)
-            self._purse.keeps = manner.keeps
         self._purse.turn_in()
+        self._purse.follow(terms, early=manner.early)
+        self._said.follow(terms)
         self.terms, self._manner, self._factor = terms, manner, 1
         if self._number:
             self._poke()
@@ -237,8 +218,12 @@ class SharedGate:
         """Give back what lies idle: another worker waits."""
         if holder != self._holder:
             self._crowded = True
-            if self._purse.spare or any(self._purse.pocket):
+            if self._news or self._purse.idles():
                 self._poke()
+
+    def halted(self, holder: str, wait: int, /) -> None:  # noqa: ARG002 - one's own does no harm
+        """Let nobody in for so long: somebody was told "too many"."""
+        self._said.halt(self._loop.time(), wait / MICROSECONDS)
 
     async def aclose(self) -> None:
         """Give everything back, as far as the board can be reached."""
@@ -248,6 +233,8 @@ class SharedGate:
             if self._away is not None:
                 self._clerk.cancel()
             await asyncio.wait([self._clerk])
+        if self._listening:
+            self._board.unlisten(self.terms.name, self)
         if not self._number or self._purse.empty():
             return
         self._purse.turn_in()
@@ -260,6 +247,13 @@ class SharedGate:
 
     # From the pocket
 
+    def _came_back(self) -> None:
+        """Tell of it, where somebody waits; else the next visit is soon enough."""
+        self._news = True
+        if self._crowded or self._asked or self._wanted:
+            self._poke()
+        self._wake()
+
     def _fits(self, need: Four) -> bool:
         purse, slotless = self._purse, self.terms.at_once is None
         if slotless and need == NOTHING:
@@ -267,14 +261,11 @@ class SharedGate:
         slot = slotless or purse.spare > 0
         return slot and self._loop.time() < self._trusted and purse.covers(need)
 
-    def _enter(self, number: int, amount: Amount, need: Four) -> None:
-        tokens = amount.tokens_in + amount.tokens_out
-        self._purse.take(number, Held(self._loop.time(), need, tokens))
+    def _enter(self, number: int, amount: Amount) -> None:
+        self._purse.take(number, self._purse.describe(self._loop.time(), amount))
         if self.terms.at_once is not None:
             self._purse.spare -= 1
         self._busy = True
-        self._admitted += 1
-        self._reserved += tokens
 
     def _poke(self) -> None:
         """Let the clerk make a visit now."""
@@ -303,12 +294,17 @@ class SharedGate:
             await self._listen()
             asked = self._asked
             visit = self._next_visit(asked)
-            answered = await self._sent(visit)
+            try:
+                answered = await self._sent(visit)
+            except LimitUnavailable:  # it did not take place
+                self._purse.owe(visit.owed)
+                raise
             if answered is None:
                 return
             self._hear(*answered, visit, asked)
-            idle = self._purse.empty() and self._asked is None and self._wanted is None
-            if idle or self._closing:
+            waits = self._asked is not None or self._wanted is not None
+            untold = self._news or not self._purse.empty()
+            if self._closing or not (waits or untold):
                 return
             await self._beat()
 
@@ -347,7 +343,7 @@ class SharedGate:
 
     async def _listen(self) -> None:
         """Be told of others; a board that is gone is listened to when it is back."""
-        if not self._listening:
+        if not self._listening and not self._closing:
             try:
                 await self._board.listen(self.terms.name, self)
                 self._listening = True
@@ -357,20 +353,21 @@ class SharedGate:
     def _next_visit(self, asked: Asked | None) -> Visit:
         """Prepare a visit: a lease goes back when it idles, when others wait, or for a new one."""
         self._purse.expire(self._loop.time() - self._manner.hold)
-        if asked is not None or self._crowded or not self._busy:
+        if asked is not None or self._crowded or self._said.less() or not self._busy:
             self._purse.turn_in()
         if asked is None and not self._busy:
             self._factor = 1
-        self._busy = False
+        self._busy = self._left = self._news = False
         return self._visit(asked)
 
     def _visit(self, asked: Asked | None) -> Visit:
         """Say what is held and owed, and ask for the head of the line."""
         purse, terms = self._purse, self.terms
         need = asked.need if asked is not None else self._wanted[0] if self._wanted else NOTHING
-        asks = asked is not None or self._wanted is not None
+        slots = int(terms.at_once is not None and (asked or self._wanted) is not None)
         more = self._factor - 1 if asked is not None and not self._crowded else 0
         self._number += 1
+        now = self._loop.time()
         owed, purse.owed = four(purse.owed), [0, 0, 0, 0]
         kept = [a + b for a, b in zip(purse.pocket, purse.kept, strict=True)]
         return Visit(
@@ -379,10 +376,12 @@ class SharedGate:
             born=self._number == 1,
             lapse=int(LAPSE * self._manner.heartbeat * MICROSECONDS),
             known_until=self._known_until,
+            pause=self._said.untold(now),
             held=0 if terms.at_once is None else len(purse.in_use) + purse.spare,
-            slots=int(asks and terms.at_once is not None),
+            slots=slots,
             more_slots=more,
             owed=owed,
+            left=self._said.ceilings(now, purse.coming),
             kept=four(kept),
             need=need,
             more=four([more * each for each in need]),
@@ -394,16 +393,23 @@ class SharedGate:
             self._forgotten(visit)
             return
         self._known_until = reply.known_until
-        self._spent = reply.spent
+        self._spent, self._told = reply.spent, sent
         self._crowded = reply.waiting
+        now, waited = self._loop.time(), reply.waiting or reply.status == WAIT
+        self._said.has(now, self._levels(sent), crowded=waited)
         self._trusted = sent + TRUSTED * self._manner.heartbeat
+        if reply.paused:
+            self.halted(self._holder, reply.paused)
         if reply.status == GRANTED:
             self._granted(reply)
-        elif reply.status == WAIT:
+        elif reply.status == WAIT and not self._left:
             seconds = reply.wait / MICROSECONDS
-            self._wanted = (visit.need, self._loop.time() + seconds + self._manner.heartbeat)
+            self._wanted = (visit.need, now + seconds + self._manner.heartbeat)
             if asked is not None and asked is self._asked:
                 self._answer(seconds)
+        if self._left and (reply.status == WAIT or (reply.waiting and self._purse.idles())):
+            self._news = True  # whoever asked gave up meanwhile, and keeps nobody waiting
+            self._event.set()
 
     def _granted(self, reply: Reply) -> None:
         self._purse.put(reply.slots, reply.grants)
@@ -413,7 +419,7 @@ class SharedGate:
         if asked is None or not self._fits(asked.need):
             self._wake()  # it was granted to a head that is gone, or that has not asked again
             return
-        self._enter(asked.number, asked.amount, asked.need)
+        self._enter(asked.number, asked.amount)
         self._answer(0.0)
 
     def _answer(self, seconds: float) -> None:
@@ -430,8 +436,7 @@ class SharedGate:
         self._holder = uuid4().hex
         self._number = 0
         self._purse.drop()
-        for d, owed in enumerate(visit.owed):
-            self._purse.owed[d] += max(0, owed)
+        self._purse.owe(four([max(0, owed) for owed in visit.owed]))
         self._event.set()
 
     # Without the board
@@ -440,7 +445,8 @@ class SharedGate:
         """Admit the stated share until the board is back; give its answer to `visit`, and when."""
         manner = self._manner
         what = f"{float(manner.without):.0%} of it" if manner.without else "nothing"
-        log.warning("limit %s: its board is gone, %s is admitted: %s", self.terms.name, what, error)
+        said = "limit %s: %r does not answer, %s is admitted until it does: %s"
+        log.warning(said, self.terms.name, self._board, what, error)
         self._purse.drop()
         self._trusted = -inf
         self._away = away = Away(self.terms, self._manner.without)
@@ -458,23 +464,22 @@ class SharedGate:
             back.cancel()
             await asyncio.wait((back,))
             self._away = None
-        log.warning("limit %s: its board is back", self.terms.name)
+        log.warning("limit %s: %r is back", self.terms.name, self._board)
         self._purse.drop()  # slots that ended meanwhile: they are stated anew
-        for d, owed in enumerate(away.owed(len(self._purse.in_use))):
-            self._purse.owed[d] += owed
+        self._purse.owe(four(away.owed(len(self._purse.in_use))))
         return found
 
     def _serve_away(self, away: Away) -> None:
         """Answer the head of the line from the bucket of one's own."""
         asked = self._asked
-        wait = None if asked is None else away.decide(asked.need, len(self._purse.in_use))
-        if asked is None or wait is None:
+        if asked is None:
+            return
+        wait = self.paused() or away.decide(asked.need, len(self._purse.in_use))
+        if wait is None:
             return
         if not wait:
-            tokens = asked.amount.tokens_in + asked.amount.tokens_out
-            self._purse.take_late(asked.number, Held(self._loop.time(), asked.need, tokens))
-            self._admitted += 1
-            self._reserved += tokens
+            held = self._purse.describe(self._loop.time(), asked.amount)
+            self._purse.take_late(asked.number, held)
         self._answer(wait)
 
     async def _back(self, visit: Visit) -> tuple[Reply, float]:
