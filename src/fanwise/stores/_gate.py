@@ -233,14 +233,14 @@ class SharedGate:
             await asyncio.wait([self._clerk])
         if self._listening:
             self._board.unlisten(self.terms.name, self)
-        if not self._number or self._purse.empty():
+        if not self._number or (self._purse.empty() and not self._news):
             return
         self._purse.turn_in()
         self._purse.in_use.clear()
         self._wanted = None
         try:
             await self._board.visit(self.terms, self._visit(None))
-        except BoardLost as error:
+        except (BoardLost, LimitUnavailable) as error:
             log.info("limit %s: what was held comes back by itself: %s", self.terms.name, error)
 
     # From the pocket
@@ -264,6 +264,8 @@ class SharedGate:
         if self.terms.at_once is not None:
             self._purse.spare -= 1
         self._busy = True
+        if not self._number:  # without any bound a board is only heard of pauses
+            self._poke()
 
     def _poke(self) -> None:
         """Let the clerk make a visit now."""
@@ -295,6 +297,7 @@ class SharedGate:
             try:
                 answered = await self._sent(visit)
             except LimitUnavailable:  # it did not take place
+                self._said.again()
                 self._purse.owe(visit.owed)
                 raise
             if answered is None:
@@ -433,6 +436,7 @@ class SharedGate:
         """
         self._holder = uuid4().hex
         self._number = 0
+        self._said.again()
         self._purse.drop()
         self._purse.owe(four([max(0, owed) for owed in visit.owed]))
         self._event.set()

@@ -67,6 +67,10 @@ class Said:
         """Take what the board told that it has, and whether anybody waits there."""
         self._told.append((now, levels, crowded))
 
+    def again(self) -> None:
+        """Tell of a pause again: nobody heard it."""
+        self._untold = True
+
     def remains(self, left: Remaining, since: float, now: float, levels: list[float]) -> bool:
         """Take what an answer said, and say whether the board, at `levels`, seems to have more."""
         lowest = self._lowest(since)
