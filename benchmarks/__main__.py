@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 from benchmarks import (
     awaits,
+    budgets,
     detectors,
     diamonds,
     digests,
+    failovers,
     fairness,
     fan_outs,
     imports,
@@ -57,6 +59,8 @@ FIGURES: dict[str, Callable[[Scale], Iterator[Figure]]] = {
     "fan_map": maps.speed,
     "fan_map_record": maps.size,
     "admission": limits.admission,
+    "failover": failovers.outage,
+    "failover_cost": failovers.indirection,
     "live": live.viewed,
     "model": models.asked,
     "model_cancel": models.cancelled,
@@ -70,6 +74,7 @@ FIGURES: dict[str, Callable[[Scale], Iterator[Figure]]] = {
     "quota": quota.used_up,
     "fairness": fairness.shared,
     "storm": storm.survived,
+    "budget": budgets.held,
     "redis": redis_limits.decided,
     "redis_leases": redis_limits.leased,
     "redis_quota": redis_quota.used_up,

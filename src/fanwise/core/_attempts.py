@@ -21,7 +21,7 @@ from fanwise.core._record import add_wait, note
 from fanwise.core._scope import CURRENT, DEADLINE, Attempt
 from fanwise.core._settlement import PLAIN, estimate_lost, note_lost, settle_value
 from fanwise.core._timed import timed
-from fanwise.core._transient import is_retried, is_transient, leaves_writes_open, retry_after
+from fanwise.core._transient import is_counted, is_retried, leaves_writes_open, retry_after
 from fanwise.core._watchers import refuse_write_below_race
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ class Execution:
         try:
             if outfit.widths:
                 if outfit.only is None or not outfit.only.take_plainly():
-                    await self.take_slots(attempt)
+                    probe = await self.take_slots(attempt, probe=probe)
                 holding = True
                 if not attempt.hedge:
                     call.holds = outfit.holds
@@ -262,8 +262,11 @@ class Execution:
         if policy.keeps:  # else the call's own row says it all
             call.run.add_attempt(attempt, status, error)
 
-    async def take_slots(self, attempt: Attempt) -> None:
-        """Wait for a slot of the step's limit, then of its pool; a hedge finds them free."""
+    async def take_slots(self, attempt: Attempt, *, probe: bool) -> bool:
+        """Wait for a slot of the step's limit, then of its pool; a hedge finds them free.
+
+        Say whether the attempt is its breaker's probe: one that opened meanwhile has its say.
+        """
         taken: list[Width] = []
         try:
             for width, kind in self.outfit.widths:
@@ -277,6 +280,8 @@ class Execution:
             place = self.outfit.place
             if place is not None and place.workers is not None:
                 attempt.worker = await self.wait_for_worker(attempt, place, place.workers)
+            elif self.outfit.breaker is not None and not probe:
+                probe = self.outfit.breaker.admit(self.call.run.time())
         except BaseException:
             for width in taken:
                 if width is self.outfit.quota:
@@ -285,12 +290,15 @@ class Execution:
                     width.give()
             raise
         attempt.started = self.call.run.time()
+        return probe
 
     async def reserve(self, attempt: Attempt, quota: Quota) -> None:
         """Reserve what an attempt is expected to use of the rates of its limit, and its slot."""
         attempt.reservation = reservation = quota.reservation(self.call)
         if not quota.take(reservation):
-            await self.wait_turn(quota.name, "limit", quota.wait(reservation, self.deadline))
+            await self.wait_turn(
+                quota.name, "limit", quota.wait(reservation, self.deadline, self.call)
+            )
 
     async def wait_turn(self, name: str, kind: str, turn: Coroutine[Any, Any, None]) -> None:
         """Wait in line, visibly."""
@@ -392,7 +400,8 @@ class Execution:
         if error is None:
             breaker.ended(self.call.run.time(), failed=False, probe=probe)
         elif not isinstance(error, CancelledError):
-            breaker.ended(self.call.run.time(), failed=is_transient(error), probe=probe)
+            failed = is_counted(error, breaker.policy)
+            breaker.ended(self.call.run.time(), failed=failed, probe=probe)
         elif probe:
             breaker.withdrawn()
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from functools import partial
 from math import inf, isinf
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from fanwise.core._frozen import Frozen
 from fanwise.core._transient import TOO_MANY, http_status, retry_after
@@ -17,6 +18,7 @@ from fanwise.core._transient import TOO_MANY, http_status, retry_after
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from fanwise.core._call import Call
     from fanwise.core._policies import Limit
     from fanwise.core._protocols import GateStatistics
     from fanwise.core._run import Run
@@ -111,6 +113,18 @@ class Width:
         """Say whether a slot is free and nobody waits for it."""
         return not self.waiting and (self.at_once is None or self.used < self.at_once)
 
+    def load(self, call: Call[Any], more: int) -> float:  # noqa: ARG002 - as that of one with rates
+        """Give the part that is taken when `more` have come; below 1 `call` has its slot at once.
+
+        Above 1 it counts those who wait, so that the least loaded of several is where to wait.
+        """
+        if self.at_once is None:
+            return 0.0
+        taken = self.used + max(len(self.waiting), more)
+        if self.at_once == 0:  # paused
+            return 1.0 + taken + max(0.0, self._until - self._loop.time())
+        return taken / self.at_once
+
     def take_plainly(self) -> bool:
         """Take a slot where there is room and nobody ever held one while waiting for a call."""
         if self.nested or self.waiting or (self.at_once is not None and self.used >= self.at_once):
@@ -183,6 +197,7 @@ class Width:
         Until `most` are open; where there is no bound, until nobody waits either.
         """
         opened = self.at_once + step if self.at_once else 1
+        most = most if self.full is None else min(most, self.full)
         self._handle = None
         if opened < most or (self.full is None and len(self.waiting) > opened - self.used):
             self._handle = self._loop.call_later(seconds * step, self._open, step, most, seconds)
@@ -190,9 +205,34 @@ class Width:
         else:
             self.at_once = self.full
         self.tell("width", self.name, inf if self.at_once is None else self.at_once, None)
+        self._let_in()
+
+    def _let_in(self) -> None:
         while self.waiting and (self.at_once is None or self.used < self.at_once):
             self.used += 1
             self.give()
+
+    def changed_to(self, limit: Limit) -> Callable[[], None]:
+        """Give what makes it another limit; raise ValueError where that cannot be.
+
+        Narrowed, it takes back slots as they return.
+        """
+        if not limit.is_width:
+            msg = (
+                f"limit {self.name!r} had a width only, and {self.used} calls hold it while "
+                f"{len(self.waiting)} wait: it can have rates when nobody does, or where limits "
+                'come from a file, Runtime(limits="limits.toml")'
+            )
+            raise ValueError(msg)
+        return partial(self._change, limit)
+
+    def _change(self, limit: Limit) -> None:
+        self.full = limit.at_once
+        if self._handle is None:  # else it is paused, or opens
+            self.at_once = self.full
+        elif self.full is not None and self.at_once is not None:
+            self.at_once = min(self.at_once, self.full)
+        self._let_in()
 
     def refuse_all(self, error: Exception) -> None:
         """Let everybody who waits fail with `error`."""

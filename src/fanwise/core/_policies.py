@@ -39,23 +39,10 @@ class Retry(Frozen):
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
-        self._check_on()
+        failures("Retry(on=)", self.on)
         whole("Retry(attempts=)", self.attempts, 1)
         at_least("Retry(shortest=)", self.shortest, 0)
         at_least("Retry(longest=)", self.longest, self.shortest)
-
-    def _check_on(self) -> None:
-        on: Any = self.on
-        plain_function("Retry(on=)", on)
-        types = isinstance(on, tuple) and all(
-            isinstance(kind, type) and issubclass(kind, Exception) for kind in on
-        )
-        if not types and (isinstance(on, (type, tuple)) or not callable(on)):
-            msg = (
-                "Retry(on=) is a tuple of exception types, such as on=(KeyError,), or a function "
-                f"of the error, got {on!r}"
-            )
-            raise TypeError(msg)
 
 
 class Timeout(Frozen):
@@ -132,17 +119,24 @@ class Breaker(Frozen):
     """Stop calling what fails (Nygard, "Release It!", 2007).
 
     Opens when, within the last `window` seconds, at least `minimum` attempts ended and the share
-    that failed is at least `share`. After `pause` seconds one probe is let through: its success
-    closes the breaker, its failure opens it again.
+    that failed is at least `share`; or, where `in_a_row` is given, as soon as that many failed one
+    after the other, in whatever time. After `pause` seconds one probe is let through: its success
+    closes the breaker, its failure opens it again. Counted as failed is what may pass (as `Retry`
+    says), and the exception types (or the predicate) in `on`.
     """
 
     share: float = 0.5
     window: float = 30.0
     minimum: int = 10
     pause: float = 5.0
+    in_a_row: int | None = None
+    on: tuple[type[Exception], ...] | Callable[[Exception], bool] = ()
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
+        failures("Breaker(on=)", self.on)
+        if self.in_a_row is not None:
+            whole("Breaker(in_a_row=)", self.in_a_row, 1)
         if not 0 < self.share <= 1:
             msg = f"Breaker(share=) is a share of attempts, above 0 and at most 1, got {self.share}"
             raise ValueError(msg)
@@ -235,6 +229,11 @@ class Limit(Frozen):
         if self.charge not in ("use", "admission"):
             msg = f'Limit(charge=) is "use" or "admission", got {self.charge!r}'
             raise ValueError(msg)
+
+    @property
+    def is_width(self) -> bool:
+        """Whether it bounds nothing but how many hold it, without looking at how they end."""
+        return not (self.rates or self.ramp or self.adaptive)
 
     @property
     def adapts(self) -> bool:
@@ -424,6 +423,20 @@ def at_least(name: str, value: float, least: float) -> None:
     if not value >= least:
         msg = f"{name} is at least {least}, got {value}"
         raise ValueError(msg)
+
+
+def failures(name: str, on: object) -> None:
+    """Raise, naming the argument, where `on` does not say which errors are meant."""
+    plain_function(name, on)
+    types = isinstance(on, tuple) and all(
+        isinstance(kind, type) and issubclass(kind, Exception) for kind in on
+    )
+    if not types and (isinstance(on, (type, tuple)) or not callable(on)):
+        msg = (
+            f"{name} is a tuple of exception types, such as on=(KeyError,), or a function "
+            f"of the error, got {on!r}"
+        )
+        raise TypeError(msg)
 
 
 def plain_function(name: str, function: object) -> None:

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from fanwise.core._call import Call
     from fanwise.core._limits import LimitEvent
     from fanwise.core._policies import Limit
+
+    class Names(Protocol):
+        """What the names of models stand for in a runtime; what it is made of, its maker knows."""
+
+        def statistics(self, runtime: Any, /) -> tuple[Any, ...]:  # noqa: ANN401 - a runtime
+            """Give what became of each deployment so far."""
+
     from fanwise.core._record import AttemptRow, CallRow
 
     Listener = Callable[[CallRow | AttemptRow | LimitEvent], None]
@@ -160,6 +167,14 @@ class Gate(Protocol):
         have come before it: it never lets anybody in, and of two that say the same of one
         shortage, only one counts. That of an unknown or settled reservation changes nothing. Does
         not wait.
+        """
+
+    def changed_to(self, limit: Limit, /) -> Callable[[], None]:
+        """Give what makes this the gate of another limit, once it is called.
+
+        What was admitted stays admitted and is settled as before; no window sees more than the
+        larger of both limits allows. Raises ValueError, and changes nothing, where it cannot count
+        by that limit.
         """
 
     def wake_with(self, wake: Callable[[], None], /) -> None:

@@ -10,6 +10,7 @@ attempts end (`fanwise.core._pace`), and from what their answers say is left.
 
 from __future__ import annotations
 
+from functools import partial
 from math import inf, isinf
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ from fanwise.core._transient import OVERLOADED, TOO_MANY, http_status, ran_out, 
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Hashable
+    from collections.abc import Callable, Hashable
 
     from fanwise.core._call import Call
     from fanwise.core._policies import Limit
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 ONE = Amount(1, 0, 0)
 OK, REFUSED, UNSURE = range(3)
+BELOW = 0.999  # the load of what has room, however little
 
 
 class Reservation:
@@ -115,10 +117,7 @@ class Quota(Width):
         self._count += 1
         if self._expected is None:
             return Reservation(self, self._count, call.run)
-        name = call.step.name
-        expected = self._expected.get(name)
-        if expected is None:
-            expected = self._expected[name] = Expected(name, self._limit)
+        expected = self._expected_of(call.step.name, self._expected)
         need = call.policy.need(call)
         if need is not None and not self._sizes.hold(need, early=self._early):
             self._refuse(call, need)
@@ -133,8 +132,8 @@ class Quota(Width):
         self._took(reservation)
         return True
 
-    async def wait(self, reservation: Reservation, deadline: float | None) -> None:
-        """Wait in line for admission; cancelled, it takes nothing.
+    async def wait(self, reservation: Reservation, deadline: float | None, call: Call[Any]) -> None:
+        """Wait in line for the admission of an attempt of `call`; cancelled, it takes nothing.
 
         Raises LimitTooSlow at once where the wait would end after `deadline`.
         """
@@ -143,8 +142,15 @@ class Quota(Width):
         amount = reservation.expect()
         if deadline is not None:
             self._refuse_late(self._line.ahead(key, share), amount, deadline)
-        await self._line.wait(key, share, Turn(reservation.number, reservation.expect, amount))
+        judge = partial(self._judge, reservation, call)
+        turn = Turn(reservation.number, reservation.expect, amount, judge)
+        await self._line.wait(key, share, turn)
         self._took(reservation)
+
+    def _judge(self, reservation: Reservation, call: Call[Any]) -> None:
+        """Let one that waits need what it needs of the limit of now."""
+        fresh = self.reservation(call)
+        reservation.need, reservation.expected = fresh.need, fresh.expected
 
     def failed(self, reservation: Reservation, error: BaseException) -> None:
         """Take note of a failure: what it may have used, and what it says of the provider.
@@ -220,9 +226,49 @@ class Quota(Width):
         """Say whether an attempt of `call` would be admitted at once."""
         return self.has_room() and self._door.has_room(self.reservation(call).expect())
 
+    def load(self, call: Call[Any], more: int) -> float:
+        """Give the part that is taken when `more` such as `call` have come, which may be new.
+
+        Below 1 it would be admitted at once. Above, those who wait and a pause count.
+        """
+        amount = ONE
+        if self._expected is not None:
+            expected = self._expected_of(call.step.name, self._expected)
+            amount = expected.amount(call.step.policy.need(call))
+        each = self._sizes.part(amount) if self._limit.rates else 0.0
+        taken = 1.0 - min(self.gate.statistics().room.values(), default=1.0)
+        width = min(self.pace.width, inf if self.at_once is None else self.at_once)
+        each = max(each, 1 / width)
+        taken = max(taken, self.used / width)
+        waits = max(self._line.count, more)
+        pause = self.gate.paused()
+        load = taken + waits * each + pause / self._limit.burst
+        if pause or self._line.count:
+            return max(1.0, load)
+        all_of_them = Amount(*(count * (more + 1) for count in amount))
+        return min(load, BELOW) if self._door.has_room(all_of_them) else max(1.0, load)
+
     def refuse_all(self, error: Exception) -> None:
         """Let everybody who waits fail with `error`."""
         self._line.refuse_all(error)
+
+    def changed_to(self, limit: Limit) -> Callable[[], None]:
+        """Give what makes it another limit; raise ValueError where that cannot be."""
+        return partial(self._become, limit, self.gate.changed_to(limit))
+
+    def _become(self, limit: Limit, change_gate: Callable[[], None]) -> None:
+        self._limit = limit
+        self.at_once = self.full = limit.at_once
+        self._sizes = Sizes(limit)
+        self._early = limit.charge == "admission"
+        known = self._expected or {}
+        for each in known.values():
+            each.change(limit)
+        self._expected = known if self._sizes.bound else None
+        self.pace.change(limit)
+        self._door.measure_by(self._share if limit.rates else nothing)
+        change_gate()
+        self._line.limit_changed(limit.burst)
 
     def close(self) -> None:
         """Leave nothing on the loop."""
@@ -252,6 +298,12 @@ class Quota(Width):
         reservation.epoch = self.pace.epoch
         self.used += 1
         self.granted += 1
+
+    def _expected_of(self, step: str, known: dict[str, Expected]) -> Expected:
+        expected = known.get(step)
+        if expected is None:
+            expected = known[step] = Expected(step, self._limit)
+        return expected
 
     def _key(self, run: Run) -> Hashable:
         tenant = run.share.tenant

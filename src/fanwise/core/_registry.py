@@ -50,6 +50,9 @@ TABLE: Final[dict[str, dict[str, str]]] = {
     },
     "limit": {
         "budgets": "fanwise.core._spending:spending",
+        "change": "fanwise.core._reload:limits_change",
+        "file": "fanwise.core._reload:limits_file",
+        "headers": "fanwise.core._headers:hearing",
         "rates": "fanwise.core._quota:quota",
     },
     "model": {
@@ -66,6 +69,7 @@ TABLE: Final[dict[str, dict[str, str]]] = {
         "known": "fanwise.providers._genai_prices:known_prices",
         "prices": "fanwise.models._prices:prices",
     },
+    "names": {"models": "fanwise.models._named:names"},
     "pool": {"process": "fanwise.pools:process_pool"},
     "record": {
         "contents": "fanwise.core._contents:contents",

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from fanwise.core._limits import LimitEvents
     from fanwise.core._policies import Breaker, Hedge
     from fanwise.core._pools import Place
-    from fanwise.core._protocols import Gates, Plan
+    from fanwise.core._protocols import Gates, Names, Plan
     from fanwise.core._quota import Quota
     from fanwise.core._record import Record
     from fanwise.core._run import Run
@@ -122,6 +122,7 @@ class Shared:
     plan: Plan | None
     contents: Record | None
     contents_of: ContentsOf  # where there are contents
+    reads_limits: bool  # from a file, of which each reading may bring any numbers
     noting: bool  # whether `facts_at_end` has anything to say
     running: int
     untimed: bool
@@ -138,6 +139,7 @@ class Shared:
         """Take definitions; nothing is made before a call asks for it."""
         check_limits(limits)
         self.definitions = limits
+        self.reads_limits = False
         self.plan = plan
         self.hooks = Hooks()
         self.untimed = os.environ.get("FANWISE_DEBUG", "") not in ("", "0")
@@ -176,6 +178,7 @@ class Shared:
         self.pool_waits: dict[str, dict[Call[Any], None]] = {}
         self.bills: Bills = Bills(prices)
         self.estimates: Estimates | None = None
+        self.names: Names | None = None
 
     def use_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Take the clock of `loop`; on the virtual clock there are no threads."""
@@ -195,8 +198,8 @@ class Shared:
         """Give the limit of that name; raise `LimitUnknown` where an explicit runtime has none."""
         width = self.widths.get(name)
         if width is None:
-            limit = self._definition(name)
-            if limit.rates or limit.ramp or limit.adaptive or self.gates is not None:
+            limit = self.definition(name)
+            if self.gates is not None or self.reads_limits or not limit.is_width:
                 made = cast("type[Quota]", _registry.load("limit", "rates"))
                 width = made(name, limit, self.loop, self.gates)
             else:
@@ -210,7 +213,8 @@ class Shared:
     ) -> None:
         """Show whoever listens what happened at a limit, or a budget; a runtime knows who does."""
 
-    def _definition(self, name: str) -> Limit:
+    def definition(self, name: str) -> Limit:
+        """Give what is defined for a name; raise `LimitUnknown` where nothing is."""
         own = name.limit if isinstance(name, OwnLimit) else None
         if self.definitions is None:
             return own or Limit()

@@ -103,6 +103,13 @@ class Step(Definition[R_co], Generic[P, R_co]):
             return _identified(call, here)
         return call
 
+    def fresh(self, *args: P.args, **kwargs: P.kwargs) -> Call[R_co]:
+        """Describe it as a call of its own, which no other attempt of its maker takes over.
+
+        For those who make the attempts of one call themselves.
+        """
+        return Call(self, args, kwargs)
+
     @overload
     def __get__(self, instance: None, owner: type | None = None) -> Step[P, R_co]: ...
     @overload
@@ -149,6 +156,13 @@ class StreamStep(Step[P, list[T]], Generic[P, T]):
             refuse_write_below_race(call)
         if here is not None and here.digests:
             return cast("StreamCall[T]", _identified(call, here))
+        return call
+
+    def fresh(self, *args: P.args, **kwargs: P.kwargs) -> StreamCall[T]:
+        """Describe it as a call of its own, as `Step.fresh`."""
+        call: StreamCall[T] = StreamCall(self, args, kwargs)
+        call.reader = None
+        call.taken = False
         return call
 
     @overload

@@ -160,6 +160,18 @@ class Stream(Generic[T]):
             self._room.set_result(None)
         return self._items.pop(0)
 
+    async def arrives(self) -> bool:
+        """Wait for the next item without taking it; say whether there is one before the end."""
+        while not self._items:
+            if self._call is None or self._call.status not in LIVE:
+                return False
+            self._arrival = get_running_loop().create_future()
+            try:
+                await self._arrival
+            finally:
+                self._arrival = None
+        return True
+
     def offer(self, item: T) -> bool:
         """Hand an item to a reader that waits for one; say whether it did. For the engine."""
         if self._items or self._arrival is None:

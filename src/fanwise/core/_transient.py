@@ -17,7 +17,9 @@ from fanwise.core._errors import (
 )
 
 if TYPE_CHECKING:
-    from fanwise.core._policies import Retry
+    from collections.abc import Callable
+
+    from fanwise.core._policies import Breaker, Retry
 
 # Client libraries that the base install does not have name their connection errors so.
 CONNECTION_NAMES = frozenset(
@@ -59,9 +61,21 @@ def is_retried(error: Exception, retry: Retry) -> bool:
     """Say whether `retry` acts on `error`; what a step lists is retried whatever it is."""
     if isinstance(error, (LimitError, BudgetError, BreakerOpen)):
         return False
-    on = retry.on
-    listed = isinstance(error, on) if isinstance(on, tuple) else on(error)
-    return listed or is_transient(error)
+    return is_listed(error, retry.on) or is_transient(error)
+
+
+def is_counted(error: BaseException, breaker: Breaker) -> bool:
+    """Say whether `breaker` counts `error` as a failure of what is called."""
+    if is_transient(error):
+        return True
+    return bool(breaker.on) and isinstance(error, Exception) and is_listed(error, breaker.on)
+
+
+def is_listed(
+    error: Exception, on: tuple[type[Exception], ...] | Callable[[Exception], bool]
+) -> bool:
+    """Say whether a policy's `on` has an error."""
+    return isinstance(error, on) if isinstance(on, tuple) else on(error)
 
 
 def http_status(error: BaseException) -> int | None:

@@ -49,6 +49,12 @@ def _model(given: Model | str) -> Model:
     """Give a model under the policy of a digest; one that the caller made keeps its own."""
     if not isinstance(given, str):
         return given
+    if ":" not in given:
+        msg = (
+            f"model={given!r} is not known: an address is a provider and a name, such as "
+            f'"openai:gpt-5-mini"; a name of the runtime is given as model({given!r})'
+        )
+        raise ValueError(msg)
     found = model(given)
     if given.startswith("local:"):
         return found

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast, get_args
 
 from fanwise.core import Need, _registry, made_by_caller, step, whole
@@ -17,7 +18,7 @@ from fanwise.patterns import fan_map
 from fanwise.text import BYTES_PER_TOKEN, bytes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from fanwise.core import Call, Step
 
@@ -92,6 +93,11 @@ class Embedder:
         """The model's address: provider, a colon, the provider's own name."""
         return self.provider.name
 
+    @property
+    def policy(self) -> Mapping[str, Any]:
+        """The arguments of `@step` that its requests are made with."""
+        return MappingProxyType(self._policy)
+
     def embed(self, texts: Iterable[str], *, kind: Kind = "document") -> Call[Embedded]:
         """Give a vector for each text, in their order.
 
@@ -132,7 +138,7 @@ class Embedder:
         return found
 
     async def _all(self, texts: tuple[str, ...], kind: Kind) -> Embedded:
-        most = self.provider.most
+        most = self._most()
         cuts = [(texts[n : n + most], kind) for n in range(0, len(texts), most)]
         found = (await fan_map(self._request, cuts, at_once=self.at_once)).values()
         return Embedded(
@@ -141,15 +147,15 @@ class Embedder:
             found[0].model if found else self.name,
         )
 
+    def _most(self) -> int:
+        return self.provider.most
+
     def __repr__(self) -> str:
         """Show the address."""
         return f"<Embedder {self.name}>"
 
 
-def embedder(address: str) -> Embedder:
-    """Give the embedder of an address such as "openai:text-embedding-3-small".
-
-    Raises ValueError for an address that no provider knows; the message names those known.
-    """
+def at_address(address: str) -> Embedder:
+    """Give the embedder of an address; raise ValueError, naming those known, for any other."""
     check_address("embedder", address)
     return Embedder(cast("Embeds", _registry.load("embedder", address)))

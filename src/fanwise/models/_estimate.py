@@ -64,9 +64,12 @@ def expected(step: str, request: Request) -> Usage:
     return Usage(asked, written, estimated=True)
 
 
-def needed(step: str, request: Request) -> Need:
-    """Give what a question is expected to take of a limit, and the most that of a budget."""
-    used = expected(step, request)
+def needed(model: str, request: Request, step: str | None = None) -> Need:
+    """Give what a question is expected to take of a limit, and the most that of a budget.
+
+    `step` is the name of what asks, where that is not the model's.
+    """
+    used = expected(step or model, request)
     known = used.tokens_out or request.max_tokens is not None
     spends = looped() and current_runtime().spending is not None
     return Need(
@@ -74,7 +77,7 @@ def needed(step: str, request: Request) -> Need:
         used.tokens_out if known else None,
         request.max_tokens,
         longest(request) if spends else None,
-        model=step,
+        model=model,
         fits=True,
     )
 

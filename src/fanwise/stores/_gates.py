@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Final, cast
 
 from fanwise.core import _registry
 from fanwise.stores._accounts import SharedAccount
-from fanwise.stores._gate import HELD_SHARE, Manner, SharedGate
+from fanwise.stores._clerk import Manner
+from fanwise.stores._gate import HELD_SHARE, SharedGate
 from fanwise.stores._memory import MemoryBoard
 from fanwise.stores._visit import DIMENSIONS, MICROSECONDS, Rate, Terms
 
@@ -71,10 +73,13 @@ class SharedLimits:
         """Give the gate of a limit; raise ValueError where it cannot be counted exactly."""
         gate = self._gates.get(name)
         if gate is None:
-            gate = self._gates[name] = SharedGate(
-                terms_of(name, limit, self._delay), self.board, self._manner(limit)
-            )
+            describe = partial(self._described, name)
+            terms, manner = describe(limit)
+            gate = self._gates[name] = SharedGate(terms, self.board, manner, describe)
         return gate
+
+    def _described(self, name: str, limit: Limit) -> tuple[Terms, Manner]:
+        return terms_of(name, limit, self._delay), self._manner(limit)
 
     def _manner(self, limit: Limit) -> Manner:
         hold, early = limit.burst * HELD_SHARE, limit.charge == "admission"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from fanwise.core import Amount
@@ -120,6 +121,14 @@ class Purse:
             self.expired[number] = held
             for d, kept in enumerate(held.kept):
                 self.kept[d] -= kept
+
+    def count_by(self, terms: Terms, *, early: bool) -> None:
+        """Go on by other terms; what is in flight keeps no place where these count other things."""
+        counted = [(rate is None) for rate in terms.rates]
+        if early != self._early or counted != [(rate is None) for rate in self._terms.rates]:
+            self.expire(inf)
+        self.turn_in()
+        self._terms, self._early = terms, early
 
     def owe(self, owed: Four) -> None:
         """Say again what was said in vain."""

@@ -32,15 +32,20 @@ class Said:
 
     def __init__(self, terms: Terms) -> None:
         """Know nothing."""
+        # When the board told what it had of each dimension, and whether somebody waited then.
+        self._told: deque[tuple[float, list[float], bool]] = deque(maxlen=TOLD)
+        self._ends = -inf
+        self._untold = False
+        self.count_by(terms)
+
+    def count_by(self, terms: Terms) -> None:
+        """Go on by other terms: only a pause is kept."""
         self._refills = [
             None if rate is None else rate.refill * MICROSECONDS / rate.scale
             for rate in terms.rates
         ]
-        # When the board told what it had of each dimension, and whether somebody waited then.
-        self._told: deque[tuple[float, list[float], bool]] = deque(maxlen=TOLD)
         self._left = [inf, inf, inf, inf]  # what was left, less what has refilled since time 0
-        self._ends = -inf
-        self._untold = False
+        self._told.clear()
 
     def pause(self, now: float, seconds: float) -> bool:
         """Let a pause be on, and say whether it is longer than what was known."""
