@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from fanwise.core import GateStatistics
 from fanwise.stores._clerk import Asked, Clerk
-from fanwise.stores._visit import NOTHING
+from fanwise.stores._visit import MICROSECONDS, NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,9 +89,23 @@ class SharedGate(Clerk):
         """Say whether the pocket would admit it."""
         return not self.paused() and self._fits(self.terms.needs(amount))
 
-    def least_wait(self, _amount: Amount, /) -> float:
-        """Give the rest of a pause: what others give back is not known here."""
-        return self.paused()
+    def least_wait(self, amount: Amount, /) -> float:
+        """Give the rest of a pause, or the seconds in which so much comes free.
+
+        The latter where somebody waits, so that no leases can come back, and if of all that is
+        spent so much came back as did here until now.
+        """
+        wait = self.paused()
+        if self._wanted is None and not self._crowded:
+            return wait
+        back = self._refunded / max(1, self._refunded + self._used)
+        levels = self._levels(self._loop.time())
+        for d, rate in enumerate(self.terms.rates):
+            if rate is not None:
+                room = levels[d] + back * self._spent[d] / rate.scale
+                lacks = self.terms.needs(amount)[d] - room
+                wait = max(wait, lacks * rate.scale / rate.refill / MICROSECONDS)
+        return wait
 
     def pause(self, seconds: float, /) -> None:
         """Admit nothing for so many seconds, here and wherever else the limit is used."""
