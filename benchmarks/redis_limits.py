@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from benchmarks._figure import Figure
 from benchmarks._measure import Scale, Span, Spread, alternate
 from fanwise.core import Amount
-from fanwise.stores._gate import Manner, SharedGate
+from fanwise.stores._clerk import Manner
+from fanwise.stores._gate import SharedGate
 from fanwise.stores._redis import RedisBoard
 from fanwise.stores._visit import GRANTED, Rate, Terms, Visit
 from tests.stores.servers import redis_server

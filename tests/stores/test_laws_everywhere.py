@@ -11,11 +11,12 @@ from types import MappingProxyType
 import pytest
 from hypothesis import strategies as st
 
-from fanwise.core import Amount, Limit, Need, Remaining, _needs, current, step
+from fanwise.core import Amount, Limit, Need, Remaining, _needs, current, deadline, step
 from fanwise.core._buckets import Buckets
 from fanwise.core._queues import Line, Rank
 from fanwise.core._quota import Quota
 from fanwise.core._scope import CURRENT
+from fanwise.errors import DeadlinePassed, LimitTooSlow
 from fanwise.stores import _gate, _memory, _said, _visit
 from fanwise.stores._purse import Purse
 from fanwise.testing import no_orphans, run_virtual
@@ -500,6 +501,52 @@ def test_places_that_are_never_given_up_are_rejected(place):
     law_rejects(large_ones_get_in, place, long, {
         "process": changed((Buckets, "__init__", for_ever)),
     } | both((Purse, "expire", lambda self, before: None)))  # fmt: skip
+
+
+# Who cannot be served before its deadline is told at once, where somebody waits already.
+
+HASTY = {
+    "before": st.integers(1, SIZE),
+    "need": st.integers(1, SIZE),
+    "left": ticks(1, 500),
+}
+
+
+def told_at_once(place, before, need, left):
+    first, last = Job((before, 0)), Job((need, 0))
+    found = []
+
+    async def hurry(worker):
+        await asyncio.sleep(0.5)
+        try:
+            with deadline(left):
+                await worker.run(work(last), tenant="one")
+        except (LimitTooSlow, DeadlinePassed) as error:
+            found.append((type(error), now()))
+
+    async def program(workers):
+        async with asyncio.TaskGroup() as group:
+            group.create_task(done(workers[0], Job((SIZE, 0)), tenant="one"))
+            group.create_task(done(workers[0], first, tenant="one"))
+            group.create_task(hurry(workers[0]))
+
+    played(program, place, 1, ONE_A_SECOND)
+    due = (before + need) * 60 / SIZE
+    assert abs(first.began - before * 60 / SIZE) <= 0.001
+    if due > 0.5 + left:
+        assert found == [(LimitTooSlow, 0.5)]
+    elif due < 0.5 + left:
+        assert abs(last.began - due) <= 0.001
+
+
+def test_who_comes_too_late_is_told_at_once(place):
+    law_holds(told_at_once, place, HASTY)
+
+
+def test_waiting_in_vain_is_rejected(place):
+    law_rejects(told_at_once, place, HASTY, {
+        "process": changed((Quota, "_refuse_late", lambda self, ahead, amount, deadline: None)),
+    } | both((_gate.SharedGate, "least_wait", lambda self, amount: self.paused())))  # fmt: skip
 
 
 # Who gives up takes nothing, and costs those behind nothing.

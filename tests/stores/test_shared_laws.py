@@ -6,7 +6,7 @@ from itertools import count
 from hypothesis import strategies as st
 
 from fanwise.core import Amount
-from fanwise.stores import _gate, _memory
+from fanwise.stores import _memory, _purse
 from fanwise.stores._visit import Rate
 from fanwise.testing import no_orphans, run_virtual
 from tests.laws.proving import changed, holds, rejects
@@ -174,8 +174,8 @@ def test_a_second_settlement_that_counts_is_rejected():
                 self.kept[d] += kept
         return found
 
-    original = _gate.Purse.settle
-    rejects(settled_once, *WORK, mutant=changed((_gate.Purse, "settle", forgetful)))
+    original = _purse.Purse.settle
+    rejects(settled_once, *WORK, mutant=changed((_purse.Purse, "settle", forgetful)))
 
 
 def width_holds(limit, work, lease, latency, lost):

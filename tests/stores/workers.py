@@ -7,7 +7,8 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from fanwise.core import Amount
-from fanwise.stores._gate import Manner, SharedGate
+from fanwise.stores._clerk import Manner
+from fanwise.stores._gate import SharedGate
 from fanwise.stores._memory import MemoryBoard
 from fanwise.stores._visit import LOST, BoardLost, Rate, Terms
 

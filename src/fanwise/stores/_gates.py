@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final, cast
 
 from fanwise.core import _registry
 from fanwise.stores._accounts import SharedAccount
-from fanwise.stores._gate import SharedGate
-from fanwise.stores._manner import HELD_SHARE, Manner
+from fanwise.stores._clerk import Manner
+from fanwise.stores._gate import HELD_SHARE, SharedGate
 from fanwise.stores._memory import MemoryBoard
 from fanwise.stores._visit import DIMENSIONS, MICROSECONDS, Rate, Terms
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from fanwise.core import Amount
@@ -44,10 +45,6 @@ class Purse:
         self.expired: dict[int, Held] = {}
         self.in_use: set[int] = set()
         self.spare = 0
-
-    def follow(self, terms: Terms, *, early: bool) -> None:
-        """Go by other terms: reservations are settled by them, each as it was taken."""
-        self._terms, self._early = terms, early
 
     def covers(self, need: Four) -> bool:
         """Say whether the pocket has so much of everything."""
@@ -124,6 +121,14 @@ class Purse:
             self.expired[number] = held
             for d, kept in enumerate(held.kept):
                 self.kept[d] -= kept
+
+    def count_by(self, terms: Terms, *, early: bool) -> None:
+        """Go on by other terms; what is in flight keeps no place where these count other things."""
+        counted = [(rate is None) for rate in terms.rates]
+        if early != self._early or counted != [(rate is None) for rate in self._terms.rates]:
+            self.expire(inf)
+        self.turn_in()
+        self._terms, self._early = terms, early
 
     def owe(self, owed: Four) -> None:
         """Say again what was said in vain."""

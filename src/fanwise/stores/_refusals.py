@@ -16,11 +16,12 @@ PASSING: Final = frozenset(
 ADVICE: Final = {
     "NOAUTH": "the URL needs a password, as in redis://:password@host",
     "WRONGPASS": "the URL has another user or password than the server",
-    "NOPERM": "the user of the URL needs the rights +@scripting +@pubsub +@read +@write, and on "
-    "keys and channels: ~{prefix}:* &{prefix}:*",
+    "NOPERM": "the user of the URL needs the rights +@scripting +@pubsub +@read +@write +time, and "
+    "on keys and channels: ~{prefix}:* &{prefix}:*",
     "WRONGTYPE": "keys of that name are something else's: give a prefix of your own",
 }
 OLD: Final = ("non deterministic commands", "unknown command")
+MAY_NOT: Final = "executing the script can't"  # said within a script, without a code
 
 
 def failure_of(error: Exception, address: str, prefix: str) -> BoardLost | LimitUnavailable:
@@ -31,7 +32,7 @@ def failure_of(error: Exception, address: str, prefix: str) -> BoardLost | Limit
     if not stays or code in PASSING:
         told = f"{code} {text}" if code in PASSING else str(error)
         return BoardLost(told or type(error).__name__)
-    advice = ADVICE.get(code, "").format(prefix=prefix)
+    advice = ADVICE.get("NOPERM" if MAY_NOT in text else code, "").format(prefix=prefix)
     if any(each in text for each in OLD):
         advice = "limits need Redis 5 or later"
     why = text if code == "ERR" else f"{code} {text}"

@@ -32,19 +32,20 @@ class Said:
 
     def __init__(self, terms: Terms) -> None:
         """Know nothing."""
+        # When the board told what it had of each dimension, and whether somebody waited then.
+        self._told: deque[tuple[float, list[float], bool]] = deque(maxlen=TOLD)
         self._ends = -inf
         self._untold = False
-        self.follow(terms)
+        self.count_by(terms)
 
-    def follow(self, terms: Terms) -> None:
-        """Go by other terms: a pause stays, what was left was of the others."""
+    def count_by(self, terms: Terms) -> None:
+        """Go on by other terms: only a pause is kept."""
         self._refills = [
             None if rate is None else rate.refill * MICROSECONDS / rate.scale
             for rate in terms.rates
         ]
-        # When the board told what it had of each dimension, and whether somebody waited then.
-        self._told: deque[tuple[float, list[float], bool]] = deque(maxlen=TOLD)
         self._left = [inf, inf, inf, inf]  # what was left, less what has refilled since time 0
+        self._told.clear()
 
     def pause(self, now: float, seconds: float) -> bool:
         """Let a pause be on, and say whether it is longer than what was known."""
@@ -70,6 +71,10 @@ class Said:
     def has(self, now: float, levels: list[float], *, crowded: bool) -> None:
         """Take what the board told that it has, and whether anybody waits there."""
         self._told.append((now, levels, crowded))
+
+    def again(self) -> None:
+        """Tell of a pause again: nobody heard it."""
+        self._untold = True
 
     def remains(self, left: Remaining, since: float, now: float, levels: list[float]) -> bool:
         """Take what an answer said, and say whether the board, at `levels`, seems to have more."""
