@@ -57,6 +57,7 @@ async def administered(server):
     """Give another connection to a server."""
     client = Redis.from_url(server.url, protocol=2)
     try:
+        await client.ping()
         yield client
     finally:
         await client.aclose()
@@ -163,8 +164,9 @@ async def test_a_server_that_comes_later_is_found(tmp_path, caplog):
 
 
 async def refused(url):
-    with pytest.raises(LimitUnavailable) as it:
-        await asked(url)
+    async with Runtime(limits=LIMITS, shared=url) as runtime:
+        with pytest.raises(LimitUnavailable) as it:
+            await runtime.run(ask(0))
     assert "secret" not in str(it.value)
     return str(it.value)
 

@@ -267,8 +267,9 @@ def pool_of(url: str, connections: int, timeout: float) -> BlockingConnectionPoo
             protocol=2,  # the newer one needs a newer server, and brings nothing here
         )
     except ValueError:
+        scheme, colon, _ = url.partition(":")
         raise ValueError(
-            f'"{url.partition(":")[0]}:..." is not the URL of a Redis server, such as '
+            f'"{scheme + colon if colon else ""}..." is not the URL of a Redis server, such as '
             '"redis://user:password@host:6379/0", "rediss://host:6380" or '
             '"unix:///run/redis.sock"; in a password / is written %2F, @ %40, : %3A and % %25'
         ) from None
