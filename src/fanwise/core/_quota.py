@@ -81,8 +81,8 @@ class Reservation:
 class Quota(Width):
     """A limit with rates, or one whose gate is shared."""
 
-    __slots__ = ("_began", "_count", "_door", "_early", "_expected", "_limit", "_line", "_sizes",
-                 "_taken", "_time", "gate", "pace")  # fmt: skip
+    __slots__ = ("_began", "_count", "_door", "_early", "_elsewhere", "_expected", "_limit",
+                 "_line", "_sizes", "_taken", "_time", "gate", "pace")  # fmt: skip
 
     def __init__(self, name: str, limit: Limit, loop: asyncio.AbstractEventLoop,
                  gates: Gates | None = None) -> None:  # fmt: skip
@@ -95,6 +95,7 @@ class Quota(Width):
         self._sizes = Sizes(limit)
         self._door = Paced(self.gate, self.pace, self._share if limit.rates else nothing)
         self._line = Line(self._door, loop, self._share, limit.burst)
+        self._elsewhere = gates is not None  # whether others take of it too
         self._early = limit.charge == "admission"
         self._expected: dict[str, Expected] | None = {} if self._sizes.bound else None
         self._count = 0
@@ -235,8 +236,10 @@ class Quota(Width):
         waits = max(self._line.count, more)
         pause = self.gate.paused()
         load = taken + waits * each + pause / self._limit.burst
-        if pause or self._line.count:
+        if pause or self._line.stands or (self._line.count and not self._elsewhere):
             return max(1.0, load)
+        if self._elsewhere:  # only who asks there will know
+            return load
         all_of_them = Amount(*(count * (more + 1) for count in amount))
         return min(load, BELOW) if self._door.has_room(all_of_them) else max(1.0, load)
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 REFUSED_HERE: Final = frozenset({401, 402, 403, 404})
 """Statuses of a key, an account or a model that is not there: another deployment may have it."""
+MOST_STEPS: Final = 64
 PROVIDERS: Final = frozenset(each.partition(":")[0] for each in _registry.TABLE["model"])
 
 
@@ -118,6 +119,8 @@ class Deployment:
         """Make a call of it, which nobody needs to await."""
         step = self.steps.get((kind, manner))
         if step is None:
+            if len(self.steps) >= MOST_STEPS:  # of a program that has a timeout for each question
+                self.steps.clear()
             step = self.steps[kind, manner] = self._step(kind, manner)
         call: Call[Any] = step.fresh(*args)
         call.excused = True
