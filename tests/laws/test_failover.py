@@ -132,8 +132,8 @@ def admits_all(self, now):
     return self.until is not None
 
 
-def sees_no_probe(self, runtime, call):
-    how = standing(runtime, call, self.arriving())
+def sees_no_probe(self, runtime, kind, manner, args):
+    how = standing(runtime, self.step(kind, manner), args, self.arriving())
     return how._replace(open=False, probe=True) if how.open and not how.retry_in else how
 
 

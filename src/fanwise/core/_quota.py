@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from fanwise.core._protocols import Gates, Need, Remaining
     from fanwise.core._run import Run
     from fanwise.core._settlement import Told
+    from fanwise.core._step import Definition
 
 ONE = Amount(1, 0, 0)
 OK, REFUSED, UNSURE = range(3)
@@ -219,15 +220,15 @@ class Quota(Width):
         """Say whether an attempt of `call` would be admitted at once."""
         return self.has_room() and self._door.has_room(self.reservation(call).expect())
 
-    def load(self, call: Call[Any], more: int) -> float:
-        """Give the part that is taken when `more` such as `call` have come, which may be new.
+    def load(self, step: Definition[Any], args: tuple[Any, ...], more: int) -> float:
+        """Give the part that is taken when `more` such calls of `step` have come.
 
-        Below 1 it would be admitted at once. Above, those who wait and a pause count.
+        Below 1 another one would be admitted at once. Above, those who wait and a pause count.
         """
         amount = ONE
         if self._expected is not None:
-            expected = self._expected_of(call.step.name, self._expected)
-            amount = expected.amount(call.step.policy.need(call))
+            expected = self._expected_of(step.name, self._expected)
+            amount = expected.amount(step.policy.need_of(step.name, args))
         each = self._sizes.part(amount) if self._limit.rates else 0.0
         taken = 1.0 - min(self.gate.statistics().room.values(), default=1.0)
         width = min(self.pace.width, inf if self.at_once is None else self.at_once)
