@@ -345,10 +345,10 @@ def refuse_twice(name: str, tiers: list[tuple[Deployment, ...]]) -> None:
 
 def unknown(name: str, known: Mapping[str, object]) -> ValueError:
     """Give the error of a name that is not there."""
-    names = f"its names are: {', '.join(sorted(known))}" if known else "it has none"
+    there = f"whose names are: {', '.join(sorted(known))}" if known else "which has none"
     return ValueError(
         f"model={name!r} is neither an address, such as 'openai:gpt-5-mini', nor a name of this "
-        f"runtime; {names}: Runtime(models={{{name!r}: ['openai:gpt-5-mini', ...]}}) gives it one"
+        f"runtime, {there}. Runtime(models={{{name!r}: ['openai:gpt-5-mini', ...]}}) gives it one"
     )
 
 
