@@ -133,8 +133,6 @@ class Buckets:
         self._slots: set[int] = set()
         self._wake: Callable[[], None] = nobody
         self._until = 0  # when a pause ends
-        self._asked: Amount | None = None  # by the last one, and what that takes of each bucket
-        self._cost: list[int] = []
         self._admitted = self._reserved = self._used = self._refunded = self._corrections = 0
 
     def _describe(self, limit: Limit) -> None:
@@ -147,6 +145,8 @@ class Buckets:
         ]
         self._hold = burst * 3 // 4
         self._at_once = inf if limit.at_once is None else limit.at_once
+        self._asked: Amount | None = None  # by the last one, and what that takes of each bucket
+        self._cost: list[int] = []
 
     def changed_to(self, limit: Limit) -> Callable[[], None]:
         """Give what makes this the gate of another limit."""
@@ -154,9 +154,12 @@ class Buckets:
 
     def _change(self, limit: Limit) -> None:
         """Count by other numbers from now on; what was admitted and is in flight stays it."""
-        self._advance()
+        now = self._advance()
         before = {bucket.kind: bucket for bucket in self._buckets}
         self._describe(limit)
+        for number, held in list(self._kept.items()):
+            if held[0] + self._hold <= now:
+                self._expired[number] = self._kept.pop(number)
         reserved = [held[2] for held in self._kept.values()]
         if not all(bucket.holds(reserved) for bucket in self._buckets):
             self._expired |= self._kept  # they count as used, else nobody came in for long
