@@ -318,7 +318,9 @@ def test_where_nothing_of_it_may_pass_the_first_error_is_raised_itself():
 
 def test_an_unknown_name_says_which_there_are():
     async def body(runtime):
-        with pytest.raises(ValueError, match=r"'smarter' is neither .*whose names are: cheap, smart"):
+        with pytest.raises(
+            ValueError, match=r"'smarter' is neither .*whose names are: cheap, smart"
+        ):
             await model("smarter").ask("?")
         with pytest.raises(ValueError, match="'other' is neither"):
             await model("other").price(model("local:echo").estimate("?"))
@@ -326,7 +328,9 @@ def test_an_unknown_name_says_which_there_are():
     virtually(body, models={"smart": "local:echo", "cheap": "local:echo"})
 
     async def none(runtime):
-        with pytest.raises(ValueError, match=r"nor a name of this runtime, which has none\. Runtime\("):
+        with pytest.raises(
+            ValueError, match=r"nor a name of this runtime, which has none\. Runtime\("
+        ):
             await model("smart").ask("?")
 
     virtually(none)
