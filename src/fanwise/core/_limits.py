@@ -13,7 +13,7 @@ from math import inf, isinf
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from fanwise.core._frozen import Frozen
-from fanwise.core._transient import TOO_MANY, http_status, retry_after
+from fanwise.core._transient import TOO_MANY, http_status, refusal, retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -169,7 +169,7 @@ class Width:
 
     def refused(self, error: BaseException, run: Run | None = None) -> None:
         """Pause where a failure says "too many" (429), for as long as it asks, else a second."""
-        if http_status(error) == TOO_MANY:
+        if http_status(refusal(error)) == TOO_MANY:
             said = retry_after(error)
             self._refused += 1
             self.tell("refused", self.name, said, run)

@@ -23,7 +23,7 @@ from fanwise.core._policies import RATES
 from fanwise.core._protocols import Amount
 from fanwise.core._queues import Line, Turn, added
 from fanwise.core._settlement import share_of, was_refused
-from fanwise.core._transient import OVERLOADED, TOO_MANY, http_status, ran_out, retry_after
+from fanwise.core._transient import OVERLOADED, TOO_MANY, http_status, ran_out, refusal, retry_after
 
 if TYPE_CHECKING:
     import asyncio
@@ -161,7 +161,7 @@ class Quota(Width):
         nobody goes on for as long, or for a second after a 429 that names none.
         """
         reservation.failed(error)
-        status = http_status(error)
+        status = http_status(refusal(error))
         if status in OVERLOADED:
             said = retry_after(error)
             if status == TOO_MANY:
