@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from fanwise.core._bills import Bills
     from fanwise.core._call import Call
 
+MOST_STEPS = 4096  # of which something is known
 WINDOW = 100  # counted attempts
 SURE = 10  # of them, from which on the estimate is trusted
 MARGIN = 1.5  # above the greatest ratio seen
@@ -103,6 +104,8 @@ class WorstCases:
         """Give what is known of what a step reads."""
         found = self._densities.get(step)
         if found is None:
+            if len(self._densities) >= MOST_STEPS:  # of a program that makes steps as it runs
+                self._densities.clear()
             found = self._densities[step] = Density()
         return found
 
