@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fanwise.core._attempts import Execution
 from fanwise.core._errors import BudgetUndeclared
+from fanwise.core._watchers import excuse
 from fanwise.core._worst import undeclared
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Funded(Execution):
         estimates = call.run.runtime.estimates
         known = estimates is not None and estimates.knows(name)
         if known or name in spending.undeclared or (quota is not None and quota.counts_tokens):
+            excuse(call)  # an awaitable that is not awaited
             raise BudgetUndeclared(undeclared(call))
         try:
             return await super().attempt(attempt)

@@ -112,6 +112,12 @@ def in_doubt(used: Spend, written: int, worst: Spend) -> Spend:
     return Spend(max(used.tokens, tokens), max(used.nanodollars, money))
 
 
+def said_nothing(call: Call[Any]) -> bool:
+    """Say whether a step has told that it used no token."""
+    facts = call.facts or {}
+    return "usage" in facts and "bill" not in facts
+
+
 def was_free(error: BaseException) -> bool:
     """Say whether an attempt that ended so, without a word, has used nothing."""
     status = http_status(error)

@@ -37,7 +37,7 @@ from fanwise.core._accounts import (
 )
 from fanwise.core._errors import BudgetHeld, BudgetSpent, BudgetUnpriced, CallSkipped
 from fanwise.core._funded import Funded, Opening
-from fanwise.core._holds import NOTHING, Ahead, Hold, in_doubt, refusal, was_free
+from fanwise.core._holds import NOTHING, Ahead, Hold, in_doubt, refusal, said_nothing, was_free
 from fanwise.core._protocols import PREPAID
 from fanwise.core._record import add_wait, note
 from fanwise.core._scope import CURRENT
@@ -393,7 +393,8 @@ class Spending:
         total = self.sum_of(told, hold)
         used = Spend(total.tokens - hold.before.tokens, total.nanodollars - hold.before.nanodollars)
         if not any(used):
-            return NOTHING if error is not None and was_free(error) else hold.worst.spend
+            free = said_nothing(hold.call) if error is None else was_free(error)
+            return NOTHING if free else hold.worst.spend
         if error is not None and may_be_charged(error) and any(each[3] for each in told):
             return in_doubt(used, sum(each[5] for each in told), hold.worst.spend)
         return used
@@ -403,9 +404,13 @@ class Spending:
         tokens = sum(each[4] + each[5] for each in told)
         if all(account.budget.dollars is None for account in hold.accounts):
             return Spend(tokens, 0)
-        money = 0
+        bills, need, money = self.runtime.bills, hold.need, 0
         for each in told:
-            cost = self.runtime.bills.total([each], hold.need.model, self.unix())
+            model = each[1] or need.model or ""
+            # What has said its price is not worth that the loop waits for a table.
+            said = need.dollars is not None and need is not PREPAID
+            known = not said or bills.table.at_hand(model)
+            cost = bills.total([each], need.model, self.unix()) if known else None
             money += hold.worst.spend.nanodollars if cost is None else nanodollars_of(cost)
         return Spend(tokens, money)
 

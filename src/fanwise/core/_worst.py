@@ -44,10 +44,13 @@ USUAL = 2  # times what the step usually writes, as well
 
 
 class Worst(NamedTuple):
-    """The worst case of an attempt: tokens read, tokens written, and what a budget counts."""
+    """The worst case of an attempt: tokens read, tokens written, and what a budget counts.
+
+    `most` is `None` where what it writes has no bound, as its price has one.
+    """
 
     read: int
-    most: int
+    most: int | None
     spend: Spend
 
 
@@ -125,7 +128,7 @@ class WorstCases:
             raise BudgetUndeclared(undeclared(call))
         written = 0 if most is None else most
         cost = self._money(call, need, read, written) if money else 0
-        return Worst(read, written, Spend(read + written, cost))
+        return Worst(read, most, Spend(read + written, cost))
 
     def fitting(self, call: Call[Any], need: Need, read: int, accounts: Sequence[Account]) -> int:
         """Give the bound of an answer: what its budgets say, or less where they hold less."""
