@@ -58,7 +58,6 @@ from fanwise.core._errors import (
     WrongLength,
 )  # fmt: skip
 from fanwise.core._guesses import GuessStatistics
-from fanwise.core._headers import hear_headers
 from fanwise.core._hedge_state import HedgeStatistics
 from fanwise.core._identity import request_digest
 from fanwise.core._limits import LimitEvent, LimitStatistics
@@ -144,7 +143,7 @@ __all__ = [
     "StreamTaken", "TimedOut", "Timeout", "TimerQueue", "Told", "Watcher", "WorkerDied",
     "WorkerNotStarted", "WriteRefused", "WrongLength", "__version__", "add_wait", "add_watcher",
     "as_step", "ask", "at_least", "begin", "check_budget", "current", "current_runtime", "deadline",
-    "digest_of", "excuse", "failure_of", "finish", "give_task", "hear_headers", "http_status",
+    "digest_of", "excuse", "failure_of", "finish", "give_task", "http_status",
     "is_hedge", "is_transient", "leave", "made_by", "made_by_caller", "microseconds", "module_of",
     "name_of", "note", "perform", "plain_function", "plainly", "reduced", "refuse_while_importing",
     "request_digest", "reserve_again", "reserve_ahead", "retry_after", "run", "step",

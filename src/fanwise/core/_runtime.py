@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import re
 import time
 import weakref
 from collections import deque
@@ -16,12 +15,18 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from fanwise.core import _registry
 from fanwise.core._away import refuse_while_importing
 from fanwise.core._budget import check_budget, check_budgets
-from fanwise.core._canonical import digest_of
 from fanwise.core._dump import listen, unlisten
 from fanwise.core._errors import CallSkipped
 from fanwise.core._frozen import Frozen
+from fanwise.core._given import (
+    file_name,
+    gates_of,
+    limits_file,
+    names_of,
+    record_writer,
+    share_of_run,
+)
 from fanwise.core._limits import LimitEvent
-from fanwise.core._policies import above_zero, whole_number
 from fanwise.core._record import CHUNK, Record
 from fanwise.core._run import EQUAL, Run, Share
 from fanwise.core._scope import BODY, CURRENT
@@ -45,9 +50,10 @@ if TYPE_CHECKING:
     from fanwise.core._hedge_state import HedgeStatistics
     from fanwise.core._limits import LimitEvents, LimitStatistics
     from fanwise.core._policies import Limit
-    from fanwise.core._protocols import Body, Gates, Listener, Names, Plan
+    from fanwise.core._protocols import Body, Gates, Listener, Plan
     from fanwise.core._races import RaceStatistics
     from fanwise.core._record import AttemptRow, CallRow
+    from fanwise.core._reload import LimitsFile
     from fanwise.core._writer import RecordWriter
 
 T = TypeVar("T")
@@ -91,17 +97,18 @@ class Runtime(Shared):
     """Where calls run: `async with Runtime(...) as runtime: await runtime.run(call)`.
 
     `record` is a path, or a `Record`, to which the rows of every run are written; `limits` maps
-    names, or patterns such as "anthropic/*", to `Limit`; `models` maps names to the deployments
-    that they stand for, such as {"smart": ["anthropic:...", "openai:..."]}; `plan` maps names of
-    steps and patterns to what it overrides; `pools` maps names to a `concurrent.futures.Executor`,
-    or to a number of worker processes ("thread": of threads); `prices` maps models, or patterns
-    such as "openai/*", to `Price`, before the known prices; `listeners` are called with each row,
-    and each `LimitEvent`, as it is made, on the loop; `shared` is where limits stand that other
-    processes share, such as "redis://127.0.0.1:6379" or a `fanwise.stores.SharedLimits`; `budget`
-    bounds all runs together, `budgets` maps tenants, or patterns such as "free-*", to theirs;
-    `seed` makes the engine's own randomness repeatable (`None`: drawn anew, or a virtual loop's).
-    Leaving the block cancels what still runs, waits for it and for functions in threads, ends the
-    worker processes, gives back what it holds of shared limits, and closes the record.
+    names, or patterns such as "anthropic/*", to `Limit`, or is a file of such (TOML) that is read
+    again when it changes; `models` maps names to the deployments that they stand for, such as
+    {"smart": ["anthropic:...", "openai:..."]}; `plan` maps names of steps and patterns to what it
+    overrides; `pools` maps names to a `concurrent.futures.Executor`, or to a number of worker
+    processes ("thread": of threads); `prices` maps models, or patterns such as "openai/*", to
+    `Price`, before the known prices; `listeners` are called with each row, and each `LimitEvent`,
+    as it is made, on the loop; `shared` is where limits stand that other processes share, such as
+    "redis://127.0.0.1:6379" or a `fanwise.stores.SharedLimits`; `budget` bounds all runs together,
+    `budgets` maps tenants, or patterns such as "free-*", to theirs; `seed` makes the engine's own
+    randomness repeatable (`None`: drawn anew, or a virtual loop's). Leaving the block cancels what
+    still runs, waits for it and for functions in threads, ends the worker processes, gives back
+    what it holds of shared limits, and closes the record.
     """
 
     budget: Budget | None
@@ -119,7 +126,7 @@ class Runtime(Shared):
         self,
         *,
         record: str | os.PathLike[str] | Record | None = None,
-        limits: Mapping[str, Limit] | None = None,
+        limits: Mapping[str, Limit] | str | os.PathLike[str] | LimitsFile | None = None,
         models: Mapping[str, object] | None = None,
         pools: Mapping[str, Executor | int] | None = None,
         prices: Mapping[str, Priced] | None = None,
@@ -131,7 +138,11 @@ class Runtime(Shared):
         budgets: Mapping[str, Budget] | None = None,
     ) -> None:
         """Describe a runtime; it starts when its block is entered."""
-        super().__init__({} if limits is None else limits, plan, pools, prices)
+        self._limits_file = limits_file(limits)
+        defined = {} if limits is None or self._limits_file is not None else limits
+        super().__init__(cast("Mapping[str, Limit]", defined), plan, pools, prices)
+        self.reads_limits = self._limits_file is not None
+        self._following: asyncio.Task[None] | None = None
         self.seed = int.from_bytes(os.urandom(4)) if seed is None else seed
         self.seeded = seed is not None
         self.listeners = list(listeners)
@@ -164,13 +175,25 @@ class Runtime(Shared):
     # Life
 
     async def __aenter__(self) -> Self:
-        """Start, on the running loop; raise `OSError` where the record cannot be written."""
+        """Start, on the running loop.
+
+        Raises OSError where the record cannot be written or a file of limits cannot be read, and
+        ValueError for what such a file cannot mean.
+        """
         if self.entered:
             msg = f"{self!r} is open already: one `async with` a runtime"
             raise RuntimeError(msg)
-        self._start(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        if self._limits_file is not None:
+            read = self._limits_file.read
+            virtual = getattr(loop, "virtual", False)  # where nothing happens beside the loop
+            self.definitions = read() if virtual else await loop.run_in_executor(None, read)
+        self._start(loop)
         if self.record_path is not None:
             self.writer = await self._off_loop(record_writer(), self.record_path)
+        if self._limits_file is not None and self.threads is not None:
+            following = self._limits_file.follow(self)
+            self._following = asyncio.create_task(following, name="fanwise limits")
         self._token = RUNTIME.set(self)
         listen(self)
         return self
@@ -202,6 +225,9 @@ class Runtime(Shared):
     async def aclose(self) -> None:
         """End the runtime, as leaving its block does."""
         unlisten(self)
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.wait([self._following])
         tasks = list(self._started)  # also of runs that are over and have only to say so
         for task in tasks:
             task.cancel()
@@ -327,6 +353,19 @@ class Runtime(Shared):
         for tell in list(self.on_drain):
             tell()
 
+    def reload(self, limits: Mapping[str, Limit]) -> None:
+        """Take other limits from now on, all of them at once, also for calls that wait and hold.
+
+        A rate goes on from what is spent, so that no window sees more than the larger of both
+        limits allows; a width that is narrowed takes slots back as they return; who waits and never
+        fits now is refused with LimitTooSmall. Raises TypeError, ValueError or LimitUnknown where a
+        limit in use cannot be what is asked, and then changes nothing.
+        """
+        change = cast(
+            "Callable[[Runtime, Mapping[str, Limit]], None]", _registry.load("limit", "change")
+        )
+        change(self, limits)
+
     @property
     def runs(self) -> tuple[Run, ...]:
         """The runs whose records are still held, oldest first."""
@@ -401,42 +440,6 @@ class Runtime(Shared):
     def __repr__(self) -> str:
         """Show id and load."""
         return f"<Runtime {self.id}, {len(self.live)} runs, {self.running} calls running>"
-
-
-def record_writer() -> type[RecordWriter]:
-    """Give what writes a record, loaded when the first is to be written."""
-    return cast("type[RecordWriter]", _registry.load("record", "writer"))
-
-
-def names_of(models: Mapping[str, object]) -> Names:
-    """Give what the names of models stand for; raise, naming the name, where that cannot be."""
-    made = cast("Callable[[object], Names]", _registry.load("names", "models"))
-    return made(models)
-
-
-def gates_of(shared: Gates | str) -> Gates:
-    """Look up an address; raise ValueError for one that nobody knows."""
-    return cast("Gates", _registry.load("gates", shared)) if isinstance(shared, str) else shared
-
-
-def share_of_run(tenant: str | None, weight: float, priority: int) -> Share:
-    """Give whose a run is; raise, naming the argument, where that cannot be meant."""
-    if tenant is None and weight == 1 and priority == 0:
-        return EQUAL
-    if tenant is not None and not isinstance(tenant, str):
-        msg = f'tenant is a str, such as tenant="acme", got {tenant!r}'
-        raise TypeError(msg)
-    above_zero("weight", weight)
-    whole_number("priority", priority)
-    return Share(tenant, weight, priority)
-
-
-def file_name(run_id: str) -> str:
-    """Give a name for a file that stays in its folder, whatever the caller's id is."""
-    plain = re.sub(r"[^\w.-]", "_", run_id)[:100]
-    return (
-        plain if plain == run_id and plain.strip(".") else f"{plain}-{digest_of(run_id).hex()[:8]}"
-    )
 
 
 def current_runtime() -> Runtime:
