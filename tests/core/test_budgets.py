@@ -520,3 +520,44 @@ def test_a_settlement_beyond_what_was_reserved_is_counted_and_said():
     assert found == ["ok", "ok"]  # both had been let in
     assert (used.used_tokens, used.over) == (31, 1)
     assert str(used) == "31 of 25 tokens used"
+
+
+def test_who_waits_for_a_limit_keeps_nobody_from_a_budget():
+    limited = ask.using(limit="door")
+
+    @step(limit="door")
+    async def outer():
+        await asyncio.sleep(1)
+        return await ask(2, 10, 1.0)
+
+    @step
+    async def main():
+        # The limited one reserves ten of twelve, and waits for the outer one, which waits for ten.
+        return await fan_out(outer(), limited(3, 10), need=0)
+
+    async def body(runtime):
+        run = runtime.start(main(), budget=Budget(tokens=12))
+        found = await run.wait()
+        used = run.spent()[0]
+        assert not runtime.spending.idle
+        assert not runtime.widths["door"].used
+        return statuses(found), now(), (used.used_tokens, used.reserved_tokens, used.waiting)
+
+    assert under(body, limits={"door": Limit(at_once=1)}) == (["ok", "ok"], 2, (5, 0, 0))
+
+
+def test_who_lent_what_is_then_spent_is_skipped():
+    limited = ask.using(limit="door")
+
+    @step(limit="door")
+    async def outer():
+        await asyncio.sleep(1)
+        return await ask(9, 10)
+
+    async def body(runtime):
+        both = fan_out(outer(), limited(3, 10), need=0)
+        found = await runtime.run(both, budget=Budget(tokens=12))
+        again = await runtime.run(ask.using(limit="door")(1))
+        return statuses(found), runtime.widths["door"].used, again
+
+    assert under(body, limits={"door": Limit(at_once=1)}) == (["ok", "skipped"], 0, 1)

@@ -78,6 +78,42 @@ class Funded(Execution):
         counts = self.outfit.quota is not None and self.outfit.quota.counts_tokens
         return known or counts or own_client(self.call) is not None
 
+    async def take_slots(self, attempt: Attempt, *, probe: bool) -> bool:
+        """Wait for slots; meanwhile others may have what it has reserved.
+
+        Where they had, it reserves again, and holds its slot meanwhile.
+        """
+        spending = self.spending
+        hold = spending.holds.get(attempt)
+        if hold is None:
+            return await super().take_slots(attempt, probe=probe)
+        spending.idle[hold] = None
+        try:
+            probes = await super().take_slots(attempt, probe=probe)
+        finally:
+            spending.idle.pop(hold, None)
+        if hold.lent:
+            try:
+                await spending.regain(hold)
+            except BaseException:
+                self.undo_slots(attempt, probes=probes and not probe)
+                raise
+            attempt.started = self.call.run.time()
+        return probes
+
+    def undo_slots(self, attempt: Attempt, *, probes: bool) -> None:
+        """Give back the slots of an attempt that is not to be."""
+        outfit = self.outfit
+        if outfit.place is not None and outfit.place.workers is not None:
+            outfit.place.workers.take_back(attempt.worker)
+        for width, _ in outfit.widths:
+            if width is outfit.quota:
+                outfit.quota.give_back(attempt.reservation)
+            else:
+                width.give()
+        if probes and outfit.breaker is not None:
+            outfit.breaker.withdrawn()
+
     def has_room(self) -> bool:
         """Say whether a hedge may be sent: its budgets have room, too."""
         need = self.policy.need(self.call) if self.accounts else None

@@ -27,12 +27,14 @@ ON_THEIR_WAY = 32  # tokens
 class Hold:
     """What one attempt has reserved of the budgets over it."""
 
-    __slots__ = ("accounts", "before", "call", "given", "need", "number", "worst")
+    __slots__ = ("accounts", "before", "call", "given", "lent", "need", "number", "ticket", "worst")
 
     before: Spend  # what the attempt had told before it reserved
     given: bool
+    lent: bool  # others have it, while the attempt waits for a limit
     need: Need
     number: int
+    ticket: int  # its place in line
     worst: Worst
 
     def __init__(
@@ -44,8 +46,9 @@ class Hold:
         self.given = need is not None
         self.need = PREPAID if need is None else need
         self.renew()
-        self.number = number
+        self.number = self.ticket = number
         self.before = NOTHING
+        self.lent = False
 
     def renew(self) -> None:
         """Ask the step what it needs, by what is known now."""
