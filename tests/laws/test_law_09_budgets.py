@@ -277,7 +277,7 @@ def in_order_and_not_in_vain(leaves, total, order):
     async def program(runtime):
         found = await runtime.run(main(), budget=Budget(tokens=total))
         account = runtime.runs[0].budgets[0]
-        used = sum(min(leaves[index][1], leaves[index][2]) or leaves[index][1] for index in begun)
+        used = sum(min(leaves[index][1], leaves[index][2]) for index in begun)
         assert account.statistics().used_tokens == used <= total
         assert begun == sorted(begun), "somebody passed another"
         for outcome in found.outcomes:
@@ -286,7 +286,7 @@ def in_order_and_not_in_vain(leaves, total, order):
                 assert isinstance(outcome.error, BudgetSpent)
                 most = leaves[outcome.index][1]
                 before = [i for i in begun if i < outcome.index]
-                least = sum(min(leaves[i][1], leaves[i][2]) or leaves[i][1] for i in before)
+                least = sum(min(leaves[i][1], leaves[i][2]) for i in before)
                 assert least + most > total, "refused, though enough would have come back"
 
     virtually(program, order=order)

@@ -84,7 +84,7 @@ def needed(model: str, request: Request, step: str | None = None) -> Need:
 
 def bounded_by(said: Need, own: Need) -> Need:
     """Give what a user says of a question, with the bounds that a budget wants besides."""
-    if not isinstance(said, Need) or own.most_in is None:
+    if type(said) is not Need or own.most_in is None:  # what is none, the policy refuses
         return said
     most = own.most if said.most is None else said.most
     most_in = own.most_in if said.most_in is None else said.most_in
