@@ -17,6 +17,7 @@ from fanwise.core import (
     LimitHeld,
     LimitTooSlow,
     LimitTooSmall,
+    LimitUnavailable,
     LimitUnknown,
     LoopBlocked,
     NotCanonical,
@@ -39,8 +40,8 @@ from fanwise.core import (
 __all__ = [
     "BreakerOpen", "BudgetError", "BudgetHeld", "BudgetSpent", "BudgetUndeclared", "BudgetUnpriced",
     "CallDropped", "CallSkipped", "CircularWait", "DeadlinePassed", "FanwiseError", "IdentityClash",
-    "LimitError", "LimitHeld", "LimitTooSlow", "LimitTooSmall", "LimitUnknown", "LoopBlocked",
-    "NotCanonical", "NotDone", "NotEnough", "PoolError", "PoolUnknown", "RecordDamaged",
-    "RemoteError", "StepTimedOut", "StrayCancel", "StreamTaken", "TimedOut", "WorkerDied",
-    "WorkerNotStarted", "WriteRefused", "WrongLength",
+    "LimitError", "LimitHeld", "LimitTooSlow", "LimitTooSmall", "LimitUnavailable", "LimitUnknown",
+    "LoopBlocked", "NotCanonical", "NotDone", "NotEnough", "PoolError", "PoolUnknown",
+    "RecordDamaged", "RemoteError", "StepTimedOut", "StrayCancel", "StreamTaken", "TimedOut",
+    "WorkerDied", "WorkerNotStarted", "WriteRefused", "WrongLength",
 ]  # fmt: skip

@@ -8,9 +8,9 @@ while all of it is taken, it rises by a fifth of what it fell from in the time o
 attempts. What began before the last fall, or ends within a second of it, belongs to the same burst
 (RFC 6582 treats the losses of one window so); and where less than half of the width is in flight,
 or one attempt, its fall would change nothing. After a minute a width of which less than half is
-used is forgotten (RFC 2861 does so with windows of idle connections). A limit opens at its start over `Limit(ramp=)` seconds, and after a
-pause: from one attempt to the whole width, and to the whole of each bucket, evenly. Instants are
-worked out when somebody asks: there is no timer.
+used is forgotten (RFC 2861 does so with windows of idle connections). A limit opens at its start
+over `Limit(ramp=)` seconds, and after a pause: from one attempt to the whole width, and to the
+whole of each bucket, evenly. Instants are worked out when somebody asks: there is no timer.
 Cost: an admission compares one flag while all is open.
 Rejected: gradients of latency (Vegas; answers of models differ in length by themselves), a rise of
 one a round whatever the width was (a thousand rounds after an outage), doubling after a pause (the

@@ -262,6 +262,8 @@ class Line:
         """Let everybody who waits be judged anew; who does not fit any more is refused."""
         self._patience = patience
         for turn in self._turns():
+            if turn is self._asking:  # its answer is on its way
+                continue
             try:
                 turn.judge()
             except LimitTooSmall as error:
