@@ -12,8 +12,8 @@ from contextlib import suppress
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from fanwise.core._protocols import Remaining
 from fanwise.core._scope import CURRENT, Attempt
+from fanwise.core.gates import Remaining
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from fanwise.core._policies import Limit
-    from fanwise.core._protocols import GateStatistics
     from fanwise.core._run import Run
     from fanwise.core._step import Definition
+    from fanwise.core.gates import GateStatistics
 
     Tell = Callable[["LimitEvents", str, float, Run | None], None]
 

@@ -50,11 +50,12 @@ if TYPE_CHECKING:
     from fanwise.core._hedge_state import HedgeStatistics
     from fanwise.core._limits import LimitEvents, LimitStatistics
     from fanwise.core._policies import Limit
-    from fanwise.core._protocols import Body, Gates, Listener, Plan
+    from fanwise.core._protocols import Body, Listener, Plan
     from fanwise.core._races import RaceStatistics
     from fanwise.core._record import AttemptRow, CallRow
     from fanwise.core._reload import LimitsFile
     from fanwise.core._writer import RecordWriter
+    from fanwise.core.gates import Gates
 
 T = TypeVar("T")
 
