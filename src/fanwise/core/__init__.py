@@ -61,7 +61,7 @@ from fanwise.core._errors import (
 from fanwise.core._guesses import GuessStatistics
 from fanwise.core._hedge_state import HedgeStatistics
 from fanwise.core._identity import request_digest
-from fanwise.core._limits import LimitEvent, LimitStatistics
+from fanwise.core._limits import LimitStatistics
 from fanwise.core._outcomes import FanIn, Landed, Outcome, Status
 from fanwise.core._policies import (
     Breaker,
@@ -129,19 +129,18 @@ __all__ = [
     "BudgetUnpriced", "Cache", "CacheStatistics", "Call", "CallDropped", "CallRow", "CallSkipped",
     "CircularWait", "Current", "CurrentAway", "DeadlinePassed", "Decorator", "Drawn", "Effect",
     "Ending", "FanIn", "FanwiseError", "GuessStatistics", "Header", "Hedge", "HedgeStatistics",
-    "Hooks", "IdentityClash", "Job", "Journal", "Landed", "Limit", "LimitError", "LimitEvent",
-    "LimitHeld", "LimitStatistics", "LimitTooSlow", "LimitTooSmall", "LimitUnavailable",
-    "LimitUnknown", "LoopBlocked", "MemoryJournal", "Need", "NotCanonical", "NotDone", "NotEnough",
-    "Outcome", "OwnLimit", "Plan", "Policy", "PoolError", "PoolUnknown", "RaceStatistics",
-    "Reader", "Reading", "Record", "RecordDamaged", "RemoteError", "Retry", "Run", "RunRecord",
-    "Runtime", "RuntimeStatistics", "Scope", "Status", "Step", "StepTimedOut", "StrayCancel",
-    "Stream", "StreamCall", "StreamStep", "StreamTaken", "TimedOut", "Timeout", "TimerQueue",
-    "Told", "Watcher", "WorkerDied", "WorkerNotStarted", "WriteRefused", "WrongLength",
-    "__version__", "add_wait", "add_watcher", "as_step", "ask", "at_least", "begin",
-    "check_budget", "current", "current_runtime", "deadline", "digest_of", "excuse", "failure_of",
-    "finish", "give_task", "http_status", "is_hedge", "is_transient", "leave", "made_by",
-    "made_by_caller", "microseconds", "module_of", "name_of", "note", "perform", "plain_function",
-    "plainly", "reduced", "refuse_while_importing", "request_digest", "reserve_again",
-    "reserve_ahead", "retry_after", "run", "step", "waiting_call", "watch", "whole",
-    "woken_by_signals",
+    "Hooks", "IdentityClash", "Job", "Journal", "Landed", "Limit", "LimitError", "LimitHeld",
+    "LimitStatistics", "LimitTooSlow", "LimitTooSmall", "LimitUnavailable", "LimitUnknown",
+    "LoopBlocked", "MemoryJournal", "Need", "NotCanonical", "NotDone", "NotEnough", "Outcome",
+    "OwnLimit", "Plan", "Policy", "PoolError", "PoolUnknown", "RaceStatistics", "Reader",
+    "Reading", "Record", "RecordDamaged", "RemoteError", "Retry", "Run", "RunRecord", "Runtime",
+    "RuntimeStatistics", "Scope", "Status", "Step", "StepTimedOut", "StrayCancel", "Stream",
+    "StreamCall", "StreamStep", "StreamTaken", "TimedOut", "Timeout", "TimerQueue", "Told",
+    "Watcher", "WorkerDied", "WorkerNotStarted", "WriteRefused", "WrongLength", "__version__",
+    "add_wait", "add_watcher", "as_step", "ask", "at_least", "begin", "check_budget", "current",
+    "current_runtime", "deadline", "digest_of", "excuse", "failure_of", "finish", "give_task",
+    "http_status", "is_hedge", "is_transient", "leave", "made_by", "made_by_caller",
+    "microseconds", "module_of", "name_of", "note", "perform", "plain_function", "plainly",
+    "reduced", "refuse_while_importing", "request_digest", "reserve_again", "reserve_ahead",
+    "retry_after", "run", "step", "waiting_call", "watch", "whole", "woken_by_signals",
 ]  # fmt: skip

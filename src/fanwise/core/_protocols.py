@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from fanwise.core._call import Call
-    from fanwise.core._limits import LimitEvent
+    from fanwise.core.events import LimitEvent
 
     class Names(Protocol):
         """What the names of models stand for in a runtime; what it is made of, its maker knows."""
