@@ -10,7 +10,7 @@ from __future__ import annotations
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from fanwise.core._protocols import Remaining
+from fanwise.core.gates import Remaining
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -23,20 +23,21 @@ from fanwise.core._limits import PAUSE, LimitStatistics, Width
 from fanwise.core._needs import Expected, Sizes
 from fanwise.core._pace import Pace, Paced
 from fanwise.core._policies import RATES
-from fanwise.core._protocols import Amount
 from fanwise.core._queues import Line, Turn, added
 from fanwise.core._settlement import share_of, was_refused
 from fanwise.core._transient import OVERLOADED, TOO_MANY, http_status, ran_out, refusal, retry_after
+from fanwise.core.gates import Amount
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
 
     from fanwise.core._call import Call
     from fanwise.core._policies import Limit
-    from fanwise.core._protocols import Gates, Need
+    from fanwise.core._protocols import Need
     from fanwise.core._run import Run
     from fanwise.core._settlement import Told
     from fanwise.core._step import Definition
+    from fanwise.core.gates import Gates
 
 ONE = Amount(1, 0, 0)
 OK, REFUSED, UNSURE = range(3)
