@@ -10,7 +10,7 @@ from fanwise import Limit, Runtime, current, fan_map, step
 from fanwise.cli import main
 from fanwise.cli._limits_table import table
 from fanwise.core import Need
-from fanwise.stores import SharedLimits, Standing, redis_board
+from fanwise.stores import LimitStanding, SharedLimits, redis_board
 from tests.cli.terminals import START, Terminal
 from tests.stores.servers import free_port, redis_server
 
@@ -29,7 +29,7 @@ def server():
 def standing(name="smart", at_once=4, waiting=1, held=3, paused=0.0, **used):
     sizes = {f"{rate}_per_minute": 1000 for rate in RATES if rate in used}
     spent = {f"{rate}_per_minute": used[rate] for rate in RATES if rate in used}
-    return Standing(name, at_once, 2, waiting, held, paused, sizes, spent)
+    return LimitStanding(name, at_once, 2, waiting, held, paused, sizes, spent)
 
 
 def ended(arguments, capsys):

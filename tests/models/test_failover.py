@@ -318,7 +318,9 @@ def test_where_nothing_of_it_may_pass_the_first_error_is_raised_itself():
 
 def test_an_unknown_name_says_which_there_are():
     async def body(runtime):
-        with pytest.raises(ValueError, match=r"'smarter' is neither .*its names are: cheap, smart"):
+        with pytest.raises(
+            ValueError, match=r"'smarter' is neither .*whose names are: cheap, smart"
+        ):
             await model("smarter").ask("?")
         with pytest.raises(ValueError, match="'other' is neither"):
             await model("other").price(model("local:echo").estimate("?"))
@@ -326,7 +328,9 @@ def test_an_unknown_name_says_which_there_are():
     virtually(body, models={"smart": "local:echo", "cheap": "local:echo"})
 
     async def none(runtime):
-        with pytest.raises(ValueError, match=r"nor a name of this runtime; it has none: Runtime\("):
+        with pytest.raises(
+            ValueError, match=r"nor a name of this runtime, which has none\. Runtime\("
+        ):
             await model("smart").ask("?")
 
     virtually(none)
@@ -491,6 +495,26 @@ def test_a_budget_is_for_the_deployments_and_what_fails_over_counts():
     assert (len(west.asked), len(east.asked)) == (1, 1)
     assert budget.reserved_tokens == 0
     assert budget.used_dollars >= Decimal("0.00006")  # the answer; and what the failure may have
+
+
+def test_limits_that_processes_share_are_filled_tier_by_tier_too():
+    west, east = Region("west"), Region("east")
+    limits = {"west:m": Limit(at_once=4), "east:m": Limit(at_once=8)}
+
+    async def body(runtime):
+        smart = model("smart")
+        await smart.ask("one")
+        assert (len(west.asked), len(east.asked)) == (1, 0)
+        await asyncio.sleep(60.0)  # what was held of the shared limit has gone back
+        found = await fan_map(smart.ask, [str(n) for n in range(120)], at_once=12)
+        assert found.complete
+        return runtime.time()
+
+    taken = virtually(
+        body, models={"smart": models(west, east)}, limits=limits, shared="memory:failover"
+    )
+    assert (west.most, east.most) == (4, 8)
+    assert taken <= 61.0 + 12.0
 
 
 # Other ways to ask

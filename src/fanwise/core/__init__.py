@@ -145,9 +145,8 @@ __all__ = [
     "Told", "Watcher", "WorkerDied", "WorkerNotStarted", "WriteRefused", "WrongLength",
     "__version__", "add_wait", "add_watcher", "as_step", "ask", "at_least", "begin", "check_budget",
     "current", "current_runtime", "deadline", "digest_of", "excuse", "failure_of", "finish",
-    "give_task", "http_status", "is_hedge", "is_transient", "leave", "made_by",
-    "made_by_caller", "microseconds", "module_of", "name_of", "note", "perform", "plain_function",
-    "plainly", "reduced", "refuse_while_importing", "request_digest", "reserve_again",
-    "reserve_ahead", "retry_after", "run", "step", "waiting_call", "watch", "whole",
-    "woken_by_signals",
+    "give_task", "http_status", "is_hedge", "is_transient", "leave", "made_by", "made_by_caller",
+    "microseconds", "module_of", "name_of", "note", "perform", "plain_function", "plainly",
+    "reduced", "refuse_while_importing", "request_digest", "reserve_again", "reserve_ahead",
+    "retry_after", "run", "step", "waiting_call", "watch", "whole", "woken_by_signals",
 ]  # fmt: skip

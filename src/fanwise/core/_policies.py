@@ -381,6 +381,13 @@ class Policy:
             return needs
         return check_need(f"needs= of {call.step.name}", needs(*call.args, **call.kwargs))
 
+    def need_of(self, step: str, args: tuple[Any, ...]) -> Need | None:
+        """Give what the step says of an attempt with such arguments, of which no call is made."""
+        needs = self.needs
+        if needs is None or isinstance(needs, Need):
+            return needs
+        return check_need(f"needs= of {step}", needs(*args))
+
     def changed(self, overrides: dict[str, Any]) -> Policy:
         """Give the same policy with some arguments replaced."""
         return Policy(**{name: getattr(self, name) for name in self.FIELDS} | overrides)

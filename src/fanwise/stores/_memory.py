@@ -15,7 +15,7 @@ from fanwise.stores._visit import DONE, GRANTED, LOST, NOTHING, WAIT, Reply
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fanwise.stores._standing import Standing
+    from fanwise.stores._standing import LimitStanding
     from fanwise.stores._till import Till
     from fanwise.stores._visit import Four, Listener, Rate, Terms, Visit
 
@@ -335,7 +335,7 @@ class MemoryBoard:
             self.buckets[terms.name] = kept
         return reply
 
-    async def standing(self) -> list[Standing]:
+    async def standing(self) -> list[LimitStanding]:
         """Give the limits that are known here, by name; changes nothing."""
         now = self.clock()
         known = ((name, bucket.told(now)) for name, bucket in sorted(self.buckets.items()))

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from redis.commands.core import AsyncScript
 
     from fanwise.core import LimitUnavailable
-    from fanwise.stores._standing import Standing
+    from fanwise.stores._standing import LimitStanding
     from fanwise.stores._till import Till
     from fanwise.stores._visit import Listener, Terms, Visit
 
@@ -198,7 +198,7 @@ class RedisBoard:
             elif words[0] == "pause":
                 listener.halted(words[1], int(words[2]))
 
-    async def standing(self) -> list[Standing]:
+    async def standing(self) -> list[LimitStanding]:
         """Give the limits that are known there, by name; writes nothing.
 
         The first look goes through all keys, a thousand at a time; later ones ask only for limits

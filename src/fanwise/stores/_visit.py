@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from fanwise.core import Amount
-    from fanwise.stores._standing import Standing
+    from fanwise.stores._standing import LimitStanding
     from fanwise.stores._till import Till
 
 DIMENSIONS: Final = ("requests", "tokens", "input_tokens", "output_tokens")
@@ -209,7 +209,7 @@ class Board(Protocol):
     def unlisten(self, name: str, listener: Listener, /) -> None:
         """Tell `listener` nothing more."""
 
-    async def standing(self) -> list[Standing]:
+    async def standing(self) -> list[LimitStanding]:
         """Give the limits that are known here, by name; changes nothing.
 
         Raises `BoardLost` where nobody answers.
