@@ -382,8 +382,7 @@ class Clerk:
         asked = self._asked
         if asked is None:
             return
-        paused = self._said.paused(self._loop.time())
-        wait = paused or away.decide(asked.need, len(self._purse.in_use))
+        wait = self.paused() or away.decide(asked.need, len(self._purse.in_use))
         if wait is None:
             return
         if not wait:
