@@ -347,8 +347,8 @@ def test_an_unknown_name_says_which_there_are():
         ({"smart": [[]]}, ValueError, r"models\['smart'\] needs at least one deployment"),
         ({"smart": [7]}, TypeError, "got 7 for 'smart'"),
         ({"smart": ["nobody:x"]}, ValueError, "'nobody:x' is not known"),
-        ({"smart": ["cheap"], "cheap": "local:echo"}, ValueError, "has the name 'cheap' in it"),
-        ({"smart": model("cheap")}, ValueError, "has the name 'cheap' in it"),
+        ({"smart": ["cheap"], "cheap": "local:echo"}, ValueError, "has 'cheap' in it, which is no address"),
+        ({"smart": model("cheap")}, ValueError, "has 'cheap' in it, which is no address"),
         ({"smart": ["local:echo", "local:echo"]}, ValueError, "'local:echo' twice"),
         ({"smart": models(Region("a"), Region("a"))}, ValueError, "a second deployment named 'a:m'"),
         ({"smart": models(Region("a"), retry=Retry())}, ValueError, "retry of <Model a:m>"),
@@ -515,6 +515,17 @@ def test_limits_that_processes_share_are_filled_tier_by_tier_too():
     )
     assert (west.most, east.most) == (4, 8)
     assert taken <= 61.0 + 12.0
+
+
+def test_a_deployment_without_a_limit_is_not_shared():
+    async def body(runtime):
+        await model("smart").ask("?")
+        return {name: width.__class__.__name__ for name, width in runtime.widths.items()}
+
+    limits = {"east:m": Limit(at_once=1)}
+    smart = [[Model(Region("west")), Model(Region("east"))]]
+    found = virtually(body, models={"smart": smart}, limits=limits, shared="memory:own")
+    assert found == {"west:m": "Width", "east:m": "Quota"}
 
 
 # Other ways to ask

@@ -250,7 +250,8 @@ class Limit(Frozen):
 class OwnLimit(str):
     """The name of a limit that brings its definition: for adapters of what has a width of its own.
 
-    What a runtime defines under the name, or a pattern that fits it, goes first.
+    What a runtime defines under the name, or a pattern that fits it, goes first. Without that it is
+    this process's own, whatever else the runtime shares.
     """
 
     __slots__ = ("limit",)

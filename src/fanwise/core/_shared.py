@@ -199,9 +199,11 @@ class Shared:
         width = self.widths.get(name)
         if width is None:
             limit = self.definition(name)
-            if self.gates is not None or self.reads_limits or not limit.is_width:
+            own = isinstance(name, OwnLimit) and limit is name.limit  # nobody else knows of it
+            gates = None if own else self.gates
+            if gates is not None or self.reads_limits or not limit.is_width:
                 made = cast("type[Quota]", _registry.load("limit", "rates"))
-                width = made(name, limit, self.loop, self.gates)
+                width = made(name, limit, self.loop, gates)
             else:
                 width = Width(name, limit)
             width.tell = self.tell_limit

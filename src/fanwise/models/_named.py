@@ -180,7 +180,8 @@ def given_as(made: dict[str, Model]) -> Callable[[str, object], tuple[Asks, str 
     def give(name: str, given: object) -> tuple[Asks, str | None]:
         if isinstance(given, (NamedModel, NamedEmbedder)) or (is_name(given)):
             msg = (
-                f"models[{name!r}] has the name {getattr(given, 'name', given)!r} in it: write its "
+                f"models[{name!r}] has {getattr(given, 'name', given)!r} in it, which is no address"
+                " such as 'openai:gpt-5-mini'; a name in a name is not looked up: write its "
                 "deployments there"
             )
             raise ValueError(msg)
