@@ -269,7 +269,8 @@ async def in_cluster(servers):
         slots = (str(number * share), str((number + 1) * share - 1))
         await client.execute_command("CLUSTER", "ADDSLOTSRANGE", *slots)
         if number:
-            await clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", str(server.port))
+            met = ("127.0.0.1", str(server.port), server.options[-1])
+            await clients[0].execute_command("CLUSTER", "MEET", *met)
     for client in clients:
         while b"cluster_state:ok" not in await client.execute_command("CLUSTER", "INFO"):
             await asyncio.sleep(0.05)
@@ -277,8 +278,8 @@ async def in_cluster(servers):
 
 
 async def test_a_limit_is_found_at_its_node_of_a_cluster():
-    options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "5000")
-    with redis_server(*options) as first, redis_server(*options) as second:
+    each = [("--cluster-enabled", "yes", "--cluster-port", str(free_port())) for _ in range(2)]
+    with redis_server(*each[0]) as first, redis_server(*each[1]) as second:
         clients = await in_cluster([first, second])
         async with no_orphans():
             for name in "abcdefgh":  # any URL will do, and one tag keeps a limit together
