@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks._figure import Figure
 from benchmarks._measure import Spread
-from fanwise.core import Amount
+from fanwise.core.gates import Amount
 from fanwise.stores._redis import RedisBoard
 from tests.stores.holder import LIMIT
 from tests.stores.servers import redis_server

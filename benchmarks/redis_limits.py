@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks._figure import Figure
 from benchmarks._measure import Scale, Span, Spread, alternate
-from fanwise.core import Amount
+from fanwise.core.gates import Amount
 from fanwise.stores._clerk import Manner
 from fanwise.stores._gate import SharedGate
 from fanwise.stores._redis import RedisBoard

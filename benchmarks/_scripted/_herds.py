@@ -44,7 +44,7 @@ def dropped_and_retried_at_once(draw: random.Random) -> Made:
 def one_retry_after_for_all(draw: random.Random) -> Made:
     """A server asks everybody to wait for the same time, to which the policy adds too little."""
     wait = draw.uniform(1.0, 5.0)
-    fetch = _service(draw, Retry(attempts=3, shortest=0.05))
+    fetch = _service(draw, Retry(attempts=3, shortest=0.05, longest=0.05))
     refused = faults.refuses(status=503, retry_after=wait, after=0.05).only(attempt=1)
     return _wave(fetch, draw.randint(80, 200)), {"body": faults.Script(fetch=refused)}
 
@@ -53,7 +53,7 @@ def told_the_same_instant(draw: random.Random) -> Made:
     """Callers that come at any time are all told to come back when the window opens."""
     opens = draw.uniform(4.0, 8.0)
 
-    @step(name="fetch", retry=Retry(attempts=2, shortest=0.02))
+    @step(name="fetch", retry=Retry(attempts=2, shortest=0.02, longest=0.02))
     async def fetch(_: int) -> None:
         now = asyncio.get_running_loop().time()
         await asyncio.sleep(0.05)

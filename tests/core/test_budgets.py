@@ -18,7 +18,8 @@ from fanwise import (
     stage,
     step,
 )
-from fanwise.core import LimitEvent, Need
+from fanwise.core import Need
+from fanwise.core.events import LimitEvent
 from fanwise.errors import (
     BudgetHeld,
     BudgetSpent,

@@ -6,9 +6,10 @@ made when its request comes, or when its answer goes, and is heard when the atte
 
 from hypothesis import strategies as st
 
-from fanwise.core import Amount, Limit
-from fanwise.core import Remaining as Left
+from fanwise.core import Limit
 from fanwise.core._buckets import Bucket, Buckets
+from fanwise.core.gates import Amount
+from fanwise.core.gates import Remaining as Left
 from tests.laws.proving import changed, holds, rejects, ticks
 
 SIZE = 60  # tokens in the bucket, and a minute

@@ -11,11 +11,12 @@ from types import MappingProxyType
 import pytest
 from hypothesis import strategies as st
 
-from fanwise.core import Amount, Hedge, Limit, Need, Retry, _needs, current, deadline, step
+from fanwise.core import Hedge, Limit, Need, Retry, _needs, current, deadline, step
 from fanwise.core import _queues as queues
 from fanwise.core._buckets import Buckets
 from fanwise.core._queues import Flow, Line, Rank
 from fanwise.core._quota import Quota
+from fanwise.core.gates import Amount
 from fanwise.errors import LimitTooSlow
 from fanwise.patterns import fan_out
 from tests.laws.proving import (

@@ -6,8 +6,9 @@ reserved and settled meanwhile; and nobody waits longer than that takes.
 
 from hypothesis import strategies as st
 
-from fanwise.core import Amount, Limit
+from fanwise.core import Limit
 from fanwise.core._buckets import SECOND, Bucket, Buckets
+from fanwise.core.gates import Amount
 from tests.laws.proving import changed, holds, rejects, ticks
 
 RATES = st.sampled_from([None, 20, 60, 90.5, 240])

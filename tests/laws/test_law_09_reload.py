@@ -6,10 +6,10 @@ import pytest
 from hypothesis import strategies as st
 
 from fanwise import Limit
-from fanwise.core import Amount
 from fanwise.core._buckets import Bucket, Buckets
 from fanwise.core._limits import Width
 from fanwise.core._policies import RATES
+from fanwise.core.gates import Amount
 from fanwise.testing import run_virtual
 from tests.laws.proving import changed, holds, rejects
 

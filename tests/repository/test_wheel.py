@@ -105,6 +105,9 @@ ADAPTERS = {
     "fanwise.documents._pypdf": "pypdf",
     "fanwise.providers._genai_prices": "genai_prices",
     "fanwise.providers._mcp": "jsonschema",  # of the extra `mcp`, whose package needs it
+    "fanwise.stores._redis": "redis",
+    "fanwise.stores._redis_till": "redis",
+    "fanwise.stores._refusals": "redis",
     "fanwise.testing.twin._transport": "httpx2",
 }
 OF_MODELS = {"anthropic", "google", "httpx2", "openai", "pydantic_ai"}  # of providers._ai
@@ -138,6 +141,7 @@ def test_every_module_imports_from_the_wheel(environment, tmp_path):
         ("from fanwise.models import model; model('openai:gpt-5-mini')", "llm"),
         ("from fanwise.models.tools import mcp_server; mcp_server(['server'])", "mcp"),
         ("from fanwise.testing.twin import Twin; Twin().client()", "twin"),
+        ("from fanwise.stores import redis_board; redis_board('redis://127.0.0.1')", "redis"),
     ],
 )
 def test_without_an_extra_its_name_is_said(environment, tmp_path, statement, extra):

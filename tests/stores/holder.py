@@ -7,7 +7,7 @@ import asyncio
 import sys
 from itertools import count
 
-from fanwise.core import Amount
+from fanwise.core.gates import Amount
 from fanwise.stores._redis import RedisBoard
 from tests.stores.workers import Worker, manner, terms
 

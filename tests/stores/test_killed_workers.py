@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fanwise.core import Amount
+from fanwise.core.gates import Amount
 from fanwise.stores import _memory
 from fanwise.stores._redis import RedisBoard
 from fanwise.testing import no_orphans, run_virtual

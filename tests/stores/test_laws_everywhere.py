@@ -11,11 +11,12 @@ from types import MappingProxyType
 import pytest
 from hypothesis import strategies as st
 
-from fanwise.core import Amount, Limit, Need, Remaining, _needs, current, deadline, step
+from fanwise.core import Limit, Need, _needs, current, deadline, step
 from fanwise.core._buckets import Buckets
 from fanwise.core._queues import Line, Rank
 from fanwise.core._quota import Quota
 from fanwise.core._scope import CURRENT
+from fanwise.core.gates import Amount, Remaining
 from fanwise.errors import DeadlinePassed, LimitTooSlow
 from fanwise.stores import _gate, _memory, _said, _visit
 from fanwise.stores._purse import Purse

@@ -13,7 +13,7 @@ import pytest
 from redis.asyncio import Redis
 
 from fanwise import Limit, Runtime, deadline, fan_map, step
-from fanwise.core import Amount
+from fanwise.core.gates import Amount
 from fanwise.errors import DeadlinePassed, LimitUnavailable
 from fanwise.stores import MemoryBoard, SharedLimits, redis_board
 from fanwise.stores._redis import RedisBoard

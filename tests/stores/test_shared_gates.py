@@ -9,7 +9,7 @@ from itertools import count
 
 import pytest
 
-from fanwise.core import Amount
+from fanwise.core.gates import Amount
 from fanwise.stores import MemoryBoard
 from fanwise.stores._redis import RedisBoard
 from fanwise.testing import no_orphans

@@ -5,7 +5,7 @@ from itertools import count
 
 from hypothesis import strategies as st
 
-from fanwise.core import Amount
+from fanwise.core.gates import Amount
 from fanwise.stores import _memory, _purse
 from fanwise.stores._visit import Rate
 from fanwise.testing import no_orphans, run_virtual

@@ -8,7 +8,7 @@ from types import MappingProxyType
 import pytest
 
 from fanwise import Limit, Runtime, fan_map, step
-from fanwise.core import Amount
+from fanwise.core.gates import Amount
 from fanwise.stores import MemoryBoard, SharedLimits, from_address, redis_board
 from fanwise.stores._gates import terms_of
 from fanwise.stores._redis import RedisBoard

@@ -6,7 +6,7 @@ import asyncio
 from fractions import Fraction
 from typing import NamedTuple
 
-from fanwise.core import Amount
+from fanwise.core.gates import Amount
 from fanwise.stores._clerk import Manner
 from fanwise.stores._gate import SharedGate
 from fanwise.stores._memory import MemoryBoard

@@ -19,7 +19,7 @@ from fanwise.core._budget import Budget, check_budget
 from fanwise.core._cache_state import CacheStatistics
 from fanwise.core._call import Call
 from fanwise.core._canonical import digest_of
-from fanwise.core._current import Current, current, reserve_again, reserve_ahead
+from fanwise.core._current import Current, current, hear_headers, reserve_again, reserve_ahead
 from fanwise.core._deadline import deadline
 from fanwise.core._engine import finish, give_task
 from fanwise.core._errors import (
@@ -61,7 +61,7 @@ from fanwise.core._errors import (
 from fanwise.core._guesses import GuessStatistics
 from fanwise.core._hedge_state import HedgeStatistics
 from fanwise.core._identity import request_digest
-from fanwise.core._limits import LimitEvent, LimitStatistics
+from fanwise.core._limits import LimitStatistics
 from fanwise.core._outcomes import FanIn, Landed, Outcome, Status
 from fanwise.core._policies import (
     Breaker,
@@ -80,18 +80,13 @@ from fanwise.core._policies import (
 from fanwise.core._protocols import (
     PREPAID,
     Admission,
-    Amount,
     Body,
     Drawn,
-    Gate,
-    Gates,
-    GateStatistics,
     Hooks,
     Journal,
     MemoryJournal,
     Need,
     Plan,
-    Remaining,
 )  # fmt: skip
 from fanwise.core._races import RaceStatistics
 from fanwise.core._record import (
@@ -129,24 +124,24 @@ from fanwise.core._watchers import CALL_TYPES, LIVE, NO_KWARGS, Ending, Watcher,
 
 __all__ = [
     "BODY", "CALL_TYPES", "CURRENT", "DEADLINE", "LIVE", "NO_KWARGS", "PREPAID", "READS_ONLY",
-    "Admission", "Amount", "AttemptRow", "Body", "BoundStep", "BoundStreamStep", "Breaker",
-    "BreakerOpen", "BreakerStatistics", "Budget", "BudgetError", "BudgetHeld", "BudgetSpent",
-    "BudgetUndeclared", "BudgetUnpriced", "Cache", "CacheStatistics", "Call", "CallDropped",
-    "CallRow", "CallSkipped", "CircularWait", "Current", "CurrentAway", "DeadlinePassed",
-    "Decorator", "Drawn", "Effect", "Ending", "FanIn", "FanwiseError", "Gate", "GateStatistics",
-    "Gates", "GuessStatistics", "Header", "Hedge", "HedgeStatistics", "Hooks", "IdentityClash",
-    "Job", "Journal", "Landed", "Limit", "LimitError", "LimitEvent", "LimitHeld", "LimitStatistics",
-    "LimitTooSlow", "LimitTooSmall", "LimitUnavailable", "LimitUnknown", "LoopBlocked",
-    "MemoryJournal", "Need", "NotCanonical", "NotDone", "NotEnough", "Outcome", "OwnLimit", "Plan",
-    "Policy", "PoolError", "PoolUnknown", "RaceStatistics", "Reader", "Reading", "Record",
-    "RecordDamaged", "Remaining", "RemoteError", "Retry", "Run", "RunRecord", "Runtime",
-    "RuntimeStatistics", "Scope", "Standing", "Status", "Step", "StepTimedOut", "StrayCancel",
-    "Stream", "StreamCall", "StreamStep", "StreamTaken", "TimedOut", "Timeout", "TimerQueue",
-    "Told", "Watcher", "WorkerDied", "WorkerNotStarted", "WriteRefused", "WrongLength",
-    "__version__", "add_wait", "add_watcher", "as_step", "ask", "at_least", "begin", "check_budget",
-    "current", "current_runtime", "deadline", "digest_of", "excuse", "failure_of", "finish",
-    "give_task", "http_status", "is_hedge", "is_transient", "leave", "made_by", "made_by_caller",
-    "microseconds", "module_of", "name_of", "note", "perform", "plain_function", "plainly",
-    "reduced", "refuse_while_importing", "request_digest", "reserve_again", "reserve_ahead",
-    "retry_after", "run", "step", "waiting_call", "watch", "whole", "woken_by_signals",
+    "Admission", "AttemptRow", "Body", "BoundStep", "BoundStreamStep", "Breaker", "BreakerOpen",
+    "BreakerStatistics", "Budget", "BudgetError", "BudgetHeld", "BudgetSpent", "BudgetUndeclared",
+    "BudgetUnpriced", "Cache", "CacheStatistics", "Call", "CallDropped", "CallRow", "CallSkipped",
+    "CircularWait", "Current", "CurrentAway", "DeadlinePassed", "Decorator", "Drawn", "Effect",
+    "Ending", "FanIn", "FanwiseError", "GuessStatistics", "Header", "Hedge", "HedgeStatistics",
+    "Hooks", "IdentityClash", "Job", "Journal", "Landed", "Limit", "LimitError", "LimitHeld",
+    "LimitStatistics", "LimitTooSlow", "LimitTooSmall", "LimitUnavailable", "LimitUnknown",
+    "LoopBlocked", "MemoryJournal", "Need", "NotCanonical", "NotDone", "NotEnough", "Outcome",
+    "OwnLimit", "Plan", "Policy", "PoolError", "PoolUnknown", "RaceStatistics", "Reader",
+    "Reading", "Record", "RecordDamaged", "RemoteError", "Retry", "Run", "RunRecord", "Runtime",
+    "RuntimeStatistics", "Scope", "Status", "Step", "StepTimedOut", "StrayCancel", "Stream",
+    "StreamCall", "StreamStep", "StreamTaken", "TimedOut", "Timeout", "TimerQueue", "Told",
+    "Watcher", "WorkerDied", "WorkerNotStarted", "WriteRefused", "WrongLength", "__version__",
+    "add_wait", "add_watcher", "as_step", "ask", "at_least", "begin", "check_budget", "current",
+    "current_runtime", "deadline", "digest_of", "excuse", "failure_of", "finish", "give_task",
+    "hear_headers", "http_status", "is_hedge", "is_transient", "leave", "made_by",
+    "made_by_caller", "microseconds", "module_of", "name_of", "note", "perform", "plain_function",
+    "plainly", "reduced", "refuse_while_importing", "request_digest", "reserve_again",
+    "reserve_ahead", "retry_after", "run", "step", "waiting_call", "watch", "whole",
+    "woken_by_signals",
 ]  # fmt: skip

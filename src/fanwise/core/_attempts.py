@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from fanwise.core._breaker import BreakerState
     from fanwise.core._call import Call
     from fanwise.core._hedge_state import HedgeState
-    from fanwise.core._limits import LimitEvents, Width
+    from fanwise.core._limits import Width
     from fanwise.core._policies import Policy, Retry
     from fanwise.core._pools import Place
     from fanwise.core._protocols import Journal
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from fanwise.core._scope import Scope
     from fanwise.core._shared import Outfit
     from fanwise.core._workers import Worker, Workers
+    from fanwise.core.events import LimitEvents
 
 RETRY_SHARE = 0.2
 RETRIES_ALWAYS = 10

@@ -32,7 +32,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from fanwise.core._policies import RATES
-from fanwise.core._protocols import Amount, GateStatistics, Remaining
+from fanwise.core.gates import Amount, GateStatistics, Remaining
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fanwise.core._policies import Limit
-    from fanwise.core._protocols import Gates, Names
+    from fanwise.core._protocols import Names
     from fanwise.core._reload import LimitsFile
     from fanwise.core._writer import RecordWriter
+    from fanwise.core.gates import Gates
 
 
 def record_writer() -> type[RecordWriter]:

@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from functools import partial
 from math import inf, isinf
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from fanwise.core._frozen import Frozen
 from fanwise.core._transient import TOO_MANY, http_status, refusal, retry_after
@@ -19,41 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from fanwise.core._policies import Limit
-    from fanwise.core._protocols import GateStatistics
     from fanwise.core._run import Run
     from fanwise.core._step import Definition
+    from fanwise.core.events import LimitEvents
+    from fanwise.core.gates import GateStatistics
 
     Tell = Callable[["LimitEvents", str, float, Run | None], None]
 
 PAUSE = 1.0  # seconds, where a 429 names none
 LONGEST = 60.0  # seconds of a pause without end, and of an opening
 STEPS = 16  # in which a width opens after a pause
-
-
-LimitEvents = Literal["waits", "admitted", "left", "refused", "paused", "width", "spent"]
-
-
-class LimitEvent(NamedTuple):
-    """Something that happened at a limit or a budget, told to `Runtime(listeners=)` at once.
-
-    `time` is Unix seconds. `run` and `call` (its number in the record) say whose it is; `None`
-    where it is nobody's. What `value` is depends on `what`:
-
-    - "waits": a call begins to wait for the limit `name`; 0
-    - "admitted": it was let in, after so many seconds
-    - "left": it gave up, or was refused, after so many seconds
-    - "refused": the provider answered 429; the seconds of its `Retry-After`, 0 without one
-    - "paused": nobody is let in for so many seconds
-    - "width": so many slots there are from now on (`inf`: any number)
-    - "spent": nothing more is started under the budget `name`; what is left of it
-    """
-
-    what: LimitEvents
-    name: str
-    time: float
-    value: float = 0.0
-    run: str | None = None
-    call: int | None = None
 
 
 class LimitStatistics(Frozen):

@@ -22,7 +22,7 @@ from math import ceil, inf, isinf
 from typing import TYPE_CHECKING
 
 from fanwise.core._policies import RATES
-from fanwise.core._protocols import Amount
+from fanwise.core.gates import Amount
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fanwise.core._policies import Limit
-    from fanwise.core._protocols import Amount, Gate, GateStatistics, Remaining
+    from fanwise.core.gates import Amount, Gate, GateStatistics, Remaining
 
 FALL = 0.7
 STEPS = 5  # rounds of attempts in which a width rises as far as it ever fell from

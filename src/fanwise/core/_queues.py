@@ -24,14 +24,14 @@ from math import inf, nextafter
 from typing import TYPE_CHECKING
 
 from fanwise.core._errors import LimitTooSmall
-from fanwise.core._protocols import Amount
+from fanwise.core.gates import Amount
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Hashable
 
-    from fanwise.core._protocols import Gate
     from fanwise.core._run import Share
+    from fanwise.core.gates import Gate
 
 FORGET_AT = 64  # flows, of which those are forgotten that have had no more than is due
 

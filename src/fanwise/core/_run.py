@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from _blake2 import blake2b  # see fanwise.core._canonical
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from fanwise._version import __version__
 from fanwise.core._record import (
@@ -33,12 +33,20 @@ if TYPE_CHECKING:
     from fanwise.core._settlement import Told
 
 
-class Share(NamedTuple):
+class Share:
     """Whose a run is, and how much of a limit is due to it."""
 
-    tenant: str | None = None
-    weight: float = 1.0
-    priority: int = 0
+    __slots__ = ("priority", "tenant", "weight")
+
+    def __init__(self, tenant: str | None = None, weight: float = 1.0, priority: int = 0) -> None:
+        """Take all three."""
+        self.tenant = tenant
+        self.weight = weight
+        self.priority = priority
+
+    def __repr__(self) -> str:
+        """Show them."""
+        return f"<Share of {self.tenant}, weight {self.weight:g}, priority {self.priority}>"
 
 
 EQUAL = Share()

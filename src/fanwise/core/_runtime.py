@@ -26,7 +26,6 @@ from fanwise.core._given import (
     record_writer,
     share_of_run,
 )
-from fanwise.core._limits import LimitEvent
 from fanwise.core._record import CHUNK, Record
 from fanwise.core._run import EQUAL, Run, Share
 from fanwise.core._scope import BODY, CURRENT
@@ -48,13 +47,15 @@ if TYPE_CHECKING:
     from fanwise.core._call import Call
     from fanwise.core._guesses import GuessStatistics
     from fanwise.core._hedge_state import HedgeStatistics
-    from fanwise.core._limits import LimitEvents, LimitStatistics
+    from fanwise.core._limits import LimitStatistics
     from fanwise.core._policies import Limit
-    from fanwise.core._protocols import Body, Gates, Listener, Plan
+    from fanwise.core._protocols import Body, Listener, Plan
     from fanwise.core._races import RaceStatistics
     from fanwise.core._record import AttemptRow, CallRow
     from fanwise.core._reload import LimitsFile
     from fanwise.core._writer import RecordWriter
+    from fanwise.core.events import LimitEvent, LimitEvents
+    from fanwise.core.gates import Gates
 
 T = TypeVar("T")
 
@@ -425,6 +426,8 @@ class Runtime(Shared):
     ) -> None:
         """Show whoever listens what happened at a limit, or a budget."""
         if self.listeners:
+            from fanwise.core.events import LimitEvent  # noqa: PLC0415 - few runtimes have any
+
             now = self._opened + self.time()
             run_id = None if run is None else run.id
             self.tell_listeners(LimitEvent(what, name, now, value, run_id, call))

@@ -44,10 +44,9 @@ if TYPE_CHECKING:
     from fanwise.core._cache_state import Caches, Flight
     from fanwise.core._call import Call
     from fanwise.core._contents import ContentsOf
-    from fanwise.core._limits import LimitEvents
     from fanwise.core._policies import Breaker, Hedge
     from fanwise.core._pools import Place
-    from fanwise.core._protocols import Gates, Names, Plan
+    from fanwise.core._protocols import Names, Plan
     from fanwise.core._quota import Quota
     from fanwise.core._record import Record
     from fanwise.core._run import Run
@@ -55,6 +54,8 @@ if TYPE_CHECKING:
     from fanwise.core._settlement import Estimates
     from fanwise.core._spending import Spending
     from fanwise.core._step import Definition
+    from fanwise.core.events import LimitEvents
+    from fanwise.core.gates import Gates
 
 T = TypeVar("T")
 

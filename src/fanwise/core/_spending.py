@@ -53,11 +53,11 @@ if TYPE_CHECKING:
     from fanwise.core._accounts import Account, BudgetStatistics
     from fanwise.core._attempts import Execution
     from fanwise.core._call import Call
-    from fanwise.core._limits import LimitEvents
     from fanwise.core._protocols import Need
     from fanwise.core._runtime import Runtime
     from fanwise.core._scope import Attempt, Scope
     from fanwise.core._settlement import Told
+    from fanwise.core.events import LimitEvents
 
 
 class Spending(Funds):

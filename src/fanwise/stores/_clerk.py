@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from fractions import Fraction
 
-    from fanwise.core import Amount
+    from fanwise.core.gates import Amount
     from fanwise.stores._visit import Board, Four, Reply, Terms
 
 log = logging.getLogger("fanwise")

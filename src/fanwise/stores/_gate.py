@@ -15,14 +15,15 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
-from fanwise.core import GateStatistics
+from fanwise.core.gates import GateStatistics
 from fanwise.stores._clerk import Asked, Clerk
 from fanwise.stores._visit import MICROSECONDS, NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fanwise.core import Amount, Limit, Remaining
+    from fanwise.core import Limit
+    from fanwise.core.gates import Amount, Remaining
     from fanwise.stores._clerk import Manner
     from fanwise.stores._visit import Board, Terms
 

@@ -17,8 +17,9 @@ from fanwise.stores._visit import DIMENSIONS, MICROSECONDS, Rate, Terms
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fanwise.core import Budget, Gate, Limit
+    from fanwise.core import Budget, Limit
     from fanwise.core._accounts import Account
+    from fanwise.core.gates import Gate
     from fanwise.stores._visit import Board
 
 LEASE: Final = 64

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
-from fanwise.core import Amount
+from fanwise.core.gates import Amount
 
 if TYPE_CHECKING:
     from fanwise.stores._visit import Four, Terms

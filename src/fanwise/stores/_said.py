@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from fanwise.stores._visit import ALL, DIMENSIONS, MICROSECONDS
 
 if TYPE_CHECKING:
-    from fanwise.core import Remaining
+    from fanwise.core.gates import Remaining
     from fanwise.stores._visit import Four, Terms
 
 TOLD = 64  # answers of the board that are remembered

@@ -26,7 +26,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from fanwise.core import Amount
+    from fanwise.core.gates import Amount
     from fanwise.stores._standing import LimitStanding
     from fanwise.stores._till import Till
 
