@@ -33,7 +33,11 @@ def only_what_is_measured_is_collected():
     gc.unfreeze()
 
 
-@pytest.mark.parametrize("name", FIGURES)
+# Starts a server, a twin and workers that each import a provider.
+SEVERAL = {"redis_quota": [pytest.mark.timeout(120)]}
+
+
+@pytest.mark.parametrize("name", [pytest.param(it, marks=SEVERAL.get(it, ())) for it in FIGURES])
 def test_each_figure_runs_and_measures_something(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     figures = list(FIGURES[name](QUICK))

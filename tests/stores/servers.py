@@ -41,7 +41,9 @@ class Server:
         for line in self.process.stdout:  # it says itself when it is there
             if "Ready to accept connections" in line:
                 return
-        raise AssertionError(f"redis-server ended with {self.process.wait()}")
+        code = self.process.wait()
+        self.stop()
+        raise AssertionError(f"redis-server ended with {code}")
 
     def stop(self) -> None:
         if self.process is not None:

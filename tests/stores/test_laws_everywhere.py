@@ -479,7 +479,7 @@ def smallest_first(self):
 
 
 def test_small_ones_that_pass_are_rejected(place):
-    stream = [(at / 4, worker, 10) for at in range(100) for worker in (1, 2)]
+    stream = [(at / 4, worker, 10) for at in range(30) for worker in (1, 2)]
     many = LARGE | {"after": st.just(stream), "seconds": st.just(0.0)}
     law_rejects(large_ones_get_in, place, many, {
         "process": changed((Rank, "first", smallest_first)),

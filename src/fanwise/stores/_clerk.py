@@ -109,6 +109,10 @@ class Clerk:
 
     # What is heard from the board
 
+    def paused(self) -> float:
+        """Give the seconds that are left of a pause."""
+        return self._said.paused(self._loop.time())
+
     def woken(self, holder: str, wait: int, /) -> None:  # noqa: ARG002 - the line asks anew
         """Let the line ask again: it is this worker's turn, or sooner than it knew."""
         if holder == self._holder:
@@ -378,8 +382,7 @@ class Clerk:
         asked = self._asked
         if asked is None:
             return
-        paused = self._said.paused(self._loop.time())
-        wait = paused or away.decide(asked.need, len(self._purse.in_use))
+        wait = self.paused() or away.decide(asked.need, len(self._purse.in_use))
         if wait is None:
             return
         if not wait:

@@ -113,10 +113,6 @@ class SharedGate(Clerk):
         if self._said.pause(self._loop.time(), seconds):
             self._poke()
 
-    def paused(self) -> float:
-        """Give the seconds that are left of a pause."""
-        return self._said.paused(self._loop.time())
-
     def correct(self, number: int, left: Remaining, /) -> None:
         """Tell the board what an answer said is left, where the board seems to have more."""
         since = self._purse.answered(number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from redis.exceptions import AuthenticationError, AuthorizationError, ResponseError
@@ -20,6 +21,7 @@ ADVICE: Final = {
     "on keys and channels: ~{prefix}:* &{prefix}:*",
     "WRONGTYPE": "keys of that name are something else's: give a prefix of your own",
 }
+WHERE: Final = re.compile(r" script: [0-9a-f]{40}, on @user_script:\d+\.?$")
 OLD: Final = ("non deterministic commands", "unknown command")
 MAY_NOT: Final = "executing the script can't"  # said within a script, without a code
 
@@ -27,7 +29,7 @@ MAY_NOT: Final = "executing the script can't"  # said within a script, without a
 def failure_of(error: Exception, address: str, prefix: str) -> BoardLost | LimitUnavailable:
     """Give what passes as `BoardLost`, and what stays as `LimitUnavailable`, with advice."""
     code = getattr(error, "status_code", None) or str(error).partition(" ")[0]
-    text = str(error).removeprefix(f"{code} ").partition(" script: ")[0]
+    text = WHERE.sub("", str(error).removeprefix(f"{code} "))
     stays = isinstance(error, (AuthenticationError, AuthorizationError, ResponseError))
     if not stays or code in PASSING:
         told = f"{code} {text}" if code in PASSING else str(error)
