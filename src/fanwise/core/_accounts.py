@@ -130,6 +130,10 @@ class Turn:
 
     __slots__ = ("future", "gone", "ticket", "told")
 
+    gone: bool
+    ticket: int
+    told: bool
+
     def __init__(self, ticket: int) -> None:
         """Stand in line by the number of a ticket."""
         self.ticket = ticket
@@ -155,6 +159,8 @@ class Line:
     """Those who wait at one account: first come, first served. Only the head asks."""
 
     __slots__ = ("_turns", "count")
+
+    count: int
 
     def __init__(self) -> None:
         """Start empty."""
@@ -205,6 +211,12 @@ class MemoryAccount:
 
     __slots__ = ("_day", "_held", "_reserved", "_time", "_total", "_used", "budget", "line", "name",
                  "over", "refused")  # fmt: skip
+
+    budget: Budget
+    line: Line
+    name: str
+    over: int
+    refused: int
 
     def __init__(self, name: str, budget: Budget, unix: Callable[[], float]) -> None:
         """Start with all of it."""

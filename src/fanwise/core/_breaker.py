@@ -47,7 +47,7 @@ class BreakerState:
         self.until: float | None = None
         self.probing = False
         self.opened = 0
-        self.row = 0  # failures one after the other
+        self.row: int = 0  # failures one after the other
 
     def admit(self, now: float) -> bool:
         """Let an attempt through and say whether it is the probe, or raise `BreakerOpen`."""

@@ -29,7 +29,9 @@ class Hold:
 
     __slots__ = ("accounts", "before", "call", "given", "lent", "need", "number", "ticket", "worst")
 
+    accounts: tuple[Account, ...]
     before: Spend  # what the attempt had told before it reserved
+    call: Call[Any]
     given: bool
     lent: bool  # others have it, while the attempt waits for a limit
     need: Need

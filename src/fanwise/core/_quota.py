@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from fanwise.core._run import Run
     from fanwise.core._settlement import Told
     from fanwise.core._step import Definition
-    from fanwise.core.gates import Gates
+    from fanwise.core.gates import Gate, Gates
 
 ONE = Amount(1, 0, 0)
 OK, REFUSED, UNSURE = range(3)
@@ -88,6 +88,13 @@ class Quota(Width):
 
     __slots__ = ("_began", "_count", "_door", "_early", "_elsewhere", "_expected", "_limit",
                  "_line", "_sizes", "_taken", "_time", "gate", "pace")  # fmt: skip
+
+    at_once: int | None
+    full: int | None
+    gate: Gate
+    granted: int
+    pace: Pace
+    used: int
 
     def __init__(self, name: str, limit: Limit, loop: asyncio.AbstractEventLoop,
                  gates: Gates | None = None) -> None:  # fmt: skip

@@ -83,7 +83,7 @@ class LimitsFile:
         self, path: str | os.PathLike[str], beside: Mapping[str, Limit] | None = None
     ) -> None:
         """Name a file; nothing is read yet."""
-        self.path = os.fspath(path)
+        self.path: str = os.fspath(path)
         self._beside = {} if beside is None else dict(beside)
         self._version: tuple[int, ...] | None = None
 

@@ -38,6 +38,10 @@ class Share:
 
     __slots__ = ("priority", "tenant", "weight")
 
+    priority: int
+    tenant: str | None
+    weight: float
+
     def __init__(self, tenant: str | None = None, weight: float = 1.0, priority: int = 0) -> None:
         """Take all three."""
         self.tenant = tenant

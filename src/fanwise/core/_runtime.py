@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from fanwise.core._hedge_state import HedgeStatistics
     from fanwise.core._limits import LimitStatistics
     from fanwise.core._policies import Limit
-    from fanwise.core._protocols import Body, Listener, Plan
+    from fanwise.core._protocols import Body, Listener, Names, Plan
     from fanwise.core._races import RaceStatistics
     from fanwise.core._record import AttemptRow, CallRow
     from fanwise.core._reload import LimitsFile
@@ -114,11 +114,15 @@ class Runtime(Shared):
 
     budget: Budget | None
     count: int
+    definitions: Mapping[str, Limit] | None
     draining: bool
     entered: bool
+    gates: Gates | None
     held: int
     id: str
     listeners: list[Listener]
+    names: Names | None
+    reads_limits: bool
     record_path: str | None
     seed: int
     seeded: bool
@@ -154,7 +158,7 @@ class Runtime(Shared):
         check_budget("budget", budget, day=True)
         check_budgets(budgets)
         self.budget = budget
-        self.budgets = {} if budgets is None else dict(budgets)
+        self.budgets: dict[str, Budget] = {} if budgets is None else dict(budgets)
         self.draining = False
         self.id = f"{time.strftime('%Y%m%dT%H%M%S')}-{os.urandom(3).hex()}"
         self.live: dict[Run, None] = {}

@@ -66,7 +66,7 @@ class Spending(Funds):
     def __init__(self, runtime: Runtime) -> None:
         """Know no budget yet."""
         super().__init__(runtime)
-        self.worst = WorstCases(runtime.bills, self.unix)
+        self.worst: WorstCases = WorstCases(runtime.bills, self.unix)
         self.holds: dict[Attempt, Hold] = {}
         self.holders: dict[Call[Any], list[Hold]] = {}
         self.idle: dict[Hold, None] = {}  # of attempts that wait for a limit
