@@ -28,6 +28,9 @@ from fanwise.core._errors import (
     DeadlinePassed,
     FanwiseError,
     IdentityClash,
+    JournalDamaged,
+    JournalError,
+    JournalFailed,
     LimitError,
     LimitHeld,
     LimitTooSlow,
@@ -37,14 +40,19 @@ from fanwise.core._errors import (
     NotCanonical,
     NotDone,
     NotEnough,
+    NotStorable,
     PoolError,
     PoolUnknown,
+    ProgramChanged,
     RecordDamaged,
+    RecordedFailure,
     RemoteError,
+    RunBusy,
     StepTimedOut,
     StrayCancel,
     StreamTaken,
     TimedOut,
+    Unresolved,
     WorkerDied,
     WorkerNotStarted,
     WriteRefused,
@@ -52,7 +60,7 @@ from fanwise.core._errors import (
 )  # fmt: skip
 from fanwise.core._guesses import GuessStatistics
 from fanwise.core._hedge_state import HedgeStatistics
-from fanwise.core._identity import request_digest
+from fanwise.core._identity import request_digest, take_position
 from fanwise.core._limits import LimitStatistics
 from fanwise.core._outcomes import FanIn, Landed, Outcome, Status
 from fanwise.core._policies import (
@@ -79,7 +87,6 @@ from fanwise.core._protocols import (
     GateStatistics,
     Hooks,
     Journal,
-    MemoryJournal,
     Need,
     Plan,
 )  # fmt: skip
@@ -121,19 +128,20 @@ __all__ = [
     "BODY", "CURRENT", "DEADLINE", "LIVE", "NO_KWARGS", "READS_ONLY", "Admission", "Amount",
     "AttemptRow", "Body", "BoundStep", "BoundStreamStep", "Breaker", "BreakerOpen",
     "BreakerStatistics", "Cache", "CacheStatistics", "Call", "CallDropped", "CallRow",
-    "CallSkipped", "CircularWait", "Current", "CurrentAway", "DeadlinePassed", "Decorator",
-    "Drawn", "Effect", "Ending", "FanIn", "FanwiseError", "Gate", "GateStatistics", "Gates",
+    "CallSkipped", "CircularWait", "Current", "CurrentAway", "DeadlinePassed", "Decorator", "Drawn",
+    "Effect", "Ending", "FanIn", "FanwiseError", "Gate", "GateStatistics", "Gates",
     "GuessStatistics", "Header", "Hedge", "HedgeStatistics", "Hooks", "IdentityClash", "Job",
-    "Journal", "Landed", "Limit", "LimitError", "LimitHeld", "LimitStatistics", "LimitTooSlow",
-    "LimitTooSmall", "LimitUnknown", "LoopBlocked", "MemoryJournal", "Need", "NotCanonical",
-    "NotDone", "NotEnough", "Outcome", "OwnLimit", "Plan", "Policy", "PoolError", "PoolUnknown",
-    "RaceStatistics", "Reader", "Reading", "Record", "RecordDamaged", "RemoteError", "Retry",
-    "Run", "RunRecord", "Runtime", "RuntimeStatistics", "Scope", "Status", "Step", "StepTimedOut",
+    "Journal", "JournalDamaged", "JournalError", "JournalFailed", "Landed", "Limit", "LimitError",
+    "LimitHeld", "LimitStatistics", "LimitTooSlow", "LimitTooSmall", "LimitUnknown", "LoopBlocked",
+    "Need", "NotCanonical", "NotDone", "NotEnough", "NotStorable", "Outcome", "OwnLimit", "Plan",
+    "Policy", "PoolError", "PoolUnknown", "ProgramChanged", "RaceStatistics", "Reader", "Reading",
+    "Record", "RecordDamaged", "RecordedFailure", "RemoteError", "Retry", "Run", "RunBusy",
+    "RunRecord", "Runtime", "RuntimeStatistics", "Scope", "Status", "Step", "StepTimedOut",
     "StrayCancel", "Stream", "StreamCall", "StreamStep", "StreamTaken", "TimedOut", "Timeout",
-    "TimerQueue", "Told", "Watcher", "WorkerDied", "WorkerNotStarted", "WriteRefused",
+    "TimerQueue", "Told", "Unresolved", "Watcher", "WorkerDied", "WorkerNotStarted", "WriteRefused",
     "WrongLength", "__version__", "add_wait", "add_watcher", "as_step", "ask", "at_least", "begin",
     "current", "current_runtime", "deadline", "digest_of", "excuse", "failure_of", "is_transient",
-    "leave", "made_by", "made_by_caller", "microseconds", "module_of", "name_of", "note",
-    "perform", "plain_function", "plainly", "reduced", "refuse_while_importing", "request_digest",
-    "run", "step", "waiting_call", "watch", "whole", "woken_by_signals",
+    "leave", "made_by", "made_by_caller", "microseconds", "module_of", "name_of", "note", "perform",
+    "plain_function", "plainly", "reduced", "refuse_while_importing", "request_digest", "run",
+    "step", "take_position", "waiting_call", "watch", "whole", "woken_by_signals",
 ]  # fmt: skip

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from fanwise.core._cache_state import Sharing
 from fanwise.core._errors import NotDone, StepTimedOut
-from fanwise.core._identity import key_of
 from fanwise.core._items import hand_over
 from fanwise.core._record import add_wait, note
 from fanwise.core._scope import CURRENT, DEADLINE, Attempt
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from fanwise.core._limits import Width
     from fanwise.core._policies import Policy
     from fanwise.core._pools import Place
-    from fanwise.core._protocols import Journal
     from fanwise.core._quota import Quota
     from fanwise.core._scope import Scope
     from fanwise.core._shared import Outfit
@@ -52,24 +50,17 @@ def make_attempts(call: Call[Any], scope: Scope) -> Coroutine[Any, Any, Any]:
     cached = policy.cache is not None
     if (call.run.plain and not cached) or call.step.owns_arguments:
         return Execution(call, scope).value()
-    journal = call.run.runtime.hooks.journal
+    journal = call.run.journal
     if journal is not None:
-        return _remembered(call, scope, journal)
-    return _shared(call, scope) if cached else Execution(call, scope).value()
+        return journal.answer(call, scope)
+    return perform(call, scope)
 
 
-async def _remembered(call: Call[Any], scope: Scope, journal: Journal) -> Any:  # noqa: ANN401
-    """Give the value that the journal has, or make it and let the journal keep it."""
-    CURRENT.set(scope)
-    found = await journal.find(key_of(call))
-    if found is not None:
-        note(call, reused=True)
-        await hand_over(call, found[0])
-        return found[0]
-    cached = call.policy.cache is not None
-    value = await (_shared(call, scope) if cached else Execution(call, scope).value())
-    await journal.commit(key_of(call), call.step.name, value)
-    return value
+def perform(call: Call[Any], scope: Scope) -> Coroutine[Any, Any, Any]:
+    """Run a call's body under all of its policy that is no journal."""
+    if call.policy.cache is not None:
+        return _shared(call, scope)
+    return Execution(call, scope).value()
 
 
 async def _shared(call: Call[Any], scope: Scope) -> Any:  # noqa: ANN401 - the step's value
@@ -209,7 +200,11 @@ class Execution:
             failed = None  # this frame stands in its traceback
 
     async def reserved(self, attempt: Attempt) -> Any:  # noqa: ANN401 - the step's value
-        """Run the body between its reservation and its settlement."""
+        """Run the body between its reservation and its settlement; of a write, after its intent."""
+        journal = self.call.run.journal
+        if journal is not None and attempt.number == 1 and self.policy.effect == "write":
+            await journal.intend(self.call)
+            attempt.started = self.call.run.time()
         admission = self.call.run.runtime.hooks.admission
         if admission is None:
             return await self.settled(attempt)

@@ -267,11 +267,12 @@ class Policy:
         "role",
         "seconds",
         "timeout",
+        "verify",
         "version",
     )
     FIELDS = (
-        "timeout", "retry", "hedge", "limit", "breaker", "cache", "effect", "keyed", "pool", "key",
-        "version", "role", "needs",
+        "timeout", "retry", "hedge", "limit", "breaker", "cache", "effect", "keyed", "verify",
+        "pool", "key", "version", "role", "needs",
     )  # fmt: skip
 
     bare: bool
@@ -292,6 +293,7 @@ class Policy:
         self.cache: Cache | None = given.get("cache")
         self.effect: Effect = given.get("effect", "read")
         self.keyed: bool = given.get("keyed", False)
+        self.verify: Callable[..., object] | None = given.get("verify")
         self.pool: str | None = given.get("pool")
         self.key: Callable[..., object] | None = given.get("key")
         self.version: int | str = given.get("version", 1)
@@ -336,6 +338,18 @@ class Policy:
             raise ValueError(msg)
         if self.cache is not None and self.effect == "write":
             msg = "a write takes no cache, since a call that is answered from it does not act"
+            raise ValueError(msg)
+        self._check_writes()
+
+    def _check_writes(self) -> None:
+        if self.verify is not None and not callable(self.verify):
+            msg = (
+                "verify is a function of the write's arguments, which gives its result where it "
+                f"happened and raises NotDone where it did not, got {self.verify!r}"
+            )
+            raise TypeError(msg)
+        if self.verify is not None and self.effect != "write":
+            msg = 'verify= says whether a write has happened: add effect="write"'
             raise ValueError(msg)
         if self.keyed and self.effect != "write":
             msg = 'keyed=True says that the target honours a write\'s key: add effect="write"'

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from fanwise.core._cache_state import Caches
     from fanwise.core._call import Call
+    from fanwise.core._journal import RunJournal
     from fanwise.core._protocols import Body
     from fanwise.core._record import AttemptRow, CallRow, Row, RunRecord
     from fanwise.core._runtime import Runtime
@@ -46,9 +47,9 @@ EQUAL = Share()
 class Run:
     """One execution of a call. `runtime.start` gives it; `await run.wait()` gives its value."""
 
-    __slots__ = ("__weakref__", "anchor", "body", "caches", "digests", "epoch", "id", "main",
-                 "next_id", "over", "plain", "retries", "root", "rows", "runtime", "seed", "share",
-                 "task", "time", "unawaited")  # fmt: skip
+    __slots__ = ("__weakref__", "anchor", "body", "caches", "digests", "epoch", "id", "journal",
+                 "main", "next_id", "over", "plain", "retries", "root", "rows", "runtime", "seed",
+                 "share", "task", "time", "unawaited")  # fmt: skip
 
     anchor: int
     body: Body | None
@@ -56,6 +57,7 @@ class Run:
     digests: bool
     epoch: float
     id: str
+    journal: RunJournal | None
     next_id: int
     over: bool
     plain: bool
@@ -91,7 +93,8 @@ class Run:
         self.next_id = -1
         self.retries = self.unawaited = 0
         self.over = False
-        self.digests = runtime.hooks.journal is not None
+        self.journal = None  # from its claim on
+        self.digests = body is None and runtime.hooks.journal is not None
         self.plain = body is None and not runtime.hooks
         self.anchor = time.time_ns()
         self.epoch = self.time()

@@ -19,6 +19,7 @@ from fanwise.core._canonical import digest_of
 from fanwise.core._dump import listen, unlisten
 from fanwise.core._errors import CallSkipped
 from fanwise.core._frozen import Frozen
+from fanwise.core._kept import journal_of, run_kept, share_run
 from fanwise.core._policies import above_zero, whole_number
 from fanwise.core._record import CHUNK, Record
 from fanwise.core._run import EQUAL, Run, Share
@@ -41,9 +42,10 @@ if TYPE_CHECKING:
     from fanwise.core._hedge_state import HedgeStatistics
     from fanwise.core._limits import LimitStatistics
     from fanwise.core._policies import Limit
-    from fanwise.core._protocols import Body, Gates, Plan
+    from fanwise.core._protocols import Body, Gates, Journal, Plan
     from fanwise.core._races import RaceStatistics
     from fanwise.core._record import AttemptRow, CallRow
+    from fanwise.core._same_run import SameRun
     from fanwise.core._writer import RecordWriter
 
 T = TypeVar("T")
@@ -83,16 +85,18 @@ class RuntimeStatistics(Frozen):
 class Runtime(Shared):
     """Where calls run: `async with Runtime(...) as runtime: await runtime.run(call)`.
 
-    `record` is a path, or a `Record`, to which the rows of every run are written; `limits` maps
-    names, or patterns such as "anthropic/*", to `Limit`; `plan` maps names of steps and patterns to
-    what it overrides; `pools` maps names to a `concurrent.futures.Executor`, or to a number of
-    worker processes ("thread": of threads); `prices` maps models, or patterns such as "openai/*",
-    to `Price`, before the known prices; `listeners` are called with each row as it is made, on
-    the loop; `shared` is where limits stand that other processes share, such as
-    "redis://127.0.0.1:6379" or a `fanwise.stores.SharedLimits`; `seed` makes the engine's own
-    randomness repeatable (`None`: drawn anew, or a virtual loop's). Leaving the block cancels what
-    still runs, waits for it and for functions in threads, ends the worker processes, gives back
-    what it holds of shared limits, and closes the record.
+    `journal` is where results are kept, so that a killed run goes on: "sqlite:///runs.db",
+    "memory", or a journal of `fanwise.stores`. `record` is a path, or a `Record`, to which the
+    rows of every run are written; `limits` maps names, or patterns such as "anthropic/*", to
+    `Limit`; `plan` maps names of steps and patterns to what it overrides; `pools` maps names to
+    a `concurrent.futures.Executor`, or to a number of worker processes ("thread": of threads);
+    `prices` maps models, or patterns such as "openai/*", to `Price`, before the known prices;
+    `listeners` are called with each row as it is made, on the loop; `shared` is where limits
+    stand that other processes share, such as "redis://127.0.0.1:6379" or a
+    `fanwise.stores.SharedLimits`; `seed` makes the engine's own randomness repeatable (`None`:
+    drawn anew, or a virtual loop's). Leaving the block cancels what still runs, waits for it
+    and for functions in threads, ends the worker processes, gives back what it holds of shared
+    limits, and closes the record.
     """
 
     count: int
@@ -108,6 +112,7 @@ class Runtime(Shared):
     def __init__(  # noqa: PLR0913 - one argument for each thing that a runtime is given
         self,
         *,
+        journal: Journal | str | None = None,
         record: str | os.PathLike[str] | Record | None = None,
         limits: Mapping[str, Limit] | None = None,
         pools: Mapping[str, Executor | int] | None = None,
@@ -124,6 +129,9 @@ class Runtime(Shared):
         self.listeners = list(listeners)
         if shared is not None:
             self.gates = gates_of(shared)
+        if journal is not None:
+            self.hooks.journal = journal_of(journal)
+        self.same: dict[str, SameRun] = {}  # live runs under a journal, by the ids they were given
         self.draining = False
         self.id = f"{time.strftime('%Y%m%dT%H%M%S')}-{os.urandom(3).hex()}"
         self.live: dict[Run, None] = {}
@@ -144,18 +152,24 @@ class Runtime(Shared):
     # Life
 
     async def __aenter__(self) -> Self:
-        """Start, on the running loop; raise `OSError` where the record cannot be written."""
+        """Start, on the running loop.
+
+        Raises `OSError` where the record cannot be written, `JournalError` where the journal is
+        none, or of another format.
+        """
         if self.entered:
             msg = f"{self!r} is open already: one `async with` a runtime"
             raise RuntimeError(msg)
-        self._start(asyncio.get_running_loop())
+        self._begin(asyncio.get_running_loop())
         if self.record_path is not None:
             self.writer = await self._off_loop(record_writer(), self.record_path)
+        if self.hooks.journal is not None:
+            await self.hooks.journal.open()
         self._token = RUNTIME.set(self)
         listen(self)
         return self
 
-    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         refuse_while_importing("a runtime")
         self.use_loop(loop)
         if not self.seeded:  # a virtual loop has a seed, so that its programs are repeatable
@@ -191,6 +205,8 @@ class Runtime(Shared):
         await self._off_loop(self.close_shared)
         if self.gates is not None:
             await self.gates.aclose()
+        if self.hooks.journal is not None:
+            await self.hooks.journal.aclose()
         for writer in [self.writer, *self._spills.values()]:
             if writer is not None:
                 await self._off_loop(writer.close)
@@ -217,13 +233,17 @@ class Runtime(Shared):
     ) -> T:
         """Run `call` as one run, and give its value or raise its error.
 
-        `run_id` names the run in its record. `body` is the rehearsal hook, asked at every attempt.
-        Where limits with rates have a line, tenants (and runs that have none) get shares of them in
-        proportion to `weight`, and a higher `priority` goes first; each step of it is worth the
-        `burst` of the limit in seconds of waiting. Cancelled, it cancels the call and awaits its
-        end.
+        `run_id` names the run in its record. Under a journal it names it for ever: what is
+        finished of that run is not done again, and two who run it at a time wait for the same
+        one. `body` is the rehearsal hook, asked at every attempt. Where limits with rates have
+        a line, tenants (and runs that have none) get shares of them in proportion to `weight`,
+        and a higher `priority` goes first; each step of it is worth the `burst` of the limit in
+        seconds of waiting. Cancelled, it cancels the call and awaits its end.
         """
         share = share_of_run(tenant, weight, priority)
+        if run_id is not None and body is None and self.hooks.journal is not None:
+            self._start(call, run_id, seed, body, share)
+            return cast("T", await self.same[run_id].value())
         running = self._in(self._open(call, run_id, seed, body, share), call)
         del call  # this frame stands in the traceback of its error
         return await running
@@ -239,8 +259,27 @@ class Runtime(Shared):
         weight: float = 1.0,
         priority: int = 0,
     ) -> Run:
-        """Start `call` as one run in the background; `await run.wait()` gives its value."""
-        run = self._open(call, run_id, seed, body, share_of_run(tenant, weight, priority))
+        """Start `call` as one run in the background; `await run.wait()` gives its value.
+
+        Under a journal a run of that id that is live already is given itself.
+        """
+        return self._start(call, run_id, seed, body, share_of_run(tenant, weight, priority))
+
+    def _start(
+        self,
+        call: Call[Any],
+        run_id: str | None,
+        seed: int | None,
+        body: Body | None,
+        share: Share,
+    ) -> Run:
+        live = None if run_id is None else self.same.get(run_id)
+        if live is not None:
+            live.join(call)
+            return live.run
+        run = self._open(call, run_id, seed, body, share)
+        if run_id is not None and run.digests:
+            share_run(self.same, run, call)
         run.task = asyncio.Task(self._in(run, call), loop=self.loop, name=f"run {run.id}")
         self._started.add(run.task)
         run.task.add_done_callback(self._started.discard)
@@ -279,7 +318,8 @@ class Runtime(Shared):
     async def _in(self, run: Run, call: Call[T]) -> T:
         token = CURRENT.set(run.root)
         try:
-            return await call
+            value: T = await (run_kept(run, call) if run.digests else call)
+            return value
         finally:
             CURRENT.reset(token)
             if not run.over:
@@ -399,7 +439,7 @@ def current_runtime() -> Runtime:
     if default is None:
         default = Runtime()
         default.definitions = None  # a limit that nobody defined is no limit here
-        default._start(loop)  # noqa: SLF001 - of the same class
+        default._begin(loop)  # noqa: SLF001 - of the same class
         setattr(loop, LOOP_ATTRIBUTE, default)
     return default
 
