@@ -192,13 +192,17 @@ class RunJournal:
         return call.policy.hedge is not None or here is None or bool(here.counts)
 
     async def keep(self, call: Call[Any], key: bytes, value: Any) -> Any:  # noqa: ANN401
-        """Give a value when it is kept; not one that a drain has cut."""
-        self.refuse_broken()
-        if self.is_cut(call):
-            self.cut = True
-            return value
-        data = self.codecs[call.step].encode(value)
+        """Give a value when it is kept; not one that a drain has cut.
+
+        That a write happened is kept whatever broke meanwhile.
+        """
         written = call.policy.effect == "write"
+        if not written:
+            self.refuse_broken()
+            if self.is_cut(call):
+                self.cut = True
+                return value
+        data = self.codecs[call.step].encode(value)
         entry = self.entry(call, key, Kind.WRITTEN if written else Kind.RESULT, data)
         kept = self.store.keep(self.number, entry, synced=written)
         if kept is not None:
@@ -432,7 +436,10 @@ async def run_journaled(store: Journal, run: Run, call: Call[Any]) -> Any:  # no
         journal.refuse_broken()
     except BaseException as error:
         journal.close(error)
-        raise
+        broken = journal.broken
+        if broken is None or broken is error or not isinstance(error, Exception):
+            raise
+        raise broken.with_traceback(None) from error  # what the run asks, not who fell over it
     journal.close(None)
     return value
 

@@ -163,4 +163,5 @@ def enclosed(function: Any) -> Mapping[str, Any]:  # noqa: ANN401 - a function
 
 def maker(_address: str) -> object:
     """Give what gives the codec of a step."""
+    TypeAdapter(int)  # pydantic looks for its plugins when the first is made: here, not on the loop
     return codec_of
