@@ -13,7 +13,6 @@ from fanwise.durable import patched
 from fanwise.errors import NotDone
 
 GROUPS = 8
-WITHIN = 0.03
 effects: Path
 
 
@@ -132,7 +131,7 @@ async def group(n: int) -> list[Any]:
     log("time", n, told)
     mapped = await fan_map(read, range(4), at_once=2)
     reduced = await tree_reduce(add, [hedged(n), *([1] * 8)], arity=3)
-    gaps = await fan_out(read(10), fails(n), hangs(n), need=1, within=WITHIN)
+    gaps = await fan_out(read(10), fails(n), hangs(n), need=1, enough=1)
     try:
         known.append(await fails(n + 1))
     except LookupError as error:

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 PLACED = frozenset({"fan_map", "tree_reduce"})  # patterns that number their calls by position
 WHOLE_RUN = b""
+PATIENCE = 5.0  # seconds beyond twice its time, for a call to be let go again
 
 
 class RunJournal:
@@ -319,7 +320,7 @@ class RunJournal:
 
     async def wait_to_be_let_go(self, call: Call[Any], seconds: float) -> None:
         """Wait as a call did that was let go; raise where nobody does that in twice its time."""
-        most = 2 * seconds + 1
+        most = 2 * seconds + PATIENCE
         await asyncio.sleep(most)
         raise ProgramChanged(
             f"{call.name} was let go after {seconds:g} s when run {self.run.id!r} was made, and is "
