@@ -46,7 +46,7 @@ class Journal(Protocol):
         """Give the data of an entry that came without."""
 
     def end(self, run: int, status: str, error: str | None, /) -> None:
-        """Say how a run ended, and give it free."""
+        """Say how a run ended, and give it free; with "" it is as it was before it was claimed."""
 
     async def aclose(self) -> None:
         """Keep all that was told, and close."""

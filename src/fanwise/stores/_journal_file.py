@@ -68,6 +68,7 @@ class JournalFile:
         """Open the file, made where it is missing (mode 0600) and `create` says so."""
         self.path = path
         self._steps: dict[tuple[str, int | str], int] = {}
+        self._before: dict[int, tuple[str, str | None, float | None]] = {}
         self._synced: bool | None = None
         with explained(path):
             fresh = create and _created(path)
@@ -132,6 +133,9 @@ class JournalFile:
                     (*head[:2], json.dumps(head.version), head.request, head.seed, now()),
                 )
                 number, found, owner = self._head(head.run)
+                self._before[number] = self._one(
+                    "SELECT status, error, ended FROM runs WHERE id = ?", (number,)
+                )
                 if not self._claims.take(number):
                     who = f"process {owner}" if owner else "another process"
                     raise RunBusy(
@@ -206,12 +210,12 @@ class JournalFile:
             with self._transaction():
                 self._insert(rows)
                 for run, status, error in endings:
-                    if status:
-                        self._execute(
-                            "UPDATE runs SET status = ?, error = ?, ended = ?, owner = NULL"
-                            " WHERE id = ?",
-                            (status, error, now(), run),
-                        )
+                    ended = (status, error, now()) if status else self._before[run]
+                    self._execute(
+                        "UPDATE runs SET status = ?, error = ?, ended = ?, owner = NULL"
+                        " WHERE id = ?",
+                        (*ended, run),
+                    )
         for run, _, _ in endings:
             self._claims.give(run)
 
@@ -365,7 +369,7 @@ def explained(path: str) -> Iterator[None]:
     """Say of what SQLite and the system refuse what is to be done about it."""
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise _explained(path, error) from error
     except OSError as error:
         raise JournalFailed(
@@ -383,7 +387,7 @@ ADVICE: Final[tuple[tuple[str, str], ...]] = (
 )
 
 
-def _explained(path: str, error: sqlite3.Error) -> JournalError:
+def _explained(path: str, error: Exception) -> JournalError:
     text = str(error)
     for mark, advice in ADVICE:
         if mark in text:

@@ -20,7 +20,7 @@ class MemoryJournal:
         self._heads: list[Head] = []
         self._runs: list[KeptRun] = []
         self._kept: list[dict[bytes, Entry]] = []
-        self._claimed: set[int] = set()
+        self._claimed: dict[int, KeptRun] = {}  # with what they were before
 
     async def open(self) -> None:
         """Do nothing: it is ready."""
@@ -35,8 +35,8 @@ class MemoryJournal:
             self._kept.append({})
         if number in self._claimed:
             raise RunBusy(f"run {head.run!r} is run by another runtime: two would act twice")
-        self._claimed.add(number)
-        self._runs[number] = self._runs[number]._replace(status="running", ended=None, error=None)
+        before = self._claimed[number] = self._runs[number]
+        self._runs[number] = before._replace(status="running", ended=None, error=None)
         return Opened(number, self._heads[number], list(self._kept[number].values()))
 
     def tell(self, run: int, entry: Entry, /) -> None:
@@ -53,10 +53,13 @@ class MemoryJournal:
         return self._kept[run][entry.key].data or b""
 
     def end(self, run: int, status: str, error: str | None, /) -> None:
-        """Say how a run ended, and give it free."""
+        """Say how a run ended, and give it free; with "" it is as before."""
+        before = self._claimed.pop(run)
         if status:
             self._runs[run] = self._runs[run]._replace(status=status, ended=now(), error=error)
-        self._claimed.discard(run)
+        else:
+            stopped = before.status == "running"
+            self._runs[run] = before._replace(status="stopped") if stopped else before
 
     async def aclose(self) -> None:
         """Give all runs free; what is kept stays for the next runtime."""
