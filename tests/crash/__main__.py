@@ -23,7 +23,9 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--sample", type=int, help="points drawn (default: all)")
     options.add_argument("--seed", type=int, default=random.randrange(2**32))
-    options.add_argument("--least", type=int, default=200, help="writes that the workload must have")
+    options.add_argument(
+        "--least", type=int, default=200, help="writes that the workload must have"
+    )
     given = options.parse_args()
     draw = random.Random(given.seed)
     print(f"seed {given.seed}", flush=True)

@@ -281,9 +281,7 @@ def test_gaps_that_are_tried_again_are_rejected():
     def unchecked(self, call, key, where, parent):
         return None
 
-    mutant = all_of(
-        changed((Replay, "counts", none_counts)), changed((Replay, "asked", unchecked))
-    )
+    mutant = all_of(changed((Replay, "counts", none_counts)), changed((Replay, "asked", unchecked)))
     rejects(flaky_gap, **GAPS, mutant=mutant, broken=BROKEN)
 
 

@@ -1,6 +1,5 @@
 """The file of a journal: what it holds comes back as it was, or an error says what to do."""
 
-import asyncio
 import os
 import random
 import shutil
@@ -161,7 +160,11 @@ def test_files_are_private(path):
     for each in folder.rglob("*"):
         mode = stat.S_IMODE(each.stat().st_mode)
         assert mode == (0o700 if each.is_dir() else 0o600), (each, oct(mode))
-    assert {each.name for each in folder.iterdir()} >= {"runs.db", "runs.db-values", "runs.db-claims"}
+    assert {each.name for each in folder.iterdir()} >= {
+        "runs.db",
+        "runs.db-values",
+        "runs.db-claims",
+    }
     file.close()
 
 
@@ -200,7 +203,9 @@ def test_older_files_are_brought_forward_at_once_or_not_at_all(old, monkeypatch)
         assert file._one("SELECT note FROM runs") == ("new",)
         assert file._one("PRAGMA user_version") == (2,)
     monkeypatch.undo()
-    with pytest.raises(JournalDamaged, match="format 2, and this Fanwise knows formats to 1: a newer"):
+    with pytest.raises(
+        JournalDamaged, match="format 2, and this Fanwise knows formats to 1: a newer"
+    ):
         JournalFile(str(old))
 
 
@@ -410,7 +415,9 @@ async def test_what_is_ready_together_goes_into_one_transaction(path, monkeypatc
 
 @pytest.mark.real_clock
 @pytest.mark.parametrize("sync", ["normal", "full"])
-async def test_intents_and_results_of_writes_are_synced_and_reads_by_choice(path, monkeypatch, sync):
+async def test_intents_and_results_of_writes_are_synced_and_reads_by_choice(
+    path, monkeypatch, sync
+):
     seen = []
     write = JournalFile.write
 
@@ -453,7 +460,9 @@ async def test_nothing_is_seen_before_it_is_kept(path):
     @step
     async def fetch(n):
         with closing(sqlite3.connect(path)) as other:
-            seen.append(other.execute("SELECT count(*) FROM entries WHERE run = 2 AND kind = 7").fetchone())
+            seen.append(
+                other.execute("SELECT count(*) FROM entries WHERE run = 2 AND kind = 7").fetchone()
+            )
         return n
 
     @step
@@ -517,7 +526,18 @@ def test_growth_of_a_call_beyond_its_result(path):
         number = file.begin(head()).number
         for start in range(0, count, 500):
             group = [
-                Entry(Kind.RESULT, draw.randbytes(16), draw.randbytes(16), None, "work", 1, n, n, n, b"p123")
+                Entry(
+                    Kind.RESULT,
+                    draw.randbytes(16),
+                    draw.randbytes(16),
+                    None,
+                    "work",
+                    1,
+                    n,
+                    n,
+                    n,
+                    b"p123",
+                )
                 for n in range(start, start + 500)
             ]
             file.write([(number, each) for each in group], [], synced=False)

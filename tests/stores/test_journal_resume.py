@@ -6,8 +6,19 @@ from dataclasses import dataclass
 
 import pytest
 
-from fanwise import Retry, Runtime, bind, current, fan_map, fan_out, first, pipeline, stage, step
-from fanwise import tree_reduce
+from fanwise import (
+    Retry,
+    Runtime,
+    bind,
+    current,
+    fan_map,
+    fan_out,
+    first,
+    pipeline,
+    stage,
+    step,
+    tree_reduce,
+)
 from fanwise.durable import patched
 from fanwise.errors import (
     CallDropped,
@@ -450,7 +461,9 @@ async def test_a_new_call_before_an_old_one_is_named(journals, counted, ran):
 
     await stopped(journals, program(), 30.0)
     new[0] = True
-    with pytest.raises(ProgramChanged, match=r"call 2 .* was one of counted when run 'r'.*is check"):
+    with pytest.raises(
+        ProgramChanged, match=r"call 2 .* was one of counted when run 'r'.*is check"
+    ):
         await execute(journals, program())
     assert ran == [1, 2]
 

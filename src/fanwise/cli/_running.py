@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import click
 
@@ -14,9 +14,10 @@ from fanwise import Call, Limit, Runtime, deadline
 from fanwise.analysis import Look, Lookout
 from fanwise.cli._exit import Exit
 from fanwise.cli._interrupt import Interrupt
+from fanwise.cli._refusal import refuse
 from fanwise.cli._summary import Times, times_of
 from fanwise.cli._view import View
-from fanwise.core import Run, excuse, woken_by_signals
+from fanwise.core import JournalError, Run, excuse, woken_by_signals
 
 T = TypeVar("T")
 
@@ -25,6 +26,13 @@ class RecordNotWritten(click.ClickException):
     """The file that `--record` names cannot be written."""
 
     exit_code = int(Exit.WRONG_USE)
+
+
+class KeptAs(NamedTuple):
+    """The journal in which a run is kept, and the id under which it goes on."""
+
+    journal: Path
+    run: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +61,20 @@ def execute(
     limits: Mapping[str, Limit],
     record: Path | None = None,
     within: float | None = None,
+    kept: KeptAs | None = None,
 ) -> Ended[T]:
     """Run a call in a loop of its own. A first Ctrl-C lets it end early with what is there.
 
-    `within` bounds all of it, in seconds. Raises `RecordNotWritten`; what the call raises is kept.
+    `within` bounds all of it, in seconds. `kept` says in which journal it is kept. Raises `RecordNotWritten`; what the call raises is kept.
     """
-    return asyncio.run(_execute(call, view, Runtime(record=record, limits=limits), within))
+    journal = None if kept is None else f"sqlite:///{kept.journal}"
+    runtime = Runtime(journal=journal, record=record, limits=limits)
+    return asyncio.run(_execute(call, view, runtime, within, None if kept is None else kept.run))
 
 
-async def _execute(call: Call[T], view: View, runtime: Runtime, within: float | None) -> Ended[T]:
+async def _execute(
+    call: Call[T], view: View, runtime: Runtime, within: float | None, run_id: str | None
+) -> Ended[T]:
     with woken_by_signals(asyncio.get_running_loop()), Interrupt(runtime.drain) as interrupt:
         async with AsyncExitStack() as stack:
             try:
@@ -69,12 +82,20 @@ async def _execute(call: Call[T], view: View, runtime: Runtime, within: float | 
             except OSError as error:
                 excuse(call)  # it was never started
                 raise RecordNotWritten(f"the record cannot be written: {error}") from None
-            ended = await _ended(call, view, runtime, within, interrupt)
+            except JournalError as error:
+                excuse(call)
+                refuse(str(error))
+            ended = await _ended(call, view, runtime, within, interrupt, run_id)
         return replace(ended, interrupted=interrupt.asked)
 
 
 async def _ended(
-    call: Call[T], view: View, runtime: Runtime, within: float | None, interrupt: Interrupt
+    call: Call[T],
+    view: View,
+    runtime: Runtime,
+    within: float | None,
+    interrupt: Interrupt,
+    run_id: str | None,
 ) -> Ended[T]:
     began = _processor()
     result: tuple[T] | None = None
@@ -84,7 +105,7 @@ async def _ended(
         started: tuple[Run, Lookout] | None = None
         try:
             with bound:
-                run = runtime.start(call)
+                run = runtime.start(call, run_id=run_id)
                 started = run, shown.enter_context(view.of(run, lambda: interrupt.asked))
                 result = (await run.wait(),)
         except Exception as failure:  # noqa: BLE001 - it is what the run came to

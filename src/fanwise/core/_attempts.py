@@ -63,6 +63,19 @@ def perform(call: Call[Any], scope: Scope) -> Coroutine[Any, Any, Any]:
     return Execution(call, scope).value()
 
 
+async def perform_bare(call: Call[Any], scope: Scope) -> Any:  # noqa: ANN401 - the step's value
+    """Run the body of a call without a policy, as `run_call` does where there is no journal."""
+    call.attempts = 1
+    try:
+        value = await call.step.function(*call.args, **call.kwargs)
+    except BaseException as error:
+        note_lost(call, scope, error)
+        raise
+    if value.__class__ not in PLAIN:
+        settle_value(call, scope, value)
+    return value
+
+
 async def _shared(call: Call[Any], scope: Scope) -> Any:  # noqa: ANN401 - the step's value
     """Give the value that the cache has or an equal call makes, or make it for both."""
     CURRENT.set(scope)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from fanwise.core import _registry
 from fanwise.core._ambiguous import digest_of_arguments, resolve
-from fanwise.core._attempts import perform
+from fanwise.core._attempts import perform, perform_bare
 from fanwise.core._canonical import digest_of
 from fanwise.core._entries import AGAIN, Entry, Head, Kind
 from fanwise.core._errors import (
@@ -52,7 +52,7 @@ PATIENCE = 5.0  # seconds beyond twice its time, for a call to be let go again
 class RunJournal:
     """What stands between one run and its journal."""
 
-    __slots__ = ("begun", "broken", "codec_of", "codecs", "cut", "events", "failures", "head",
+    __slots__ = ("begun", "broken", "codec_of", "codecs", "cut", "direct", "events", "failures", "head",
                  "number", "outside", "replay", "run", "running", "store")  # fmt: skip
 
     def __init__(self, store: Journal, run: Run, opened: Opened) -> None:
@@ -69,6 +69,8 @@ class RunJournal:
         self.begun: set[bytes] = set()
         self.outside: dict[bytes, int] = {}
         self.failures: dict[bytes, list[tuple[Entry, Exception | None]]] = {}
+        # Nothing else stands between a call without a policy and its body.
+        self.direct = run.body is None and run.runtime.hooks.admission is None
         self.codecs: dict[Definition[Any], Codec] = {}
         self.codec_of = cast(
             "Callable[[Definition[Any]], Codec]", _registry.load("codec", "result")
@@ -165,7 +167,10 @@ class RunJournal:
         """Run a call's body under its policies, and tell how it failed."""
         self.running[key] = call
         try:
-            value = await perform(call, scope)
+            if self.direct and call.policy.bare and call.step.inline:
+                value = await perform_bare(call, scope)
+            else:
+                value = await perform(call, scope)
             if self.replay is not None:
                 self.replay.refuse_unasked(call, key)
         except JournalError:

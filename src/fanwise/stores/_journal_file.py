@@ -205,10 +205,12 @@ class JournalFile:
         """Write a group in one transaction: all of it, or nothing."""
         with explained(self.path):
             self._sync(full=synced)
-            rows = [self._row(run, entry) for run, entry in told]
+            if len(told) == 1 and not endings:  # a statement alone is a transaction, and cheaper
+                self._insert([self._row(*told[0])])
+                return
             self._execute("BEGIN IMMEDIATE")
             with self._transaction():
-                self._insert(rows)
+                self._insert([self._row(run, entry) for run, entry in told])
                 for run, status, error in endings:
                     ended = (status, error, now()) if status else self._before[run]
                     self._execute(

@@ -1,12 +1,9 @@
-"""How results are written: plain data as it is, anything else by the step's return annotation.
+"""How results are written: as they are, or by the step's return annotation.
 
-Problem: what a resumed run is given must be what the step gave, and reading a journal must not run
-code (so no pickle).
-Method: plain data is written as it is (see `fanwise.stores._plain_data`). A value of any other type
-goes through pydantic by the step's return annotation, and is read back at once: what
-does not come back equal is refused by name, before anybody counts on it. The first byte says which
-way was taken. Rejected: pydantic alone (an int under `-> float` comes back as a float, a subclass
-loses its fields without a word), and types by name in the data (they would have to be imported).
+Most values are written as they are (see `fanwise.stores._plain_data`). One of any other type goes
+through pydantic by the step's return annotation, and is read back at once: what does not come back
+equal is refused by name, before anybody counts on it. Rejected: pydantic for all (an int under
+`-> float` comes back as a float, a subclass loses its fields without a word).
 """
 
 from __future__ import annotations
@@ -95,8 +92,8 @@ class ResultCodec:
     def _refused(self, what: str) -> NotStorable:
         return NotStorable(
             f"{self.step} gives {what}: under a journal a step returns data (None, bool, int, "
-            "float, str, bytes, list, tuple, dict with str keys), or says with its return "
-            "annotation which dataclass or pydantic model it returns"
+            "float, str, bytes, list, tuple, set, dict, enums, dataclasses, pydantic models, named "
+            "tuples, of modules' own classes), such as found.values() in place of a FanIn"
         )
 
     def __repr__(self) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar
 
 from fanwise.core import JournalError, JournalFailed
@@ -189,16 +189,12 @@ class SqliteJournal:
                 self._perform(taken, file)
                 continue
             over = False
-            while True:
-                try:
-                    more = self._queue.get_nowait()
-                except Empty:
+            while not self._queue.empty():  # nobody else takes from it
+                more = self._queue.get()
+                if not isinstance(more, Group):
+                    left, over = more, more is None
                     break
-                if isinstance(more, Group):
-                    taken.take(more)
-                    continue
-                left, over = more, more is None
-                break
+                taken.take(more)
             self._write(taken)
             if over:
                 return
