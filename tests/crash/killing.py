@@ -53,7 +53,7 @@ class Doomed:
         return self.point is not None and self.counted >= self.point.write and bool(entries)
 
 
-def doom(doomed):
+def doom(doomed):  # noqa: C901 - one wrapper a method
     """Count in the journal, and look at its transactions."""
     tell, keep, end = SqliteJournal.tell, SqliteJournal.keep, SqliteJournal.end
     begin, write, execute = JournalFile.begin, JournalFile.write, JournalFile._execute

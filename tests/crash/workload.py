@@ -13,7 +13,7 @@ from fanwise.durable import patched
 from fanwise.errors import NotDone
 
 GROUPS = 8
-effects: Path
+effects = Path("effects")  # of the process that runs it: see `execution`
 
 
 def log(*words: object) -> None:

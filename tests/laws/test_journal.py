@@ -92,7 +92,7 @@ PROGRAMS = {
 }
 
 
-def program(world, delays):
+def program(world, delays):  # noqa: C901 - one step a kind
     """A program of parts, whose reads take `delays`: they are not the same after a crash."""
 
     @step

@@ -115,7 +115,7 @@ async def test_only_what_is_open_can_be_resolved(journal, slow_send):
 
     await execute(journal, send())
     key = journal.calls("r")[0].key
-    with pytest.raises(JournalError, match="send .* is written: there is nothing to resolve"):
+    with pytest.raises(JournalError, match=r"send .* is written: there is nothing to resolve"):
         journal.resolve("r", key, done=True)
     with pytest.raises(JournalError, match="no call with the key 00"):
         journal.resolve("r", "00", done=True)

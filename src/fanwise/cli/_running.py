@@ -65,7 +65,8 @@ def execute(
 ) -> Ended[T]:
     """Run a call in a loop of its own. A first Ctrl-C lets it end early with what is there.
 
-    `within` bounds all of it, in seconds. `kept` says in which journal it is kept. Raises `RecordNotWritten`; what the call raises is kept.
+    `within` bounds all of it, in seconds. `kept` says in which journal it is kept. Raises
+    `RecordNotWritten`; what the call raises is kept.
     """
     journal = None if kept is None else f"sqlite:///{kept.journal}"
     runtime = Runtime(journal=journal, record=record, limits=limits)

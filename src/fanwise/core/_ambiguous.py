@@ -68,8 +68,8 @@ def unresolved(call: Call[Any], found: Entry, why: str) -> Unresolved:
     run, key = call.run.id, found.key.hex()
     msg = (
         f"{call.name} is a write, and run {run!r} {why}: it may or may not have happened. Find "
-        f"out, then say so: fanwise runs resolve {run} {key} --done (with its result, where that is not "
-        "None) or --not-done. A step with verify= or keyed=True needs nobody"
+        f"out, then say so: fanwise runs resolve {run} {key} --done (with its --result, where "
+        "that is not None) or --not-done. A step with verify= or keyed=True needs nobody"
     )
     return Unresolved(msg, run, key)
 

@@ -52,8 +52,8 @@ PATIENCE = 5.0  # seconds beyond twice its time, for a call to be let go again
 class RunJournal:
     """What stands between one run and its journal."""
 
-    __slots__ = ("begun", "broken", "codec_of", "codecs", "cut", "direct", "events", "failures", "head",
-                 "number", "outside", "replay", "run", "running", "store")  # fmt: skip
+    __slots__ = ("begun", "broken", "codec_of", "codecs", "cut", "direct", "events", "failures",
+                 "head", "number", "outside", "replay", "run", "running", "store")  # fmt: skip
 
     def __init__(self, store: Journal, run: Run, opened: Opened) -> None:
         """Go on with what `opened` has of `run`."""

@@ -7,8 +7,9 @@ def patched(name: str) -> bool:
     """Say whether the running run has the change `name`: True unless it began without.
 
     The first time a run asks, the answer is kept in its journal: True for a new run, False for one
-    that goes on. So `if patched("check first"): await check(order)` is run by new runs alone. Without
-    a journal it is True. Raises RuntimeError outside any step, TypeError for a name that is none.
+    that goes on. So `if patched("check"): await check(order)` is run by new runs alone: ask early,
+    before the step makes a call. Without a journal it is True. Raises RuntimeError outside any
+    step, TypeError for a name that is none.
     """
     given: object = name
     if not isinstance(given, str) or not given:

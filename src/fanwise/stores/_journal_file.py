@@ -8,7 +8,8 @@ A commit of the log is synced where a group has a write's intent or result; the 
 make what a crash leaves of it a whole prefix, and every entry has a checksum of its own against a
 damaged file. The file has an application id and a format number: others are refused, older ones
 brought forward in one transaction. Values above 64 KiB go to files of their own, synced before
-their entry. Rejected: a log of JSON lines (every resume would read all runs), and a table for each kind.
+their entry. Rejected: a log of JSON lines (every resume would read all runs), and a table for each
+kind.
 """
 
 from __future__ import annotations

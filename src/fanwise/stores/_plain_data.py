@@ -5,8 +5,8 @@ nor an import may happen when it is read.
 Method: JSON as it stands for None, bool, int, float, str, list, and dict with str keys. Where there
 is more (bytes, tuples, sets, numbers and times of the standard library, enums, named tuples,
 dataclasses, pydantic models), every container says what it is. Classes are told by module and name;
-they are looked for among the modules that are loaded, and instances are made of their fields, not by
-their `__init__`. An instance that has more than its fields is refused.
+they are looked for among the modules that are loaded, and instances are made of their fields, not
+by their `__init__`. An instance that has more than its fields is refused.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from pathlib import PosixPath, PurePosixPath
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 from uuid import UUID
 
 from fanwise.core import ProgramChanged
@@ -101,7 +101,7 @@ FROM_SERIES: Final[dict[str, Callable[[list[Any]], Any]]] = {
 }
 
 
-def tagged(value: Any) -> Any:  # noqa: ANN401 - any value
+def tagged(value: Any) -> Any:  # noqa: ANN401, PLR0911 - any value, a line for each form
     """Give data in which every container says what it is; raise `Unwritable`."""
     kind = value.__class__
     if kind in ATOMS:
@@ -141,7 +141,7 @@ def _tagged_object(value: Any, kind: type) -> list[Any]:  # noqa: ANN401 - any v
     raise Unwritable(name)
 
 
-def untagged(value: Any) -> Any:  # noqa: ANN401 - as above
+def untagged(value: Any) -> Any:  # noqa: ANN401, PLR0911 - as above
     """Give the value of `tagged` again."""
     if value.__class__ is not list:
         return value
@@ -168,7 +168,7 @@ def _untagged_object(tag: str, name: str, rest: list[Any]) -> Any:  # noqa: ANN4
     elif tag == "n" and hasattr(kind, "_fields") and len(kind._fields) == len(rest):
         return tuple.__new__(kind, map(untagged, rest))
     elif tag == "o" and is_dataclass(kind) and {f.name for f in fields(kind)} == rest[0].keys():
-        made = object.__new__(kind)  # type: ignore[call-overload] # a class, as was asked
+        made = object.__new__(cast("type[object]", kind))
         for field, each in rest[0].items():
             object.__setattr__(made, field, untagged(each))
         return made
