@@ -1,8 +1,9 @@
 """How a figure is measured: alternating rounds in one process, the median of their ratios.
 
-Noise of a shared machine comes in waves longer than a round, so that it hits a yardstick and the
-measurement after it alike: the ratio is taken per round, and only then the median. Time is that of
-the processor unless a figure says wall. Collection counts: the collector runs as it always does,
+Noise of a shared machine comes in waves, which hit a yardstick and the measurement after it alike
+where both are short: a round of a noisy figure is cut into slices, which alternate, and their times
+are added up. The ratio is taken per round, and only then the median. Time is that of the processor
+unless a figure says wall. Collection counts: the collector runs as it always does,
 from the same start, since each measurement begins with a full collection.
 """
 
@@ -33,6 +34,11 @@ class Span:
         self.processor = process_time() - self.processor
         self.wall = perf_counter() - self.wall
 
+    def __add__(self, other: Span) -> Span:
+        added = Span()
+        added.wall, added.processor = self.wall + other.wall, self.processor + other.processor
+        return added
+
     def __repr__(self) -> str:
         return f"<Span {self.processor:.4f} s of processor, {self.wall:.4f} s of wall>"
 
@@ -47,6 +53,10 @@ class Scale:
     def of(self, size: int, least: int = 1) -> int:
         """Give the size for this scale."""
         return max(least, round(size * self.share))
+
+    def slices(self, most: int) -> int:
+        """Give how many slices a round is cut into: one where it is short anyway."""
+        return most if self.share == 1 else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +101,25 @@ class Rounds:
 
 
 async def alternate(
-    scale: Scale, yardstick: Callable[[], Awaitable[Span]], ours: Callable[[], Awaitable[Span]]
+    scale: Scale,
+    yardstick: Callable[[], Awaitable[Span]],
+    ours: Callable[[], Awaitable[Span]],
+    slices: int = 1,
 ) -> Rounds:
-    """Measure one after the other, `scale.rounds` times; first once each, uncounted, to warm up."""
+    """Measure one after the other, `scale.rounds` times; first once each, uncounted, to warm up.
+
+    A round is `slices` of both, in turn; each call of `yardstick` or `ours` does one slice.
+    """
     await yardstick()
     await ours()
-    return Rounds([(await yardstick(), await ours()) for _ in range(scale.rounds)])
+    return Rounds([await _round(yardstick, ours, slices) for _ in range(scale.rounds)])
+
+
+async def _round(
+    yardstick: Callable[[], Awaitable[Span]], ours: Callable[[], Awaitable[Span]], slices: int
+) -> tuple[Span, Span]:
+    theirs, mine = await yardstick(), await ours()
+    for _ in range(slices - 1):
+        theirs += await yardstick()
+        mine += await ours()
+    return theirs, mine

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fanwise import Step
 
 AWAITS = 100_000
+SLICES = 10  # of a round
 TASK = "await loop.create_task(noop(i))"
 
 
@@ -29,9 +30,10 @@ def armed(scale: Scale) -> Iterator[Figure]:
 
 
 def _figure(scale: Scale, of: Step[[int], int], what: str, bar: float) -> Figure:
-    count = scale.of(AWAITS)
+    slices = scale.slices(SLICES)
+    count = scale.of(AWAITS // slices)
     rounds = asyncio.run(_rounds(scale, of, count))
-    yardstick, ours = rounds.each(count)
+    yardstick, ours = rounds.each(slices * count)
     return Figure(what, rounds.ratio(), bar, TASK, note=f"{ours:.2f} over {yardstick:.2f} µs")
 
 
@@ -51,4 +53,5 @@ async def _rounds(scale: Scale, of: Step[[int], int], count: int) -> Rounds:
             total += await of(i)
         assert total == count * (count - 1) // 2
 
-    return await alternate(scale, tasks, lambda: in_one_run(steps, {"noop": count}))
+    recorded = lambda: in_one_run(steps, {"noop": count})  # noqa: E731
+    return await alternate(scale, tasks, recorded, scale.slices(SLICES))

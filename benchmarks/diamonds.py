@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
 DIAMONDS = 8_000  # 12 calls each
+SLICES = 10  # of a round
 MIDDLE = 10
-TRIALS = 3  # of each hand-written variant, before the rounds
+TRIALS = 10  # of each hand-written variant, before the rounds
 
 
 async def top(i: int) -> int:
@@ -81,11 +82,12 @@ LEAST = "the least engine"
 
 def diamond(scale: Scale) -> Iterator[Figure]:
     """Measure `bind` against whichever of `BY_HAND` is the fastest here."""
-    count = scale.of(DIAMONDS)
+    slices = scale.slices(SLICES)
+    count = scale.of(DIAMONDS // slices)
     costs, rounds = asyncio.run(_rounds(scale, count))
     best = next(iter(costs))
     ways = ", ".join(f"{name} {cost / count * 1e6:.1f}" for name, cost in costs.items())
-    note = f"{rounds.each(count)[1]:.1f} µs a diamond; by hand: {ways}"
+    note = f"{rounds.each(slices * count)[1]:.1f} µs a diamond; by hand: {ways}"
     what = "diamond 1-10-1 of bound calls"
     bound = costs[LEAST] / costs[best]
     yield Figure(what, rounds.ratio(), 2.0, f"best by hand: {best}", note=note, bound=bound)
@@ -100,6 +102,7 @@ async def _rounds(scale: Scale, count: int) -> tuple[dict[str, float], Rounds]:
         scale,
         lambda: _measured(best, count),
         lambda: in_one_run(lambda: _repeated(by_bind, count), calls),
+        scale.slices(SLICES),
     )
     return costs | {
         TWELVE: await _cost(by_task_each, count),

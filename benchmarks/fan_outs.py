@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 WIDTHS = (10, 100, 1_000, 10_000)
 BRANCHES = 100_000  # in all, each round: 0.3 s or more, and well below the rows kept in memory
+SLICES = 10  # of a round
 HELD = 1_000_000
 HELD_A_RUN = 100_000
 RECORDED = 4  # reading a file back takes ten times as long as what is measured: fewer branches
@@ -30,7 +31,7 @@ def plain(scale: Scale) -> Iterator[Figure]:
     """Measure at each width, with nothing else in memory."""
     for width in WIDTHS:
         rounds = asyncio.run(_against_gather(scale, noop_step, width))
-        note = _costs(scale, width, rounds)
+        note = _costs(width, rounds, scale.slices(SLICES) * _slice(scale, width))
         yield Figure(f"fan_out, {width:,} wide", rounds.ratio(), 1.8, GATHER, note=note)
 
 
@@ -44,7 +45,8 @@ def timeout(scale: Scale) -> Iterator[Figure]:
     for width in WIDTHS:
         rounds = asyncio.run(_against_gather(scale, timed_step, width))
         alone = asyncio.run(_asyncio_timeout(scale, width))
-        note = f"{_costs(scale, width, rounds)}; asyncio.timeout alone {alone.ratio().median:.2f} x"
+        costs = _costs(width, rounds, scale.slices(SLICES) * _slice(scale, width))
+        note = f"{costs}; asyncio.timeout alone {alone.ratio().median:.2f} x"
         what = f"fan_out with timeouts, {width:,} wide"
         yield Figure(what, rounds.ratio(), 2.0, GATHER, note=note)
 
@@ -54,7 +56,7 @@ def record(scale: Scale) -> Iterator[Figure]:
     smaller = Scale(scale.rounds, scale.share / RECORDED)
     for width in WIDTHS:
         rounds = asyncio.run(_recorded(smaller, width))
-        note = _costs(smaller, width, rounds)
+        note = _costs(width, rounds, _repeats(smaller, width))
         what = f"fan_out, record=PATH, {width:,} wide"
         yield Figure(what, rounds.ratio(), None, GATHER, note=note)
 
@@ -63,8 +65,12 @@ def _repeats(scale: Scale, width: int) -> int:
     return max(1, scale.of(BRANCHES) // width)
 
 
-def _costs(scale: Scale, width: int, rounds: Rounds) -> str:
-    yardstick, ours = rounds.each(_repeats(scale, width) * width)
+def _slice(scale: Scale, width: int) -> int:
+    return max(1, scale.of(BRANCHES) // (scale.slices(SLICES) * width))
+
+
+def _costs(width: int, rounds: Rounds, repeats: int) -> str:
+    yardstick, ours = rounds.each(repeats * width)
     return f"{ours:.2f} over {yardstick:.2f} µs"
 
 
@@ -95,16 +101,17 @@ def _calls(width: int, repeats: int) -> dict[str, int]:
 
 
 async def _against_gather(scale: Scale, of: Step[[int], int], width: int) -> Rounds:
-    repeats = _repeats(scale, width)
+    repeats = _slice(scale, width)
     return await alternate(
         scale,
         lambda: _gathers(width, repeats),
         lambda: in_one_run(lambda: _fan_outs(of, width, repeats), _calls(width, repeats)),
+        scale.slices(SLICES),
     )
 
 
 async def _asyncio_timeout(scale: Scale, width: int) -> Rounds:
-    repeats = _repeats(scale, width)
+    repeats = _slice(scale, width)
 
     async def timed(i: int) -> int:
         async with asyncio.timeout(30.0):
@@ -116,7 +123,7 @@ async def _asyncio_timeout(scale: Scale, width: int) -> Rounds:
                 sum(await asyncio.gather(*[timed(i) for i in range(width)]))
         return span
 
-    return await alternate(scale, lambda: _gathers(width, repeats), timeouts)
+    return await alternate(scale, lambda: _gathers(width, repeats), timeouts, scale.slices(SLICES))
 
 
 async def _held(scale: Scale) -> list[Figure]:
@@ -127,7 +134,7 @@ async def _held(scale: Scale) -> list[Figure]:
         rows = sum(len(run.rows) for run in runtime.runs)
         for width in WIDTHS:
             rounds = await _against_gather(scale, noop_step, width)
-            slower, ours = (each / 1e6 / free[width] for each in rounds.each(1))
+            slower, ours = (each / 1e6 / free[width] for each in rounds.each(scale.slices(SLICES)))
             note = f"{rows:,} rows; over gather without them {ours:.2f} x, gather itself {slower:.2f} x"
             what = f"fan_out, a million rows, {width:,} wide"
             figures.append(Figure(what, rounds.ratio(), 2.0, GATHER, note=note))
@@ -135,7 +142,7 @@ async def _held(scale: Scale) -> list[Figure]:
 
 
 async def _unburdened(scale: Scale, width: int) -> float:
-    spans = [await _gathers(width, _repeats(scale, width)) for _ in range(scale.rounds)]
+    spans = [await _gathers(width, _slice(scale, width)) for _ in range(scale.rounds)]
     return median(span.processor for span in spans)
 
 

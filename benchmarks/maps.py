@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 ITEMS = 10_000
 AT_ONCE = 100
 SLEEP = 0.001
+SLICES = 5  # of a round, of so many items each
 WORKERS = "100 workers on a shared iterator"
 
 
@@ -34,7 +35,7 @@ def speed(scale: Scale) -> Iterator[Figure]:
     items = scale.of(ITEMS, AT_ONCE)
     rounds = asyncio.run(_rounds(scale, items))
     for clock, bar in (("wall", 1.4), ("processor", 2.2)):
-        yardstick, ours = rounds.each(items, clock)
+        yardstick, ours = rounds.each(scale.slices(SLICES) * items, clock)
         what = f"fan_map {items:,} x 1 ms, {clock} time"
         note = f"{ours:.1f} over {yardstick:.1f} µs an item"
         yield Figure(what, rounds.ratio(clock), bar, WORKERS, note=note)
@@ -74,6 +75,7 @@ async def _rounds(scale: Scale, items: int) -> Rounds:
         scale,
         lambda: _workers(items),
         lambda: in_one_run(lambda: _mapped(items), {"nap": items}),
+        scale.slices(SLICES),
     )
 
 

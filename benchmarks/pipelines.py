@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Work = Callable[[int], Awaitable[int]]
 
 ITEMS = 100_000
+SLICES = 5  # of a round
 FEW = 20_000
 STAGES = 3
 SLEEPS = (0.010, 0.020, 0.010)
@@ -122,19 +123,25 @@ async def _ours(steps: tuple[Step[Any, int], ...], items: int, at_once: int) -> 
 
 
 async def _rounds(
-    scale: Scale, works: tuple[Work, ...], steps: tuple[Step[Any, int], ...], items: int, width: int
+    scale: Scale,
+    works: tuple[Work, ...],
+    steps: tuple[Step[Any, int], ...],
+    items: int,
+    width: int,
+    slices: int = 1,
 ) -> Rounds:
     return await alternate(
-        scale, lambda: _hand(works, items, width), lambda: _ours(steps, items, width)
+        scale, lambda: _hand(works, items, width), lambda: _ours(steps, items, width), slices
     )
 
 
 def speed(scale: Scale) -> Iterator[Figure]:
     """Measure the processor time of no-op stages as wide as by default; four at once for scale."""
-    items = scale.of(ITEMS, 100)
+    slices = scale.slices(SLICES)
+    items = scale.of(ITEMS // slices, 100)
     for width in (1, AT_ONCE):
-        rounds = asyncio.run(_rounds(scale, NOOPS, NOOP_STEPS, items, width))
-        yardstick, ours = rounds.each(items)
+        rounds = asyncio.run(_rounds(scale, NOOPS, NOOP_STEPS, items, width, slices))
+        yardstick, ours = rounds.each(slices * items)
         what = f"pipeline of 3 no-ops, {width} at once"
         note = f"{ours:.1f} over {yardstick:.1f} µs an item"
         yield Figure(what, rounds.ratio(), 2.0 if width == 1 else None, QUEUES, note=note)

@@ -10,6 +10,7 @@ from fanwise._version import __version__
 if TYPE_CHECKING:
     from fanwise.core import (
         Breaker,
+        Budget,
         Cache,
         Call,
         FanIn,
@@ -40,9 +41,10 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "Breaker", "Cache", "Call", "FanIn", "Hedge", "Limit", "NotEnough", "Outcome", "Retry",
-    "Runtime", "Step", "Timeout", "__version__", "batch", "bind", "current", "deadline", "fan_map",
-    "fan_out", "first", "pipeline", "run", "speculate", "stage", "step", "tree_reduce", "vote",
+    "Breaker", "Budget", "Cache", "Call", "FanIn", "Hedge", "Limit", "NotEnough", "Outcome",
+    "Retry", "Runtime", "Step", "Timeout", "__version__", "batch", "bind", "current", "deadline",
+    "fan_map", "fan_out", "first", "pipeline", "run", "speculate", "stage", "step", "tree_reduce",
+    "vote",
 ]  # fmt: skip
 
 

@@ -2,6 +2,11 @@
 
 from fanwise.core import (
     BreakerOpen,
+    BudgetError,
+    BudgetHeld,
+    BudgetSpent,
+    BudgetUndeclared,
+    BudgetUnpriced,
     CallDropped,
     CallSkipped,
     CircularWait,
@@ -40,10 +45,11 @@ from fanwise.core import (
 )
 
 __all__ = [
-    "BreakerOpen", "CallDropped", "CallSkipped", "CircularWait", "DeadlinePassed", "FanwiseError",
-    "IdentityClash", "JournalDamaged", "JournalError", "JournalFailed", "LimitError", "LimitHeld",
-    "LimitTooSlow", "LimitTooSmall", "LimitUnknown", "LoopBlocked", "NotCanonical", "NotDone",
-    "NotEnough", "NotStorable", "PoolError", "PoolUnknown", "ProgramChanged", "RecordDamaged",
-    "RecordedFailure", "RemoteError", "RunBusy", "StepTimedOut", "StrayCancel", "StreamTaken",
-    "TimedOut", "Unresolved", "WorkerDied", "WorkerNotStarted", "WriteRefused", "WrongLength",
+    "BreakerOpen", "BudgetError", "BudgetHeld", "BudgetSpent", "BudgetUndeclared", "BudgetUnpriced",
+    "CallDropped", "CallSkipped", "CircularWait", "DeadlinePassed", "FanwiseError", "IdentityClash",
+    "JournalDamaged", "JournalError", "JournalFailed", "LimitError", "LimitHeld", "LimitTooSlow",
+    "LimitTooSmall", "LimitUnknown", "LoopBlocked", "NotCanonical", "NotDone", "NotEnough",
+    "NotStorable", "PoolError", "PoolUnknown", "ProgramChanged", "RecordDamaged", "RecordedFailure",
+    "RemoteError", "RunBusy", "StepTimedOut", "StrayCancel", "StreamTaken", "TimedOut",
+    "Unresolved", "WorkerDied", "WorkerNotStarted", "WriteRefused", "WrongLength",
 ]  # fmt: skip

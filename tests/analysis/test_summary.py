@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from fanwise import Hedge, Limit, Retry, Runtime, current, fan_map, fan_out, speculate, step
 from fanwise.analysis import Money, summary
+from fanwise.models import Model, model
 
 TICK = 1 / 64
 MICRO = 15_625
@@ -100,6 +101,25 @@ async def test_gaps_and_usage():
         "gaps: 1 cancelled",
         "wasted: 0.03 s",
     ]
+
+
+class Down:
+    name = "down:m"
+
+    async def answer(self, request):
+        raise ConnectionError
+
+
+async def test_who_answered_for_a_name_is_said_and_what_another_did_is_no_gap():
+    async with Runtime(models={"smart": [Model(Down()), "local:echo"]}) as runtime:
+        run = runtime.start(fan_out(*[model("smart").ask(str(n)) for n in range(3)]))
+        await run.wait()
+        found = summary(run.record())
+    assert found.answered == {"smart": {"local:echo": 3}}
+    assert (found.failed_over, found.gaps, found.cut) == (3, {}, 0)
+    told = str(found).splitlines()
+    assert "smart was answered by: local:echo 3" in told
+    assert "failed over: 3 attempts" in told
 
 
 @step

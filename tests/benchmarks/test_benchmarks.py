@@ -1,6 +1,7 @@
 """Every benchmark runs, and none can print PASS without having measured what it names."""
 
 import asyncio
+import gc
 import json
 import random
 import re
@@ -21,6 +22,15 @@ from tests.repository.sources import ROOT
 
 # They run event loops of their own on the real clock, and read records where they measure.
 pytestmark = [pytest.mark.real_clock, pytest.mark.blocking_ok]
+
+
+@pytest.fixture(autouse=True)
+def only_what_is_measured_is_collected():
+    """Spare each measurement's collection what the tests before it left in memory."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.mark.parametrize("name", FIGURES)

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import pytest
 
-from fanwise.testing.twin import Fault, Price, Quota, Twin
+from fanwise.testing.twin import Fault, Law, Price, Quota, Twin
 
 pytestmark = [pytest.mark.real_clock, pytest.mark.timeout(120)]
 COMMAND = [sys.executable, "-c", "from fanwise.cli import main; main()", "digest"]
@@ -124,3 +124,40 @@ async def test_a_provider_that_refuses_is_named_and_the_digest_is_partial(docume
     assert code == 1, err
     assert out.count("429") == len(DOCUMENTS)
     assert "incomplete" in err
+
+
+async def test_in_a_quota_no_question_is_refused_and_the_cost_is_the_providers(tmp_path):
+    folder = tmp_path / "documents"
+    folder.mkdir()
+    for number in range(16):
+        lines = [f"Rule {number}.{n} allows {n + 2} requests a second." for n in range(56)]
+        (folder / f"{number}.md").write_text("\n\n".join(lines), encoding="utf-8")
+    quota = Quota(tokens_per_minute=300_000, requests_per_minute=6_000, charge="use", burst_s=2)
+    twin = Twin({"*": Law(first=0.02, per_second=2_000, jitter=0.5)}, quota=quota, prices=PRICES,
+                answers="quote")  # fmt: skip
+    options = ["--limit", "tokens=300000,requests=6000,burst=2", "--chunk-tokens", "60", "--json"]
+    code, out, err = await digested(twin, folder, "--model", f"openai:{SMALL}", *options)
+    assert code == 0, err
+    found = json.loads(out)
+    statuses = [entry.status for entry in twin.ledger]
+    assert len(statuses) > 100
+    assert statuses.count(429) <= len(statuses) // 50, err
+    tokens_in, tokens_out, dollars = spent(twin)
+    assert found["tokens"] == {"in": tokens_in, "out": tokens_out, "estimated": False}
+    assert Decimal(found["money"]["cost"]) == dollars
+    seconds = max(entry.time for entry in twin.ledger) - min(entry.time for entry in twin.ledger)
+    used = (tokens_in + tokens_out) / (5_000 * (seconds + 2))
+    assert used > 0.6, "it must have been the quota that took the time"
+
+
+async def test_a_budget_is_not_overshot_and_the_digest_says_what_is_missing(documents):
+    for number in range(12):
+        (documents / f"{number}.md").write_text(f"# Rate {number}\n\nThe limit is {number}.\n")
+    twin = Twin(prices=PRICES, answers="quote")
+    options = ("--model", f"openai:{SMALL}", "--budget", "0.0004")
+    code, out, err = await digested(twin, documents, *options)
+    assert code == 3, err
+    dollars = spent(twin)[2]
+    assert Decimal("0.0002") < dollars <= Decimal("0.0004")
+    assert "of $0.0004 used" in err
+    assert "the budget was spent" in " ".join(out.split())

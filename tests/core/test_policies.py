@@ -609,7 +609,7 @@ async def test_a_hedge_whose_slot_is_taken_on_its_very_instant_does_not_wait_for
     async def retried():
         tries.append(now())
         if len(tries) == 1:
-            raise HttpError(429, retry_after="3")
+            raise HttpError(503, retry_after="3")
         await asyncio.sleep(1.0)
 
     racing = Racing(5.0, 0.5, hedge=Hedge(after=2.0), limit="two")
@@ -805,6 +805,79 @@ async def test_an_open_breaker_takes_no_slot_and_no_retry():
         await failing.tried(3)
         assert failing.ran == ran == 4
         assert runtime.statistics().limits[0].granted == granted
+
+
+@pytest.mark.parametrize("limit", [Limit(at_once=2), Limit(at_once=2, requests_per_minute=6000)])
+async def test_those_who_wait_for_a_limit_while_it_opens_are_refused(limit):
+    failing = Failing(breaker=BREAKER, limit="one")
+    failing.seconds = 1.0
+    async with Runtime(limits={"one": limit}) as runtime:
+        found = await fan_out(*[failing.step() for _ in range(20)], need=0)
+        refused = [each for each in found.outcomes if isinstance(each.error, BreakerOpen)]
+        assert (failing.ran, len(refused)) == (4, 16)
+        assert all(each.attempts == 0 for each in refused)
+        one = runtime.statistics().limits[0]
+        assert (one.in_flight, one.waiting) == (0, 0)
+        await asyncio.sleep(6)
+        failing.good = True
+        found = await fan_out(*[failing.step() for _ in range(3)], need=0)
+        assert len(found.ok) == 1  # the probe
+
+
+async def test_one_who_waits_while_it_opens_and_half_opens_is_the_probe():
+    failing = Failing(breaker=BREAKER, limit="one")
+    other = Racing(50.0, limit="one")
+    async with Runtime(limits={"one": Limit(at_once=1)}) as runtime:
+        holder = runtime.start(other.step())
+        await asyncio.sleep(1)
+        waiting = runtime.start(failing.step())
+        await asyncio.sleep(1)
+        for _ in range(4):
+            runtime.breakers["failing"].ended(runtime.time(), failed=True, probe=False)
+        assert state(runtime) == "open"
+        failing.good = True
+        await holder.wait()
+        assert await waiting.wait() == "fine"
+        assert state(runtime) == "closed"
+
+
+async def test_what_it_lists_counts_as_failed_too():
+    failing = Failing(breaker=Breaker(minimum=2, on=(KeyError,)))
+    failing.error = ValueError
+    async with Runtime() as runtime:
+        await failing.tried(3)
+        failing.error = KeyError
+        await failing.tried(2)
+        assert state(runtime) == "closed"
+        await failing.tried()
+        assert state(runtime) == "open"
+
+
+async def test_failures_one_after_the_other_open_it_however_slow_they_are():
+    failing = Failing(breaker=Breaker(in_a_row=3))
+    async with Runtime() as runtime:
+        for good in (False, False, True, False, False):
+            failing.good = good
+            await failing.tried()
+            await asyncio.sleep(100)
+        assert state(runtime) == "closed"
+        failing.good = False
+        await failing.tried()
+        assert state(runtime) == "open"
+        await asyncio.sleep(6)
+        await failing.tried()  # the probe
+        await asyncio.sleep(6)
+        failing.good = True
+        await failing.tried()
+        failing.good = False
+        await failing.tried(2)
+        assert state(runtime) == "closed"
+
+
+@pytest.mark.parametrize("on", [KeyError, 5, (KeyError, 1), [KeyError]])
+def test_it_lists_exceptions_or_a_function(on):
+    with pytest.raises(TypeError, match=r"Breaker\(on=\) is a tuple of exception types"):
+        Breaker(on=on)
 
 
 async def test_it_belongs_to_the_runtime():

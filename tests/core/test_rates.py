@@ -152,13 +152,13 @@ def test_a_provider_that_charges_at_admission_takes_the_most_and_gives_nothing_b
 
 
 @pytest.mark.usefixtures("doubtful")
-def test_what_is_said_beforehand_counts_twice_until_ten_are_settled():
+def test_what_is_said_beforehand_counts_for_more_until_ten_are_settled():
     async def body(runtime):
         reserved = []
         for _ in range(12):
             await runtime.run(ask((40, 10)))
             reserved.append(runtime.statistics().limits[0].quota.reserved - sum(reserved))
-        assert reserved[0] == 2 * (40 + 20)
+        assert reserved[0] == 2.5 * (40 + 20)
         assert reserved == sorted(reserved, reverse=True)
         assert reserved[-2:] == [50, 50]
 

@@ -559,7 +559,9 @@ def test_pauses_hold():
 
 
 def test_pauses_reject_one_that_stops_its_caller_alone():
-    rejects(too_many_pauses_the_name, **REFUSING, mutant=changed((Line, "pause", lambda *_: None)))
+    rejects(
+        too_many_pauses_the_name, **REFUSING, mutant=changed((Buckets, "pause", lambda *_: None))
+    )
 
 
 def test_flows_that_had_no_more_than_is_due_are_forgotten():

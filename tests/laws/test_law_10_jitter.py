@@ -1,6 +1,6 @@
 """Law 10: retries jitter fully, on top of `Retry-After`.
 
-The wait before attempt n + 1 is uniform in 0 to min(longest, shortest * 2**(n - 1)).
+The wait before attempt n + 1 is uniform in 0 to min(longest, max(shortest * 2**(n - 1), asked)).
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from tests.laws.proving import changed, holds, now, outcome_of, rejects, virtual
 PROGRAM = {
     "shortest": st.sampled_from([0.25, 1.0, 4.0]),
     "longest": st.sampled_from([4.0, 64.0]),
-    "asked": st.sampled_from([0.0, 2.0]),
+    "asked": st.sampled_from([0.0, 2.0, 16.0]),
     "seed": st.integers(0, 1000),
 }
 TOGETHER = 10  # retries that are always allowed: one a call
@@ -55,12 +55,13 @@ def full(shortest, longest, asked, seed):
     for found in waits(retry, asked, seed, 2):
         assert len(found) == 4
         for number, seconds in enumerate(found):
-            most = min(longest, shortest * 2**number)
+            most = min(longest, max(shortest * 2**number, asked))
             assert asked <= seconds <= asked + most
     # Spread over the whole of it: each tenth of ten dozen draws is met.
     retry = Retry(attempts=2, shortest=shortest, longest=max(longest, shortest))
+    most = min(retry.longest, max(shortest, asked))
     shares = [
-        (found[0] - asked) / shortest
+        (found[0] - asked) / most
         for run in range(RUNS)
         for found in waits(retry, asked, seed * RUNS + run, TOGETHER)
     ]
@@ -107,6 +108,13 @@ def test_law_10_rejects_one_draw_for_all():
 
 def test_law_10_rejects_deafness_to_retry_after():
     rejected((attempts_module, "retry_after", lambda error: 0.0))
+
+
+def test_law_10_rejects_a_jitter_that_is_small_beside_what_was_asked():
+    def small(retry, attempts, asked):
+        return min(retry.longest, retry.shortest * 2 ** (attempts - 1))
+
+    rejected((attempts_module, "jitter", small))
 
 
 def test_a_run_of_the_same_seed_waits_the_same():

@@ -4,8 +4,10 @@ import pytest
 
 from fanwise import Limit, Runtime, fan_map
 from fanwise.core import Need
+from fanwise.core._buckets import Buckets
 from fanwise.testing import run_virtual
 from fanwise.testing.twin import Law, Quota, Twin
+from tests.laws.proving import changed
 from tests.providers.on_twin import on_twin
 
 ASKED = 200
@@ -61,3 +63,31 @@ def test_all_of_the_quota_is_used_and_no_request_is_refused(wire, charge, needs)
     last = used[-1][0]
     assert last > 4 * 60  # a start, and three refills
     assert used_in(used, 60.0, last) > 0.97
+
+
+@pytest.mark.parametrize("wire", ["openai", "anthropic"])
+def test_headers_tell_of_what_others_used(wire):
+    """Another program has used most of the key's quota; the first answer says so."""
+    questions = [f"What of {number}? " * 4 for number in range(30)]
+
+    def refused():
+        quota = Quota(tokens_per_minute=TPM, requests_per_minute=600, charge="use")
+        twin = Twin({"*": Law(first=0.3, per_second=30, jitter=0.5)}, quota=quota, answers=answer)
+        limit = Limit(tokens_per_minute=TPM, requests_per_minute=600)
+
+        async def main():
+            async with (
+                on_twin(wire, twin, limit="model") as ours,
+                on_twin(wire, twin) as theirs,
+                Runtime(limits={"model": limit}, seed=1) as runtime,
+            ):
+                await runtime.run(fan_map(theirs.ask, questions, at_once=30))
+                await runtime.run(ours.ask(questions[0]))
+                found = await runtime.run(fan_map(ours.ask, questions, at_once=30, need=0))
+            return sum(each.status != "ok" for each in found.outcomes)
+
+        return run_virtual(main())
+
+    assert refused() == 0
+    with changed((Buckets, "correct", lambda *_: None)):
+        assert refused() > 0

@@ -24,6 +24,8 @@ MANY_PARAMETERS = frozenset(
         "Step.__init__",
         "Step.using",
         "Runtime.__init__",
+        "Runtime.run",
+        "Runtime.start",
         "Limit.__init__",
     }
 )

@@ -86,7 +86,7 @@ SEVEN = "a, b, c, d, *e, f, g=1"
         (f"def f():\n    def g({EIGHT}): ...", False),
         (f"def step({EIGHT}): ...", False),
         (f"class Runtime:\n    def __init__(self, {EIGHT}): ...", False),
-        (f"class Runtime:\n    def start(self, {EIGHT}): ...", True),
+        (f"class Runtime:\n    def drain(self, {EIGHT}): ...", True),
     ],
 )
 def test_crowded_functions_are_found(text, found):

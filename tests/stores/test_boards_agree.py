@@ -133,6 +133,18 @@ class Boards(RuleBasedStateMachine):
             for holder in bucket.holders.values():
                 holder.seen -= by
 
+    @rule()
+    def somebody_looks(self):
+        """What is told to who watches is the same, and nothing is changed by it."""
+        line = self.runner.run(self.real._look(self.real.keys("drawn")))
+        bucket = self.twin.buckets.get("drawn")
+        if line:
+            told = list(map(int, line.split()))
+            assert bucket.told(told[0]) == told
+        elif bucket is not None:
+            seconds, rest = self.runner.run(self.real._client.time())
+            assert not bucket.told(seconds * 1_000_000 + rest)
+
     @rule(terms=terms_drawn)
     def terms_change(self, terms):
         self.terms = terms

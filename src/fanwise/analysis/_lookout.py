@@ -302,7 +302,8 @@ def _waits(run: Run) -> dict[Call[Any], tuple[str, str]]:
     """Give what live calls wait for: the kind and the name of the limit, or an instant."""
     runtime = run.runtime
     found: dict[Call[Any], tuple[str, str]] = {}
-    for kind, waits in (("limit", runtime.limit_waits), ("pool", runtime.pool_waits)):
+    lines = {"limit": runtime.limit_waits, "pool": runtime.pool_waits}
+    for kind, waits in {**lines, "budget": runtime.budget_waits}.items():
         for name, calls in _copied(waits).items():
             found.update(dict.fromkeys(_copied(calls), (kind, name)))
     for call, until in _copied(runtime.backing_off).items():

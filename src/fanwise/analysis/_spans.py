@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fanwise.core import AttemptRow, CallRow
 
 BACKOFF: Final = "backoff"
-BEFORE_FIRST: Final = ("buffer", "limit", "pool")
+BEFORE_FIRST: Final = ("buffer", "budget", "limit", "pool")
 
 
 class Span(NamedTuple):

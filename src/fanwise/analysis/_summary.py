@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from fanwise.analysis._graph import Graph
@@ -15,9 +15,11 @@ from fanwise.analysis._waste import Waste, waste_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from fanwise.core import RunRecord
+    from fanwise.core import CallRow, RunRecord
 
-WAITS: Final = ("limit", "pool", "buffer", "backoff", "cache", "prefix", "batch")
+WAITS: Final = (
+    "limit", "budget", "pool", "buffer", "backoff", "cache", "prefix", "batch",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,10 @@ class Summary:
     gave no value: failed attempts, losing hedges, calls that were cancelled or failed, and all of
     a wrong guess; `wasted_usage` and `wasted_money` what such calls used. `cut` counts the answers
     of models that ended at their greatest length or broke off, `unretried` the calls that were to
-    be retried when the run's share of retries was spent.
+    be retried when the run's share of retries was spent, `unfunded` those that were not started
+    since too little of a budget was left. `answered` says for each name of models how often which
+    deployment answered, `failed_over` how many of their attempts failed before another one did;
+    what those failed of is no gap.
     """
 
     calls: int
@@ -48,6 +53,9 @@ class Summary:
     wasted_money: Money = NO_MONEY
     cut: int = 0
     unretried: int = 0
+    unfunded: int = 0
+    answered: dict[str, dict[str, int]] = field(default_factory=dict)
+    failed_over: int = 0
 
     @property
     def ratio(self) -> float:
@@ -71,6 +79,8 @@ def summary_of(graph: Graph, lost: Waste) -> Summary:
     steps = [row for row in record.calls if row.pattern is None]
     around = graph.around
     leaves = [row for row in steps if row.call not in around]
+    named = {row.call: row for row in steps if "deployment" in row.facts}
+    own = [row for row in steps if row.parent not in named]
     again = [attempt for attempt in record.attempts if attempt.attempt > 1]
     return Summary(
         calls=len(record.calls),
@@ -79,16 +89,31 @@ def summary_of(graph: Graph, lost: Waste) -> Summary:
         waits=_added(row.waits for row in record.calls),
         usage=_added(row.usage for row in record.calls),
         estimated=any(row.facts.get("estimated") for row in record.calls),
-        gaps=dict(Counter(row.status for row in steps if row.status not in ("ok", "reused"))),
+        gaps=dict(Counter(row.status for row in own if row.status not in ("ok", "reused"))),
         retries=sum(not attempt.hedge for attempt in again),
         hedges=sum(attempt.hedge for attempt in again),
         wasted=lost.microseconds,
         wasted_usage=lost.usage,
         money=money_of(record.calls),
         wasted_money=lost.money,
-        cut=sum(row.facts.get("finish") in CUT for row in record.calls),
+        cut=sum(
+            row.facts.get("finish") in CUT
+            for row in record.calls
+            if row.status == "ok" or row.parent not in named
+        ),
         unretried=sum("retries_spent" in row.facts for row in record.calls),
+        unfunded=sum("budget" in row.facts for row in record.calls),
+        answered=_answered(named.values()),
+        failed_over=sum(int(row.facts.get("failed_over", 0)) for row in named.values()),
     )
+
+
+def _answered(named: Iterable[CallRow]) -> dict[str, dict[str, int]]:
+    """Count for each name which deployment answered, the most frequent first."""
+    counts: dict[str, Counter[str]] = {}
+    for row in named:
+        counts.setdefault(row.step, Counter())[str(row.facts["deployment"])] += 1
+    return {name: dict(count.most_common()) for name, count in counts.items()}
 
 
 def _added(groups: Iterable[Mapping[str, int]]) -> dict[str, int]:
@@ -121,9 +146,18 @@ def _lines(found: Summary) -> Iterable[str]:
         yield f"{retries}, {_counted(found.hedges, 'hedge')}"
     if found.unretried:
         yield f"not retried: {_counted(found.unretried, 'call')}, as the share of retries was spent"
+    yield from _named_lines(found)
     if found.wasted:
         spent = f", {found.wasted_money}" if str(found.wasted_money) else ""
         yield f"wasted: {time_text(found.wasted)}{spent}"
+
+
+def _named_lines(found: Summary) -> Iterable[str]:
+    for name, counts in found.answered.items():
+        each = ", ".join(f"{deployment} {count:,}" for deployment, count in counts.items())
+        yield f"{name} was answered by: {each}"
+    if found.failed_over:
+        yield f"failed over: {_counted(found.failed_over, 'attempt')}"
 
 
 def _counted(number: int, noun: str) -> str:

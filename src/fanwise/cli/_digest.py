@@ -2,20 +2,24 @@
 
 import json
 import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import click
 
+from fanwise import Limit
+from fanwise.cli._budget_option import budget_data, budget_lines, budget_option, read_budget
 from fanwise.cli._exit import Exit
 from fanwise.cli._given import with_input
 from fanwise.cli._kept_runs import kept_as
+from fanwise.cli._limit_options import fits, read_quotas
 from fanwise.cli._output import Output
 from fanwise.cli._progress import Progress
 from fanwise.cli._refusal import refuse
-from fanwise.cli._running import execute
+from fanwise.cli._running import Ended, execute
 from fanwise.cli._streams import deliver, say
-from fanwise.cli._summary import Times, summary
+from fanwise.cli._summary import summary
 from fanwise.cli._summary import to_data as times_to_data
 from fanwise.cli._view import View
 from fanwise.core import JournalError
@@ -23,6 +27,7 @@ from fanwise.digest import Bounds, Digest, digest, limits, to_data, to_markdown
 from fanwise.documents import FORMATS, Reason
 
 _AT_ONCE: Final = 8
+_AT_ONCE_IN_QUOTA: Final = 64
 _OPTIONS: Final = {
     "most": "sentences",
     "size_tokens": "chunk-tokens",
@@ -62,9 +67,20 @@ class Models(NamedTuple):
 @click.option(
     "--at-once",
     type=int,
-    help="Most questions at once.  [default: 8; processors, for a local: model]",
+    help="Most questions at once.  [default: 8; 64 in a quota; processors, for a local: model]",
     metavar="N",
 )
+@click.option(
+    "--limit",
+    "quotas",
+    multiple=True,
+    help=(
+        'What may be used of the models in a minute: "requests=500,tokens=200000,charge=use", '
+        "for one model with its NAME in front.  [default: no bound]"
+    ),
+    metavar="LIMITS",
+)
+@budget_option
 @click.option(
     "--arity", default=10, show_default=True, help="Answers that a merge takes.", metavar="N"
 )
@@ -114,6 +130,8 @@ def digest_command(
     sentences: int,
     chunk_tokens: int,
     at_once: int | None,
+    quotas: tuple[str, ...],
+    amounts: tuple[str, ...],
     arity: int,
     within: float | None,
     need: str,
@@ -140,7 +158,9 @@ def digest_command(
     extra, 3 something is missing (named), 130 interrupted.
     """
     by = Models(map_model or model, reduce_model or model)
-    width = _checked(paths, task, at_once if at_once is not None else _width(by))
+    defined = _limits(quotas, by)
+    width = _checked(paths, task, at_once if at_once is not None else _width(by, defined))
+    budget = read_budget(amounts)
     target = _target(output)
     progress = Progress()
     try:
@@ -161,17 +181,19 @@ def digest_command(
         refuse(f"standard input cannot be read: {error.strerror or error}")
     kept = kept_as(call) if resume else None
     with View("digest", progress.text, quiet=quiet) as view:
-        ended = execute(call, view, limits=limits(width), record=record, kept=kept)
+        ended = execute(
+            call, view, limits=limits(width) | defined, record=record, budget=budget, kept=kept
+        )
     if isinstance(ended.error, JournalError):
         refuse(str(ended.error))
     found, times = ended.value, ended.times
-    written = _write(_json(found, times) if as_json else to_markdown(found), target)
+    written = _write(_json(ended) if as_json else to_markdown(found), target)
     if not quiet:
-        for line in summary(found, times):
+        for line in summary(found, times, _spent(ended)):
             say(line)
     if found.part.documents and not found.enough:
         say(_too_little(found))
-    return _code(found, interrupted=ended.interrupted) if written else Exit.FAILED
+    return _code(ended) if written else Exit.FAILED
 
 
 def command(_name: str) -> click.Command:
@@ -190,10 +212,28 @@ def _checked(paths: tuple[str, ...], task: str | None, at_once: int) -> int:
     return at_once
 
 
-def _width(by: Models) -> int:
-    """Give the questions at once that can be of use: a local model's work is the processor's."""
-    local = all(name.startswith("local:") for name in by)
-    return (os.cpu_count() or 1) if local else _AT_ONCE
+def _width(by: Models, defined: Mapping[str, Limit]) -> int:
+    """Give the questions at once that can be of use: a local model's work is the processor's.
+
+    Where a quota bounds what is asked, the width only bounds what waits for it.
+    """
+    if all(name.startswith("local:") for name in by):
+        return os.cpu_count() or 1
+    return _AT_ONCE_IN_QUOTA if any(limit.rates for limit in defined.values()) else _AT_ONCE
+
+
+def _limits(quotas: tuple[str, ...], by: Models) -> dict[str, Limit]:
+    """Read the limits; refuse one that is for no model that is asked."""
+    try:
+        defined = read_quotas(quotas)
+    except ValueError as error:
+        refuse(f"{error}")
+    asked = [name for name in dict.fromkeys(by) if not name.startswith("local:")]
+    for name in defined:
+        if not any(fits(each, [name]) for each in asked):
+            used = " and ".join(dict.fromkeys(by))
+            refuse(f"--limit {name!r} is for a model that is not asked; asked: {used}")
+    return defined
 
 
 def _in_options(message: str) -> str:
@@ -248,18 +288,25 @@ def _too_little(found: Digest) -> str:
     )
 
 
-def _json(found: Digest, times: Times) -> str:
-    return json.dumps(to_data(found) | times_to_data(times), indent=2, ensure_ascii=False) + "\n"
+def _spent(ended: Ended[Digest]) -> Iterator[str]:
+    return budget_lines(ended.budget, ended.times.sums.unfunded)
 
 
-def _code(found: Digest, *, interrupted: bool) -> Exit:
-    if interrupted:
+def _json(ended: Ended[Digest]) -> str:
+    data = to_data(ended.value) | budget_data(ended.budget, ended.times.sums.unfunded)
+    return json.dumps(data | times_to_data(ended.times), indent=2, ensure_ascii=False) + "\n"
+
+
+def _code(ended: Ended[Digest]) -> Exit:
+    found = ended.value
+    if ended.interrupted:
         return Exit.INTERRUPTED
     if not found.part.documents and _lacks_an_extra(found):
         return Exit.WRONG_USE
     if not found.enough:
         return Exit.FAILED
-    return Exit.COMPLETE if found.complete else Exit.PARTIAL
+    whole = found.complete and not ended.times.sums.unfunded
+    return Exit.COMPLETE if whole else Exit.PARTIAL
 
 
 def _lacks_an_extra(found: Digest) -> bool:

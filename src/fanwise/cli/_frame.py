@@ -129,6 +129,7 @@ def _state(call: Going) -> Text:
 
 _WAITING: Final = {
     "limit": "waits for limit {}",
+    "budget": "waits for {}",
     "pool": "waits for a thread",
     "backoff": "backs off, {} s",
     "cache": "waits for {}, which asks the same",

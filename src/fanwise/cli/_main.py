@@ -16,6 +16,7 @@ from fanwise.cli._streams import accept_any_text
 _COMMANDS: Final = {
     "demo": "Show what Fanwise is for: one flaky job, three times, in under ten seconds.",
     "digest": "Answer a task over documents, with the place of every statement.",
+    "limits": "Show the limits that processes share over Redis, live: who waits, what is used.",
     "run": "Run a step, a function or a call of yours, and watch it.",
     "runs": "Show the runs of a journal, and say what became of a write.",
     "show": "Show what a run did, from its record: the waterfall, the critical path.",

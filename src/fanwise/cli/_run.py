@@ -6,9 +6,11 @@ from typing import Any
 
 import click
 
-from fanwise import Call, Limit, NotEnough
+from fanwise import Call, NotEnough
+from fanwise.cli._budget_option import budget_data, budget_lines, budget_option, read_budget
 from fanwise.cli._exit import Exit
 from fanwise.cli._inputs import arguments_of
+from fanwise.cli._limit_options import read_named
 from fanwise.cli._refusal import refuse
 from fanwise.cli._result import as_data, as_json, as_text, missing_of
 from fanwise.cli._running import Ended, execute
@@ -19,6 +21,7 @@ from fanwise.cli._trace import trace_of
 from fanwise.cli._view import View
 from fanwise.cli._words import count, plain
 from fanwise.core import as_step, step
+from fanwise.errors import BudgetSpent
 
 
 @click.command("run", no_args_is_help=False)
@@ -37,9 +40,13 @@ from fanwise.core import as_step, step
     "--limit",
     "widths",
     multiple=True,
-    help="Calls at once under the name of a limit.  [default: any number]",
-    metavar="NAME=N",
+    help=(
+        'What may be used of a name: "search=8" (calls at once), '
+        '"model,requests=500,tokens=200000" (a minute).  [default: no bound]'
+    ),
+    metavar="LIMIT",
 )
+@budget_option
 @click.option("--json", "as_object", is_flag=True, help="Print one JSON object, also of a failure.")
 @click.option("--quiet", is_flag=True, help="No view and no summary on standard error.")
 @click.option(
@@ -54,6 +61,7 @@ def run_command(
     inputs: tuple[str, ...],
     within: float | None,
     widths: tuple[str, ...],
+    amounts: tuple[str, ...],
     as_object: bool,
     quiet: bool,
     record: Path | None,
@@ -66,14 +74,18 @@ def run_command(
     The result goes to standard output: text as it stands, anything else as JSON. What the program
     prints goes to standard error, as do the live view and a summary.
 
-    Exit codes: 0 complete, 1 it failed, 2 wrong use, 3 something is missing (named),
-    130 interrupted.
+    Exit codes: 0 complete, 1 it failed, 2 wrong use, 3 something is missing (named) or the
+    budget was spent, 130 interrupted.
     """
     if not target:
         refuse("MODULE:FUNCTION is missing, such as jobs:answer for answer in jobs.py")
     if within is not None and not within >= 0:
         refuse(f"--within is {within:g}; it is seconds, at least 0")
-    limits = _limits(widths)
+    try:
+        limits = read_named(widths)
+    except ValueError as error:
+        refuse(f"{error}")
+    budget = read_budget(amounts)
     with View(target, quiet=quiet, aside=True) as view:
         try:
             call = _call_of(target, inputs)
@@ -81,24 +93,13 @@ def run_command(
             tell(trace_of(error.__cause__ or error))
             say(f"{target.partition(':')[0]} cannot be imported", "red")
             return Exit.FAILED
-        ended = execute(call, view, limits=limits, record=record, within=within)
+        ended = execute(call, view, limits=limits, record=record, within=within, budget=budget)
     return _report(ended, as_object=as_object, quiet=quiet)
 
 
 def command(_name: str) -> click.Command:
     """Give the command for its name."""
     return run_command
-
-
-def _limits(widths: tuple[str, ...]) -> dict[str, Limit]:
-    """Read NAME=N; a limit that nobody names has no width, as in a script."""
-    found: dict[str, Limit] = {}
-    for text in widths:
-        name, _, number = text.rpartition("=")
-        if not name or not number.isdecimal() or int(number) < 1:
-            refuse(f"--limit {text!r} is not NAME=N with N at least 1, such as search=8")
-        found[name] = Limit(at_once=int(number))
-    return found | ({} if "*" in found else {"*": Limit()})
 
 
 def _call_of(address: str, inputs: tuple[str, ...]) -> Call[Any]:
@@ -147,7 +148,9 @@ def _report(ended: Ended[object], *, as_object: bool, quiet: bool) -> Exit:
 
 
 def _blame(error: Exception, *, interrupted: bool) -> None:
-    if not interrupted:
+    if isinstance(error, BudgetSpent):
+        say(f"no result: {plain(str(error))}")
+    elif not interrupted:
         tell(trace_of(error))
     elif isinstance(error, NotEnough):
         say(plain(str(error)))
@@ -158,6 +161,8 @@ def _blame(error: Exception, *, interrupted: bool) -> None:
 def _code(ended: Ended[object], missing: Mapping[str, str]) -> Exit:
     if ended.interrupted:
         return Exit.INTERRUPTED
+    if ended.times.sums.unfunded:
+        return Exit.PARTIAL  # the reason is said, whatever the program made of it
     if ended.error is not None:
         return Exit.FAILED
     return Exit.PARTIAL if missing else Exit.COMPLETE
@@ -173,7 +178,8 @@ def _object(
         found["error"] = f"{type(error).__name__}: {error}"
     if isinstance(error, NotEnough):
         found["found"] = as_data(error.found)[0]
-    return found | {"missing": dict(missing)} | to_data(ended.times)
+    spent = budget_data(ended.budget, ended.times.sums.unfunded)
+    return found | {"missing": dict(missing)} | spent | to_data(ended.times)
 
 
 def _summary(ended: Ended[object]) -> Iterator[str]:
@@ -187,6 +193,7 @@ def _summary(ended: Ended[object]) -> Iterator[str]:
         used = ", ".join(f"{name} {number:,}" for name, number in sums.usage.items())
         yield f"used: {used}{' (estimated)' if sums.estimated else ''}"
     yield from cost_lines(sums)
+    yield from budget_lines(ended.budget, sums.unfunded)
     if sums.unretried:
         yield f"not retried: {count(sums.unretried, 'call')}, as the share of retries was spent"
     look = ended.look

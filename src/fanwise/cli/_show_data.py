@@ -42,6 +42,8 @@ def show_data(report: Report) -> dict[str, object]:
         "usage": report.summary.usage,
         "money": money_data(report.summary.money),
         "cut": report.summary.cut,
+        "answered": report.summary.answered,
+        "failed_over": report.summary.failed_over,
         "slack": {str(call): time for call, time in report.slack.items()},
         "outline": [_line(each) for each in outline.lines],
     }  # fmt: skip

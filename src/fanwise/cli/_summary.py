@@ -1,7 +1,7 @@
 """The closing summary of a digest, for people and as data."""
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice
@@ -50,8 +50,11 @@ def times_of(record: RunRecord, processor: float) -> Times:
     return Times(known.summary, known.path, known.blame, processor, reused)
 
 
-def summary(digest: Digest, times: Times) -> Iterator[str]:
-    """Give the lines of the summary, which with the command's name before them fit 80 columns."""
+def summary(digest: Digest, times: Times, spent: Iterable[str] = ()) -> Iterator[str]:
+    """Give the lines of the summary, which with the command's name before them fit 80 columns.
+
+    `spent` are those about its budget.
+    """
     part = digest.part
     yield (
         f"{count(part.documents, 'document')}, {part.answered:,} of "
@@ -62,6 +65,7 @@ def summary(digest: Digest, times: Times) -> Iterator[str]:
     kind = "estimated" if part.usage.estimated else "counted by the provider"
     yield f"tokens: {part.usage.tokens_in:,} in, {part.usage.tokens_out:,} out ({kind})"
     yield from cost_lines(times.sums)
+    yield from spent
     if part.dropped:
         yield f"dropped: {part.dropped} lines of answers that stand in no passage"
     yield from missing_lines(list(map(str, digest.part.missing)))

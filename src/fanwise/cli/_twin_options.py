@@ -7,6 +7,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, Final
 
+from fanwise.cli._settings import number_of, settings_of
 from fanwise.testing.twin import BatchPace, Fault, Law, Price, Quota, Script
 
 _ANY: Final = "*"
@@ -25,12 +26,13 @@ def read_models(given: Sequence[str]) -> dict[str, Law] | None:
     """Read `NAME,first=0.4,per_second=80`; none is any model."""
     laws = {}
     for text in given:
-        name, settings = _settings("--model", text, [each.name for each in fields(Law)])
+        name, settings = settings_of("--model", text, [each.name for each in fields(Law)])
         if name is None:
             raise ValueError(f'--model {text!r} names no model; write "NAME,first=0.4" ("*": all)')
         draws: Any = settings.pop("draws", "number")
         laws[name] = Law(
-            draws=draws, **{key: _number("--model", key, value) for key, value in settings.items()}
+            draws=draws,
+            **{key: number_of("--model", key, value) for key, value in settings.items()},
         )
     return laws or None
 
@@ -39,9 +41,9 @@ def read_quotas(given: Sequence[str]) -> dict[str, Quota] | None:
     """Read `requests=500,tokens=30000`, with a model's name in front or for all."""
     quotas = {}
     for text in given:
-        name, settings = _settings("--quota", text, _QUOTA)
+        name, settings = settings_of("--quota", text, _QUOTA)
         named: dict[str, Any] = {
-            _QUOTA[key]: value if key == "charge" else _number("--quota", key, value)
+            _QUOTA[key]: value if key == "charge" else number_of("--quota", key, value)
             for key, value in settings.items()
         }
         quotas[name or _ANY] = Quota(**named)
@@ -53,7 +55,7 @@ def read_prices(given: Sequence[str]) -> dict[str, Price]:
     prices = {}
     known = [each.name for each in fields(Price)]
     for text in given:
-        name, settings = _settings("--price", text, known)
+        name, settings = settings_of("--price", text, known)
         if missing := {"input", "output"} - settings.keys():
             raise ValueError(f"--price {text!r} lacks {' and '.join(sorted(missing))}")
         exact = {key: _dollars(key, value) for key, value in settings.items()}
@@ -65,10 +67,10 @@ def read_pace(given: str | None) -> BatchPace | None:
     """Read `first=1,each=0.1`, in seconds."""
     if given is None:
         return None
-    name, settings = _settings("--batches", given, [each.name for each in fields(BatchPace)])
+    name, settings = settings_of("--batches", given, [each.name for each in fields(BatchPace)])
     if name is not None:
         raise ValueError(f"--batches {given!r} is for all models; write only what differs")
-    return BatchPace(**{key: _number("--batches", key, value) for key, value in settings.items()})
+    return BatchPace(**{key: number_of("--batches", key, value) for key, value in settings.items()})
 
 
 def read_answers(given: str) -> str | Script:
@@ -117,31 +119,6 @@ def _json(option: str, path: Path) -> Any:  # noqa: ANN401 - JSON of any kind
         raise ValueError(f"{option} {path} cannot be read: {error.strerror or error}") from error
     except ValueError as error:
         raise ValueError(f"{option} {path} is no JSON: {error}") from error
-
-
-def _settings(
-    option: str, text: str, known: Sequence[str] | dict[str, str]
-) -> tuple[str | None, dict[str, str]]:
-    """Take `NAME,a=1,b=2` apart; the name may be left out."""
-    name: str | None = None
-    settings: dict[str, str] = {}
-    for place, part in enumerate(each.strip() for each in text.split(",")):
-        key, sign, value = part.partition("=")
-        if not sign and place == 0 and part:
-            name = part
-        elif not sign or key not in known:
-            names = ", ".join(f"{each}=" for each in known)
-            raise ValueError(f"{option} {text!r}: {part!r} is none of {names}")
-        else:
-            settings[key] = value
-    return name, settings
-
-
-def _number(option: str, key: str, value: str) -> float:
-    try:
-        return float(value)
-    except ValueError:
-        raise ValueError(f"{option}: {key}={value!r} is no number") from None
 
 
 def _dollars(key: str, value: str) -> Decimal:

@@ -20,7 +20,7 @@ from fanwise.core._record import add_wait, note
 from fanwise.core._scope import CURRENT, DEADLINE, Attempt
 from fanwise.core._settlement import PLAIN, estimate_lost, note_lost, settle_value
 from fanwise.core._timed import timed
-from fanwise.core._transient import is_retried, is_transient, leaves_writes_open, retry_after
+from fanwise.core._transient import is_counted, is_retried, leaves_writes_open, retry_after
 from fanwise.core._watchers import refuse_write_below_race
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from fanwise.core._breaker import BreakerState
     from fanwise.core._call import Call
     from fanwise.core._hedge_state import HedgeState
-    from fanwise.core._limits import Width
-    from fanwise.core._policies import Policy
+    from fanwise.core._limits import LimitEvents, Width
+    from fanwise.core._policies import Policy, Retry
     from fanwise.core._pools import Place
     from fanwise.core._quota import Quota
     from fanwise.core._scope import Scope
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 RETRY_SHARE = 0.2
 RETRIES_ALWAYS = 10
+DOUBLINGS = 60  # after which any wait is as long as it gets
 
 
 def make_attempts(call: Call[Any], scope: Scope) -> Coroutine[Any, Any, Any]:
@@ -47,8 +48,7 @@ def make_attempts(call: Call[Any], scope: Scope) -> Coroutine[Any, Any, Any]:
     policy = call.policy
     if policy.effect == "write":
         refuse_write_below_race(call)
-    cached = policy.cache is not None
-    if (call.run.plain and not cached) or call.step.owns_arguments:
+    if (call.run.plain and not policy.apart) or call.step.owns_arguments:
         return Execution(call, scope).value()
     journal = call.run.journal
     if journal is not None:
@@ -60,7 +60,15 @@ def perform(call: Call[Any], scope: Scope) -> Coroutine[Any, Any, Any]:
     """Run a call's body under all of its policy that is no journal."""
     if call.policy.cache is not None:
         return _shared(call, scope)
-    return Execution(call, scope).value()
+    return execution(call, scope).value()
+
+
+def execution(call: Call[Any], scope: Scope) -> Execution:
+    """Give what runs a call: under budgets, with reservations."""
+    run = call.run
+    if call.policy.budget is None and not run.budgeted:
+        return Execution(call, scope)
+    return run.runtime.known_spending().execution(call, scope)
 
 
 async def perform_bare(call: Call[Any], scope: Scope) -> Any:  # noqa: ANN401 - the step's value
@@ -86,7 +94,7 @@ async def _shared(call: Call[Any], scope: Scope) -> Any:  # noqa: ANN401 - the s
         await hand_over(call, value)
         return value
     try:
-        value = await Execution(call, scope).value()
+        value = await execution(call, scope).value()
         sharing.keep(value)
     finally:
         sharing.end()
@@ -174,7 +182,7 @@ class Execution:
         try:
             if outfit.widths:
                 if outfit.only is None or not outfit.only.take_plainly():
-                    await self.take_slots(attempt)
+                    probe = await self.take_slots(attempt, probe=probe)
                 holding = True
                 if not attempt.hedge:
                     call.holds = outfit.holds
@@ -257,11 +265,16 @@ class Execution:
             self.unheard += ((attempt.number, call.run.time() - attempt.started),)
         if self.outfit.quota is not None:
             self.outfit.quota.failed(attempt.reservation, error)
+        elif policy.limit is not None:
+            self.outfit.widths[0][0].refused(error, call.run)
         if policy.keeps:  # else the call's own row says it all
             call.run.add_attempt(attempt, status, error)
 
-    async def take_slots(self, attempt: Attempt) -> None:
-        """Wait for a slot of the step's limit, then of its pool; a hedge finds them free."""
+    async def take_slots(self, attempt: Attempt, *, probe: bool) -> bool:
+        """Wait for a slot of the step's limit, then of its pool; a hedge finds them free.
+
+        Say whether the attempt is its breaker's probe: one that opened meanwhile has its say.
+        """
         taken: list[Width] = []
         try:
             for width, kind in self.outfit.widths:
@@ -275,6 +288,8 @@ class Execution:
             place = self.outfit.place
             if place is not None and place.workers is not None:
                 attempt.worker = await self.wait_for_worker(attempt, place, place.workers)
+            elif self.outfit.breaker is not None and not probe:
+                probe = self.outfit.breaker.admit(self.call.run.time())
         except BaseException:
             for width in taken:
                 if width is self.outfit.quota:
@@ -283,6 +298,7 @@ class Execution:
                     width.give()
             raise
         attempt.started = self.call.run.time()
+        return probe
 
     async def reserve(self, attempt: Attempt, quota: Quota) -> None:
         """Reserve what an attempt is expected to use of the rates of its limit, and its slot."""
@@ -298,11 +314,25 @@ class Execution:
         lines = runtime.pool_waits if kind == "pool" else runtime.limit_waits
         waiting = lines.setdefault(name, {})
         waiting[call] = None
+        if runtime.listeners and kind == "limit":
+            turn = self.told(name, began, turn)
         try:
             await turn
         finally:
             del waiting[call]
             add_wait(call, kind, call.run.time() - began)
+
+    async def told(self, name: str, began: float, turn: Coroutine[Any, Any, None]) -> None:
+        """Tell who listens that a wait for a limit begins, and how it ends."""
+        run, number = self.call.run, self.call.id
+        tell = run.runtime.tell_limit
+        tell("waits", name, 0.0, run, number)
+        ended: LimitEvents = "left"
+        try:
+            await turn
+            ended = "admitted"
+        finally:
+            tell(ended, name, run.time() - began, run, number)
 
     async def wait_for_worker(self, attempt: Attempt, place: Place, workers: Workers) -> Worker:
         """Give the worker of a slot, once it has started and has the function's module."""
@@ -376,7 +406,8 @@ class Execution:
         if error is None:
             breaker.ended(self.call.run.time(), failed=False, probe=probe)
         elif not isinstance(error, CancelledError):
-            breaker.ended(self.call.run.time(), failed=is_transient(error), probe=probe)
+            failed = is_counted(error, breaker.policy)
+            breaker.ended(self.call.run.time(), failed=failed, probe=probe)
         elif probe:
             breaker.withdrawn()
 
@@ -393,9 +424,9 @@ class Execution:
             note(call, retries_spent=True)
             error.add_note(f"{call.name} was not retried: its run's share of retries is spent")
             return None
-        longest = min(retry.longest, retry.shortest * 2 ** (call.attempts - 1))
+        asked = retry_after(error)
         draw = run.random(self.scope, f"backoff@{call.attempts}")
-        delay = retry_after(error) + draw.uniform(0, longest)
+        delay = asked + draw.uniform(0, jitter(retry, call.attempts, asked))
         too_late = self.deadline is not None and run.time() + delay >= self.deadline
         if too_late or isinf(delay):  # a server that says "inf" wants no retry
             return None
@@ -418,3 +449,12 @@ class Execution:
         finally:
             del waiting[call]
             add_wait(call, "backoff", call.run.time() - began)
+
+
+def jitter(retry: Retry, attempts: int, asked: float) -> float:
+    """Give the most that is waited at random after so many attempts, on top of what was asked.
+
+    At least as long as that: all who were refused at once are asked to wait for the same time, and
+    would come back together.
+    """
+    return min(retry.longest, max(retry.shortest * 2.0 ** min(attempts - 1, DOUBLINGS), asked))

@@ -75,6 +75,14 @@ class CurrentAway(Current):
         return self._try
 
     @property
+    def budget(self) -> None:
+        """What is left is known at home only."""
+
+    @property
+    def max_tokens(self) -> None:
+        """What was reserved is known at home only."""
+
+    @property
     def deadline_left(self) -> float | None:
         """Seconds until the nearest deadline or timeout; `None` where there is none."""
         return None if self._left is None else max(0.0, self._left - self._passed())

@@ -30,7 +30,7 @@ class BreakerStatistics(Frozen):
 class BreakerState:
     """What a runtime knows of one step's failures."""
 
-    __slots__ = ("counts", "name", "opened", "policy", "probing", "span", "until")
+    __slots__ = ("counts", "name", "opened", "policy", "probing", "row", "span", "until")
 
     name: str
     opened: int
@@ -47,6 +47,7 @@ class BreakerState:
         self.until: float | None = None
         self.probing = False
         self.opened = 0
+        self.row = 0  # failures one after the other
 
     def admit(self, now: float) -> bool:
         """Let an attempt through and say whether it is the probe, or raise `BreakerOpen`."""
@@ -79,7 +80,10 @@ class BreakerState:
         bucket[1] += 1
         if failed:
             bucket[2] += 1
+            self.row += 1
             self._judge(now)
+        elif self.row:
+            self.row = 0
 
     def withdrawn(self) -> None:
         """Give back the right to probe: the attempt was cancelled and says nothing."""
@@ -99,12 +103,14 @@ class BreakerState:
         attempts = sum(c[1] for c in recent)
         failures = sum(c[2] for c in recent)
         enough = attempts >= self.policy.minimum and failures >= self.policy.share * attempts
-        if enough:
+        row = self.policy.in_a_row
+        if enough or (row is not None and self.row >= row):
             self._open(now)
 
     def _open(self, now: float) -> None:
         self.until = now + self.policy.pause
         self.opened += 1
+        self.row = 0
         self.counts.clear()
 
     def statistics(self, now: float) -> BreakerStatistics:

@@ -12,6 +12,11 @@ refunds of what was reserved, or from the refill, which is the bound. A reservat
 for three quarters of the time in which the bucket refills: what takes longer counts as used then,
 and only more than was reserved is taken afterwards. Without that end, long calls would keep the
 bucket from refilling.
+
+What a provider says that is left is compared with what was believed of it: with the level and what
+in flight it counts at its end. The answer was made at some instant since the admission, and which
+is not known: the lesser shortage of the two ends is taken. What was lost here since the admission,
+to a full bucket or to another correction, is not lost twice.
 Cost: one pass over at most four buckets.
 Rejected: a refund of the whole difference with a refill to the full size (a call that takes as long
 as the refill would be given back twice); replaying the bucket as if the truth had been known at
@@ -26,7 +31,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from fanwise.core._policies import RATES
-from fanwise.core._protocols import Amount, GateStatistics
+from fanwise.core._protocols import Amount, GateStatistics, Remaining
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,30 +39,51 @@ if TYPE_CHECKING:
     from fanwise.core._policies import Limit
 
 SECOND = 1_000_000_000  # nanoseconds
-Held = tuple[int, list[int], int]  # a reservation: when, what it took of each bucket, the tokens
+# A reservation: when, what it took of each bucket, what it takes, what was believed of each then.
+Held = tuple[int, list[int], Amount, list[int]]
 REQUESTS, TOKENS, READ, WRITTEN = range(len(RATES))
 
 
 class Bucket:
     """One rate: what is left of it, in parts of which a nanosecond brings `rate`."""
 
-    __slots__ = ("cap", "keeps", "kind", "level", "part", "rate", "size")
+    __slots__ = ("beside", "cap", "guessed", "kind", "level", "lost", "part", "rate", "size",
+                 "written")  # fmt: skip
 
-    cap: int  # its size, less what is reserved and not settled
-    keeps: bool
+    beside: int  # what is lost, and what is reserved and the provider counts at the end
+    cap: int  # its size, less what keeps its place
+    guessed: int  # parts of a token that is read and keeps its place, until it is known
+    written: int  # parts of a token that is written and keeps its place, until it is counted
     kind: int
     level: int
+    lost: int  # so far, to being full and to corrections
     part: int
     rate: int
     size: int
 
-    def __init__(self, kind: int, per_minute: float, burst: int, *, keeps: bool) -> None:
-        """Make a full bucket of `burst` nanoseconds' worth."""
+    def __init__(self, kind: int, per_minute: float, burst: int, *, early: bool) -> None:
+        """Make a full bucket of `burst` nanoseconds' worth; `early`: written ones count at once."""
         self.kind = kind
         self.rate, scale = per_minute.as_integer_ratio()
         self.part = 60 * SECOND * scale  # of one token, or one request
         self.size = self.level = self.cap = self.rate * burst
-        self.keeps = keeps
+        self.beside = self.lost = 0
+        self.guessed = self.part if kind in (TOKENS, READ) else 0
+        self.written = self.part if kind in (TOKENS, WRITTEN) and not early else 0
+
+    def correct(self, believed: int, said: int) -> bool:
+        """Take a shortage that an answer told of, and say whether there is one.
+
+        `believed` is what was believed of the provider's bucket at the admission, and all that had
+        been lost here until then.
+        """
+        shortage = min(believed, self.level + self.beside) - self.lost - said * self.part
+        if shortage < self.part:  # what is said is rounded
+            return False
+        self.level -= shortage
+        self.lost += shortage
+        self.beside += shortage
+        return True
 
     def __repr__(self) -> str:
         """Show what is left."""
@@ -68,15 +94,16 @@ class Bucket:
 class Buckets:
     """The gate of a limit that this process has for itself."""
 
-    __slots__ = ("_admitted", "_at", "_at_once", "_buckets", "_due", "_expired", "_hold", "_kept",
-                 "_refunded", "_reserved", "_slots", "_time", "_used", "_wake")  # fmt: skip
+    __slots__ = ("_admitted", "_at", "_at_once", "_buckets", "_corrections", "_due", "_expired",
+                 "_hold", "_kept", "_refunded", "_reserved", "_slots", "_time", "_until", "_used",
+                 "_wake")  # fmt: skip
 
     def __init__(self, limit: Limit, time: Callable[[], float]) -> None:
         """Start full, on the clock `time`, in seconds."""
         burst = round(limit.burst * SECOND)
         early = limit.charge == "admission"
         self._buckets = [
-            Bucket(RATES.index(name), rate, burst, keeps=name != RATES[REQUESTS] and not early)
+            Bucket(RATES.index(name), rate, burst, early=early)
             for name, rate in limit.rates.items()
         ]
         self._time = time
@@ -88,7 +115,8 @@ class Buckets:
         self._expired: dict[int, Held] = {}
         self._slots: set[int] = set()
         self._wake: Callable[[], None] = nobody
-        self._admitted = self._reserved = self._used = self._refunded = 0
+        self._until = 0  # when a pause ends
+        self._admitted = self._reserved = self._used = self._refunded = self._corrections = 0
 
     def wake_with(self, wake: Callable[[], None]) -> None:
         """Take what is called after something came back."""
@@ -100,20 +128,24 @@ class Buckets:
             return inf
         now = self._advance()
         costs = self._costs(amount)
-        wait = self._wait(now, costs)
+        wait = self._wait(now, costs) if now >= self._until else (self._until - now) / SECOND
         if wait:
             return wait
+        _, read, written = amount
         for bucket, cost in zip(self._buckets, costs):  # noqa: B905 - as long, and on the hot path
             bucket.level -= cost
-            if bucket.keeps:
-                bucket.cap -= cost
+            if bucket.written:
+                bucket.beside += written * bucket.written
+                bucket.cap -= read * bucket.guessed + written * bucket.written
+            elif bucket.guessed:
+                bucket.cap -= read * bucket.guessed
+        believed = [bucket.level + bucket.beside for bucket in self._buckets]
         if not self._kept:
             self._due = now + self._hold
-        tokens = amount[1] + amount[2]
-        self._kept[number] = (now, costs, tokens)
+        self._kept[number] = (now, costs, amount, believed)
         self._slots.add(number)
         self._admitted += 1
-        self._reserved += tokens
+        self._reserved += read + written
         return 0.0
 
     async def admit(self, number: int, amount: Amount) -> float:
@@ -125,15 +157,16 @@ class Buckets:
 
     def has_room(self, amount: Amount) -> bool:
         """Say whether it would be admitted now."""
-        if len(self._slots) >= self._at_once:
+        now = self._advance()
+        if len(self._slots) >= self._at_once or now < self._until:
             return False
-        return not self._wait(self._advance(), self._costs(amount))
+        return not self._wait(now, self._costs(amount))
 
     def least_wait(self, amount: Amount) -> float:
         """Give the seconds in which so much is there, if as much comes back as did until now."""
         self._advance()
         back = self._refunded / max(1, self._refunded + self._used)
-        wait = 0.0
+        wait: float = max(0, self._until - self._at)
         for bucket, cost in zip(self._buckets, self._costs(amount), strict=True):
             room = bucket.level + back * (bucket.size - bucket.cap)
             wait = max(wait, (cost - room) / bucket.rate)
@@ -148,17 +181,21 @@ class Buckets:
             held = self._expired.pop(number, None)
         if held is None:
             return
-        at, costs, reserved_tokens = held
+        at, costs, amount, _ = held
+        _, read, written = amount
         withdrawn = not used[0] and at == now  # nothing has refilled since
         for bucket, reserved, true in zip(self._buckets, costs, self._costs(used), strict=True):
+            kept = read * bucket.guessed + written * bucket.written
+            back = kept - used[1] * bucket.guessed - used[2] * bucket.written
+            gone = reserved - true - back  # of what kept no place
             if late:
-                bucket.level -= max(0, true - reserved)
-            elif bucket.keeps:
-                bucket.level += reserved - true
-                bucket.cap += reserved
-            else:
-                bucket.level += reserved - true if withdrawn else min(0, reserved - true)
+                bucket.level += min(0, back) + min(0, gone)
+                continue
+            bucket.level += back if gone > 0 and not withdrawn else back + gone
+            bucket.cap += kept
+            bucket.beside -= written * bucket.written
         tokens = used[1] + used[2]
+        reserved_tokens = read + written
         self._used += tokens
         if reserved_tokens > tokens and not late:
             self._refunded += reserved_tokens - tokens
@@ -170,13 +207,36 @@ class Buckets:
             self._slots.remove(number)
             self._wake()
 
+    def pause(self, seconds: float) -> None:
+        """Admit nothing for so many seconds; a longer pause stays."""
+        self._until = max(self._until, self._advance() + round(seconds * SECOND))
+
+    def paused(self) -> float:
+        """Give the seconds that are left of a pause."""
+        left = self._until - self._advance() if self._until else 0
+        return left / SECOND if left > 0 else 0.0
+
+    def correct(self, number: int, left: Remaining) -> None:
+        """Take what an answer said is left, where it is less than was believed."""
+        self._advance()
+        held = self._kept.get(number)
+        if held is None:  # older than what the buckets hold
+            return
+        corrected = False
+        for bucket, believed in zip(self._buckets, held[3], strict=True):
+            said = left[bucket.kind]
+            if said is not None and bucket.correct(believed, said):
+                corrected = True
+        self._corrections += corrected
+
     def statistics(self) -> GateStatistics:
         """Give the counters, and the share of each bucket that is there."""
         self._advance()
         room = {RATES[each.kind]: each.level / each.size for each in self._buckets}
         return GateStatistics(
-            len(self._slots), self._admitted, self._reserved, self._used, self._refunded, room
-        )
+            len(self._slots), self._admitted, self._reserved, self._used, self._refunded, room,
+            self._corrections,
+        )  # fmt: skip
 
     def _costs(self, amount: Amount) -> list[int]:
         requests, read, written = amount
@@ -213,10 +273,12 @@ class Buckets:
         elapsed = now - self._at
         self._at = now
         for bucket in self._buckets:
-            if bucket.level == bucket.cap:
-                continue
             level = bucket.level + elapsed * bucket.rate
-            bucket.level = min(level, bucket.cap)
+            if level > bucket.cap:
+                bucket.lost += level - bucket.cap
+                bucket.beside += level - bucket.cap
+                level = bucket.cap
+            bucket.level = level
 
     def _expire(self) -> None:
         """Let the oldest reservation lose its place, where its time is over."""
@@ -231,9 +293,10 @@ class Buckets:
         self._refill(due)
         del self._kept[number]
         self._expired[number] = held
-        for bucket, cost in zip(self._buckets, held[1], strict=True):
-            if bucket.keeps:
-                bucket.cap += cost
+        _, read, written = held[2]
+        for bucket in self._buckets:
+            bucket.cap += read * bucket.guessed + written * bucket.written
+            bucket.beside -= written * bucket.written
 
     def __repr__(self) -> str:
         """Show the buckets."""

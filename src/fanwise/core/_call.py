@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from fanwise.core._run import Run
     from fanwise.core._scope import Scope
     from fanwise.core._step import Definition
-    from fanwise.core._watchers import ItemWatcher
+    from fanwise.core._watchers import Ahead, ItemWatcher
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -93,7 +93,7 @@ class Call(Generic[R_co]):
     holds: str | None
     home: Scope | Attempt | None
     id: int | None
-    inputs: tuple[Call[Any], ...] | _watch.Binding | None
+    inputs: tuple[Call[Any], ...] | _watch.Binding | Ahead | None
     key: bytes | None
     label: str | None
     load: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fanwise.core._headers import hear_headers
 from fanwise.core._identity import key_of
 from fanwise.core._policies import whole
 from fanwise.core._record import COUNTS, facts_of
@@ -12,9 +13,13 @@ from fanwise.core._scope import AWAY, CURRENT, DEADLINE, Attempt
 from fanwise.core._settlement import Reading, enter, has_told, learn, read_response
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from random import Random
 
+    from fanwise.core._accounts import Left
     from fanwise.core._call import Call
+    from fanwise.core._holds import Ahead
+    from fanwise.core._protocols import Need
     from fanwise.core._run import Run
     from fanwise.core._scope import Scope
 
@@ -48,6 +53,24 @@ class Current:
         """Seconds until the nearest deadline or timeout; `None` where there is none."""
         until = DEADLINE.get()
         return None if until is None else max(0.0, until - self._run.time())
+
+    @property
+    def budget(self) -> Left | None:
+        """What is left of the budgets over this call, as tokens and dollars: the least of each.
+
+        `None` where there is no budget. What others have reserved is not left, until it flows back.
+        """
+        spending = self._run.runtime.spending
+        return None if spending is None else spending.left_of(self._call)
+
+    @property
+    def max_tokens(self) -> int | None:
+        """The most tokens that this attempt may write, as it has reserved; `None`: no budget."""
+        spending = self._run.runtime.spending
+        if spending is None or not isinstance(self._here, Attempt):
+            return None
+        hold = spending.holds.get(self._here)
+        return None if hold is None else hold.worst.most
 
     @property
     def idempotency_key(self) -> str:
@@ -113,6 +136,22 @@ class Current:
     def _facts(self) -> dict[str, Any]:
         return facts_of(self._call)
 
+    def rate_limits(self, headers: Mapping[str, str]) -> None:
+        """Tell the step's limit what its provider has left, by the headers of a response.
+
+        `headers` is any mapping of names to text, such as `response.headers` of httpx or requests.
+        Of `x-ratelimit-remaining-*` and `anthropic-ratelimit-*-remaining` the limit learns that
+        others use the quota too: it admits less, and never more than it is defined with. A step
+        without a limit, or headers that say nothing, change nothing. The models of Fanwise do this
+        themselves. May be called from the step's thread.
+
+        Raises TypeError for what is no mapping.
+        """
+        if not hasattr(headers, "items"):
+            msg = f"rate_limits(headers) is for the headers of a response, got {headers!r}"
+            raise TypeError(msg)
+        hear_headers(headers)
+
     def time(self) -> float:
         """Unix time in seconds, on the loop's clock: it moves with a virtual one.
 
@@ -171,3 +210,27 @@ def current() -> Current:
         msg = "current() is for the inside of a step, and no call runs here"
         raise RuntimeError(msg)
     return Current(here, call)
+
+
+async def reserve_again(need: Need) -> None:
+    """Settle what the running attempt has used until now, and reserve what it needs to go on.
+
+    For an attempt that asks several times, one after the other. Without a budget it does nothing.
+    Raises as the reservation of an attempt does; then the attempt has to end.
+    """
+    here = CURRENT.get()
+    if isinstance(here, Attempt) and here.run.runtime.spending is not None:
+        await here.run.runtime.spending.again(here, need)
+
+
+async def reserve_ahead(needs: Sequence[Need], tier: str | None = None) -> Ahead | None:
+    """Reserve for several requests that the running call makes at once, at the prices of a tier.
+
+    `None` where it is under no budget. Raises as the reservation of an attempt does.
+    """
+    here = CURRENT.get()
+    call = None if here is None else here.call
+    spending = None if call is None else call.run.runtime.spending
+    if call is None or spending is None:
+        return None
+    return await spending.ahead(call, needs, tier)

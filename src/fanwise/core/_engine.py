@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import logging
 import os.path
-from asyncio import CancelledError
+from asyncio import CancelledError, Task
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from fanwise.core._attempts import make_attempts
-from fanwise.core._errors import CallDropped, CallSkipped, StepTimedOut, StrayCancel
+from fanwise.core._errors import (
+    BudgetSpent,
+    CallDropped,
+    CallSkipped,
+    StepTimedOut,
+    StrayCancel,
+)
 from fanwise.core._record import CHUNK, edge_and_wait, note, text_of
 from fanwise.core._scope import CURRENT, DEADLINE, Scope, scope_of
 from fanwise.core._settlement import PLAIN, note_lost, settle_value
@@ -96,8 +102,8 @@ def settle(call: Call[Any], error: BaseException) -> str:
     call.trace = error.__traceback__
     if call.dropped:
         return "cancelled" if call.attempts else "skipped"
-    if isinstance(error, CallSkipped) and not call.attempts:
-        return "skipped"  # a drain ended its wait for a limit
+    if isinstance(error, CallSkipped) and (not call.attempts or isinstance(error, BudgetSpent)):
+        return "skipped"  # a drain ended its wait for a limit, or there was no money to go on
     return "timed_out" if isinstance(error, StepTimedOut) and error.call == call.id else "failed"
 
 
@@ -126,9 +132,19 @@ def drop(call: Call[Any]) -> None:
         call.status = "leaving"  # a task cancelled before its first step would never tell anybody
         if call.task is not None and call.task.cancelling():  # as asyncio.run does at its end
             not_started(call)
+    elif call.inputs is not None:  # a pattern's, which has no task yet, or one that has not begun
+        call.run.runtime.watch_stubborn(call)
+        call.inputs.drop()  # type: ignore[union-attr]
+        if call.task is not None and call.task.cancelling():  # as above
+            give_task(call)
     elif call.task is not None:
         call.run.runtime.watch_stubborn(call)
         call.task.cancel()
+
+
+def give_task(call: Call[Any]) -> None:
+    """Run the body of a call that began without a task in one of its own."""
+    call.task = Task(run_call(call), loop=call.run.runtime.loop, name=call.step.name)
 
 
 def not_started(call: Call[Any]) -> None:
@@ -209,15 +225,17 @@ def finish(call: Call[Any], status: str) -> None:
     watchers = call.watchers
     call.watchers = None
     try:
-        if watchers.__class__ is list:
-            tell_all(watchers, call)
-        elif watchers is not None:
-            watchers.call_ended(call)
-    finally:
         if len(run.rows.open) >= CHUNK or runtime.listeners:
-            run.after_row(row)
-        if run.main is call:
-            run.close()
+            run.after_row(row)  # before others that this ends, whose rows come after it
+    finally:
+        try:
+            if watchers.__class__ is list:
+                tell_all(watchers, call)
+            elif watchers is not None:
+                watchers.call_ended(call)
+        finally:
+            if run.main is call:
+                run.close()
 
 
 def tell_all(watchers: list[Watcher], call: Call[Any]) -> None:
@@ -269,4 +287,4 @@ def unfed(facts: dict[str, Any]) -> dict[str, Any]:
     return rest
 
 
-__all__ = ["LIVE", "end_children", "finish", "run_call"]
+__all__ = ["LIVE", "end_children", "finish", "give_task", "run_call"]

@@ -13,6 +13,11 @@ FanwiseError
 │   ├── LimitTooSmall    an attempt needs more than the limit's bucket ever holds
 │   ├── LimitTooSlow     the wait for a limit would end after the deadline
 │   └── LimitUnknown     no definition for the name under an explicit Runtime
+├── BudgetError
+│   ├── BudgetSpent      not enough is left (also CallSkipped: the call was not begun)
+│   ├── BudgetHeld       it would wait for what one who waits for it has reserved
+│   ├── BudgetUndeclared a step uses tokens and does not say how many at most
+│   └── BudgetUnpriced   nobody knows what the tokens of its model cost
 ├── PoolError
 │   ├── PoolUnknown      a step names a pool that the runtime does not have
 │   ├── WorkerNotStarted a worker process ended before it could take any call
@@ -136,6 +141,40 @@ class LimitTooSlow(LimitError):
 
 class LimitUnknown(LimitError):
     """A step names a limit that the explicit `Runtime` does not define."""
+
+
+class BudgetError(FanwiseError):
+    """A budget refuses; never retried."""
+
+
+class BudgetSpent(BudgetError, CallSkipped):
+    """Not even if all that is reserved flowed back would enough of a budget be left.
+
+    `budget` is its name; `asked` and `left` are amounts, as tokens or dollars, in words.
+    """
+
+    budget: str
+    asked: str
+    left: str
+
+    def __init__(self, message: str, budget: str, asked: str, left: str) -> None:
+        """Keep what was asked beside the message."""
+        super().__init__(message)
+        self.budget = budget
+        self.asked = asked
+        self.left = left
+
+
+class BudgetHeld(BudgetError):
+    """A call waits for a part of a budget which one who waits for that call has reserved."""
+
+
+class BudgetUndeclared(BudgetError):
+    """A step uses tokens under a budget, and does not say how many an attempt uses at most."""
+
+
+class BudgetUnpriced(BudgetError):
+    """A budget is in dollars, and nobody knows what the tokens of a model cost."""
 
 
 class PoolError(FanwiseError):

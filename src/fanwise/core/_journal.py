@@ -167,7 +167,7 @@ class RunJournal:
         """Run a call's body under its policies, and tell how it failed."""
         self.running[key] = call
         try:
-            if self.direct and call.policy.bare and call.step.inline:
+            if self.direct and call.policy.bare and call.step.inline and not self.run.budgeted:
                 value = await perform_bare(call, scope)
             else:
                 value = await perform(call, scope)

@@ -4,10 +4,12 @@ Problem: a reservation that is too small lets too many in, and one that is too l
 leaves most of the quota unused until it is settled.
 Method: for each step the 90th percentile (nearest rank) of its last hundred settled attempts: of
 what was written, and of what was read over what was said beforehand of that very question, since
-questions differ in length. Before there is any, twice what the step says of itself, else a whole
-bucket: the first attempt of a step of which nothing is known goes alone. Until ten are settled, the
-largest one and what was said count up to twice, less with each: guesses are often half of the
-truth, and those who end first have written least.
+questions differ in length. Before there is any, two and a half times what the step says of itself,
+else a whole bucket: the first attempt of a step of which nothing is known goes alone. Until ten are
+settled, the largest one counts up to twice and what was said up to so much, less with each: guesses
+are often half of the truth, and those who end first have written least. Of what a provider takes at
+admission, more than was reserved is a refusal, and what was too much comes back when it is settled:
+there the largest of the hundred is reserved of what is read.
 Rejected: the mean (half of all attempts would use more), and a percentile over all steps.
 """
 
@@ -16,7 +18,7 @@ from __future__ import annotations
 import logging
 from bisect import bisect_left, insort
 from collections import deque
-from math import inf, isinf
+from math import ceil, inf, isinf
 from typing import TYPE_CHECKING
 
 from fanwise.core._policies import RATES
@@ -31,18 +33,23 @@ if TYPE_CHECKING:
 log = logging.getLogger("fanwise")
 WINDOW = 100  # settled attempts
 RANK = 9  # of ten
+MOST = 10
 SURE = 10  # settled attempts, until which there is doubt
+ROUNDING = 1e-6  # of a token
+DOUBT = 2.5  # times what is said, at first: one that is half of the truth must not be too little
+FAR = 4  # times what is written is far above it
 
 
 class Percentile:
-    """The 90th percentile of the last values, by nearest rank; `None` before there is one."""
+    """A percentile of the last values, the 90th, by nearest rank; `None` before there is one."""
 
-    __slots__ = ("_latest", "_sorted", "value")
+    __slots__ = ("_latest", "_rank", "_sorted", "value")
 
     value: float | None
 
-    def __init__(self) -> None:
-        """Know nothing."""
+    def __init__(self, rank: int = RANK) -> None:
+        """Know nothing; `rank` is in tenths."""
+        self._rank = rank
         self._latest: deque[float] = deque()
         self._sorted: list[float] = []
         self.value = None
@@ -54,7 +61,11 @@ class Percentile:
         self._latest.append(value)
         insort(self._sorted, value)
         count = len(self._sorted)
-        self.value = self._sorted[-(-RANK * count // 10) - 1]
+        self.value = self._sorted[-(-self._rank * count // 10) - 1]
+
+    def sure(self) -> float | None:
+        """Give it once enough values are known."""
+        return self.value if len(self._latest) >= SURE else None
 
     def doubtful(self, said: float | None) -> float | None:
         """Give it, or more while few values are known; `said` is what was said beforehand."""
@@ -63,7 +74,7 @@ class Percentile:
             return said if self.value is None else self.value
         doubt = 1 - count / SURE
         seen = None if self.value is None else self.value * (1 + doubt)
-        told = None if said is None else said * 2 * doubt
+        told = None if said is None else said * DOUBT * doubt
         return max((each for each in (seen, told) if each is not None), default=None)
 
     def __repr__(self) -> str:
@@ -93,8 +104,9 @@ class Expected:
         self._sizes = Sizes(limit)
         self._whole = self._sizes.whole()
         self._latest: tuple[Need | None, Amount] = (None, self._whole)
-        self._asked = Percentile()  # where nothing was said beforehand
-        self._over = Percentile()  # read over what was said of it
+        rank = MOST if self._early else RANK
+        self._asked = Percentile(rank)  # where nothing was said beforehand
+        self._over = Percentile(rank)  # read over what was said of it
         self._written = Percentile()
         self._warned = False
 
@@ -123,6 +135,21 @@ class Expected:
         else:
             self._over.add(used.tokens_in / need.tokens_in)
         self._written.add(used.tokens_out)
+        if self._early and need is not None and not self._warned:
+            self._warn_of_most(need.most)
+
+    def _warn_of_most(self, most: int | None) -> None:
+        """Say once that most of what is charged at admission is never used."""
+        usual = self._written.sure()
+        if most is None or usual is None or most <= FAR * max(1.0, usual):
+            return
+        self._warned = True
+        log.warning(
+            "%s asks for max_tokens=%d, of which nine of ten answers use %.0f or less: under "
+            'charge="admission" each takes all of it and gives nothing back, so that most of the '
+            "limit is never used; max_tokens=%.0f would do",
+            self._step, most, usual, 2 * usual,
+        )  # fmt: skip
 
     def said_nothing(self, need: Need | None) -> None:
         """Say once that a success told nothing of what it used, where nothing else does either."""
@@ -143,7 +170,7 @@ class Expected:
     def _within(self, read: float, written: float) -> Amount:
         """Give whole numbers; a guess that is larger than a bucket is cut to it."""
         sizes = self._sizes
-        asked, said = round(read), round(written)
+        asked, said = ceil(read - ROUNDING), round(written)
         if asked > sizes.tokens_in:
             asked = int(sizes.tokens_in)
         if said > sizes.tokens_out or asked + said > sizes.tokens:

@@ -13,6 +13,7 @@ from fanwise.core._protocols import Need
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fanwise.core._budget import Budget
     from fanwise.core._call import Call
 
 Charge = Literal["use", "admission"]
@@ -24,7 +25,8 @@ class Retry(Frozen):
 
     `attempts` counts all of them, the first included (at least 1). The wait before attempt n + 1
     is uniform in 0 to min(`longest`, `shortest` * 2**(n - 1)) seconds ("full jitter", Brooker,
-    "Exponential Backoff and Jitter", AWS 2015), on top of a `Retry-After` that the error carries.
+    "Exponential Backoff and Jitter", AWS 2015), on top of a `Retry-After` that the error carries;
+    then it is spread over as many seconds as that asks for, where those are more.
     Retried are connection errors, timeouts, HTTP 408, 409, 429 and 5xx, and the exception types
     (or the predicate) in `on`; never `TypeError` and `ValueError` unless `on` lists them; never
     cancellation, an open breaker or a refused limit.
@@ -37,23 +39,10 @@ class Retry(Frozen):
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
-        self._check_on()
+        failures("Retry(on=)", self.on)
         whole("Retry(attempts=)", self.attempts, 1)
         at_least("Retry(shortest=)", self.shortest, 0)
         at_least("Retry(longest=)", self.longest, self.shortest)
-
-    def _check_on(self) -> None:
-        on: Any = self.on
-        plain_function("Retry(on=)", on)
-        types = isinstance(on, tuple) and all(
-            isinstance(kind, type) and issubclass(kind, Exception) for kind in on
-        )
-        if not types and (isinstance(on, (type, tuple)) or not callable(on)):
-            msg = (
-                "Retry(on=) is a tuple of exception types, such as on=(KeyError,), or a function "
-                f"of the error, got {on!r}"
-            )
-            raise TypeError(msg)
 
 
 class Timeout(Frozen):
@@ -130,17 +119,24 @@ class Breaker(Frozen):
     """Stop calling what fails (Nygard, "Release It!", 2007).
 
     Opens when, within the last `window` seconds, at least `minimum` attempts ended and the share
-    that failed is at least `share`. After `pause` seconds one probe is let through: its success
-    closes the breaker, its failure opens it again.
+    that failed is at least `share`; or, where `in_a_row` is given, as soon as that many failed one
+    after the other, in whatever time. After `pause` seconds one probe is let through: its success
+    closes the breaker, its failure opens it again. Counted as failed is what may pass (as `Retry`
+    says), and the exception types (or the predicate) in `on`.
     """
 
     share: float = 0.5
     window: float = 30.0
     minimum: int = 10
     pause: float = 5.0
+    in_a_row: int | None = None
+    on: tuple[type[Exception], ...] | Callable[[Exception], bool] = ()
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
+        failures("Breaker(on=)", self.on)
+        if self.in_a_row is not None:
+            whole("Breaker(in_a_row=)", self.in_a_row, 1)
         if not 0 < self.share <= 1:
             msg = f"Breaker(share=) is a share of attempts, above 0 and at most 1, got {self.share}"
             raise ValueError(msg)
@@ -193,6 +189,10 @@ class Limit(Frozen):
 
     `charge` says what the provider counts: with "use" the tokens that were used, with "admission"
     the input and all of `max_tokens`, of which nothing comes back.
+
+    It opens in `ramp` seconds, counted from the first who asks: from one call to the whole width,
+    and from nothing to the whole of each bucket. `adaptive` says whether the width falls where the
+    provider is overloaded, and rises again to `at_once` (`None`: yes for a limit with rates).
     """
 
     at_once: int | None = None
@@ -202,12 +202,21 @@ class Limit(Frozen):
     output_tokens_per_minute: float | None = None
     burst: float = 60.0
     charge: Charge = "use"
+    ramp: float = 0.0
+    adaptive: bool | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
         if self.at_once is not None:
             whole("Limit(at_once=)", self.at_once, 1)
         _countable("Limit(burst=)", self.burst)
+        at_least("Limit(ramp=)", self.ramp, 0)
+        if isinf(self.ramp):
+            msg = f"Limit(ramp=) is a number of seconds that ends, got {self.ramp}"
+            raise ValueError(msg)
+        if self.adaptive is not None and not isinstance(self.adaptive, bool):
+            msg = f"Limit(adaptive=) is True, False or None, got {self.adaptive!r}"
+            raise TypeError(msg)
         for name, rate in self.rates.items():
             _countable(f"Limit({name}=)", rate)
             if rate * self.burst < 60:
@@ -220,6 +229,11 @@ class Limit(Frozen):
         if self.charge not in ("use", "admission"):
             msg = f'Limit(charge=) is "use" or "admission", got {self.charge!r}'
             raise ValueError(msg)
+
+    @property
+    def adapts(self) -> bool:
+        """Whether its width follows how its attempts end."""
+        return bool(self.rates) if self.adaptive is None else self.adaptive
 
     @property
     def rates(self) -> dict[str, float]:
@@ -249,8 +263,10 @@ class Policy:
     """What the engine reads of a step: the arguments of `@step`, checked once."""
 
     __slots__ = (
+        "apart",
         "bare",
         "breaker",
+        "budget",
         "cache",
         "effect",
         "first",
@@ -272,9 +288,10 @@ class Policy:
     )
     FIELDS = (
         "timeout", "retry", "hedge", "limit", "breaker", "cache", "effect", "keyed", "verify",
-        "pool", "key", "version", "role", "needs",
+        "pool", "key", "version", "role", "needs", "budget",
     )  # fmt: skip
 
+    apart: bool  # whether something stands around its attempts
     bare: bool
     keeps: bool
     only_timed: bool
@@ -299,9 +316,11 @@ class Policy:
         self.version: int | str = given.get("version", 1)
         self.role: str = given.get("role", "work")
         self.needs: Need | Callable[..., Need] | None = given.get("needs")
+        self.budget: Budget | None = given.get("budget")
         self._check()
         self.keeps = self.retry is not None or self.hedge is not None
-        plain = self.limit is self.breaker is self.cache is None
+        self.apart = self.cache is not None or self.budget is not None
+        plain = self.limit is self.breaker is None and not self.apart
         alone = plain and not self.keeps and self.effect == "read"
         timeout = self.timeout if isinstance(self.timeout, Timeout) else None
         self.first: float | None = None if timeout is None else timeout.first
@@ -388,7 +407,8 @@ def check_need(name: str, need: object) -> Need:
     if not isinstance(need, Need):
         msg = f"{name} is a Need, such as Need(1500, 300), or a function that gives one: {need!r}"
         raise TypeError(msg)
-    for field, count in need._asdict().items():
+    for field in ("tokens_in", "tokens_out", "most", "most_in"):
+        count = getattr(need, field)
         if count is not None:
             whole(f"{name}, Need({field}=)", count, 0)
     return need
@@ -412,6 +432,20 @@ def at_least(name: str, value: float, least: float) -> None:
     if not value >= least:
         msg = f"{name} is at least {least}, got {value}"
         raise ValueError(msg)
+
+
+def failures(name: str, on: object) -> None:
+    """Raise, naming the argument, where `on` does not say which errors are meant."""
+    plain_function(name, on)
+    types = isinstance(on, tuple) and all(
+        isinstance(kind, type) and issubclass(kind, Exception) for kind in on
+    )
+    if not types and (isinstance(on, (type, tuple)) or not callable(on)):
+        msg = (
+            f"{name} is a tuple of exception types, such as on=(KeyError,), or a function "
+            f"of the error, got {on!r}"
+        )
+        raise TypeError(msg)
 
 
 def plain_function(name: str, function: object) -> None:

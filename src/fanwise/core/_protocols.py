@@ -12,12 +12,22 @@ if TYPE_CHECKING:
     import random
     from asyncio import Future
     from collections.abc import Awaitable, Callable, Mapping
+    from decimal import Decimal
 
     from fanwise.core._call import Call
     from fanwise.core._entries import Entry, Head, Opened
+    from fanwise.core._limits import LimitEvent
     from fanwise.core._policies import Limit
 
-Listener = "Callable[[CallRow | AttemptRow], None]"
+    class Names(Protocol):
+        """What the names of models stand for in a runtime; what it is made of, its maker knows."""
+
+        def statistics(self, runtime: Any, /) -> tuple[Any, ...]:  # noqa: ANN401 - a runtime
+            """Give what became of each deployment so far."""
+
+    from fanwise.core._record import AttemptRow, CallRow
+
+    Listener = Callable[[CallRow | AttemptRow | LimitEvent], None]
 
 
 class Journal(Protocol):
@@ -77,11 +87,32 @@ class Need(NamedTuple):
     step's arguments that gives one. It serves until the runtime has seen what the step uses; from
     then on `tokens_in` is only compared with that of other calls. `tokens_out=None` says that
     nothing is known of what it writes: then the first attempt goes alone, with a whole bucket.
+
+    Under a budget an attempt reserves the most that it may use: `most` tokens written, `most_in`
+    read (`None`: twice `tokens_in`, until ten attempts have shown more), and as many `dollars`, or
+    what so many tokens of `model` cost. `fits` says that the step keeps to `current().max_tokens`,
+    so that where it says no `most` the runtime may choose it.
     """
 
     tokens_in: int = 0
     tokens_out: int | None = 0
     most: int | None = None
+    most_in: int | None = None
+    dollars: Decimal | float | str | None = None
+    model: str | None = None
+    fits: bool = False
+
+
+PREPAID = Need(0, 0, 0, 0, 0)  # of a step that tells usage which another call has reserved
+
+
+class Remaining(NamedTuple):
+    """What an answer says that its provider still has for us; `None` where it says nothing."""
+
+    requests: int | None = None
+    tokens: int | None = None
+    tokens_in: int | None = None
+    tokens_out: int | None = None
 
 
 class GateStatistics(NamedTuple):
@@ -89,7 +120,8 @@ class GateStatistics(NamedTuple):
 
     `admitted` counts reservations, `reserved` their tokens, `used` the tokens of settled ones,
     `refunded` what came back of them. `room` maps each rate to the share of its bucket that could
-    be taken now (below 0: a debt).
+    be taken now (below 0: a debt). `corrections` counts the answers whose provider had less left
+    than was known here.
     """
 
     in_flight: int
@@ -98,6 +130,7 @@ class GateStatistics(NamedTuple):
     used: int
     refunded: int
     room: Mapping[str, float]
+    corrections: int = 0
 
 
 class Gate(Protocol):
@@ -139,6 +172,26 @@ class Gate(Protocol):
 
     def release(self, number: int, /) -> None:
         """Give the slot of a reservation back; at most once each. Does not wait."""
+
+    def pause(self, seconds: float, /) -> None:
+        """Admit nothing for so many seconds from now, here or anywhere; a longer pause stays.
+
+        The provider said "too many". Does not wait. While it lasts `admit_nowait` tells the rest of
+        it, `has_room` is False and `least_wait` is at least that; who has been admitted goes on.
+        """
+
+    def paused(self) -> float:
+        """Give the seconds that are left of a pause, as far as is known here; 0.0 without one."""
+
+    def correct(self, number: int, left: Remaining, /) -> None:
+        """Take what the answer to a reservation said is left, where less is than is known here.
+
+        Of what is left the provider has yet to take what is in flight and counts at its end. The
+        answer may have been made at any instant since the reservation was admitted, and others may
+        have come before it: it never lets anybody in, and of two that say the same of one
+        shortage, only one counts. That of an unknown or settled reservation changes nothing. Does
+        not wait.
+        """
 
     def wake_with(self, wake: Callable[[], None], /) -> None:
         """Take what is to be called, in the loop, when asking again may have another answer."""
@@ -208,3 +261,9 @@ class Hooks:
     def __repr__(self) -> str:
         """Show what is set."""
         return f"Hooks({self.journal!r}, {self.admission!r})"
+
+
+__all__ = [
+    "PREPAID", "Admission", "Amount", "Body", "Drawn", "Gate", "GateStatistics", "Gates", "Hooks",
+    "Journal", "Need", "Plan", "Remaining",
+]  # fmt: skip

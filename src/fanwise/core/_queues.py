@@ -185,7 +185,7 @@ class Line:
     """All who wait for one gate."""
 
     __slots__ = ("_asking", "_gate", "_handle", "_loop", "_missed", "_patience", "_ranks",
-                 "_share", "_told", "_until", "count")  # fmt: skip
+                 "_share", "_told", "count")  # fmt: skip
 
     count: int
 
@@ -205,7 +205,6 @@ class Line:
         self._handle: asyncio.TimerHandle | None = None
         self._told: Turn | None = None  # who was told to wait, and asks when there is a reason
         self._asking: Turn | None = None  # who asks a gate that does not know at once
-        self._until = 0.0  # when a pause ends; 0 without one
         self._missed = False  # whether something came back meanwhile
         self.count = 0
         gate.wake_with(self.wake)
@@ -245,20 +244,6 @@ class Line:
             self._missed = True
             self._next()
 
-    def pause(self, seconds: float) -> None:
-        """Let nobody in for so many seconds, or until a longer pause is over."""
-        self._until = max(self._until, self._loop.time() + seconds)
-        self.wake()
-
-    def paused(self) -> float:
-        """Give the seconds for which nobody is let in."""
-        if not self._until:
-            return 0.0
-        left = self._until - self._loop.time()
-        if left <= 0:
-            self._until = 0.0
-        return max(0.0, left)
-
     def refuse_all(self, error: Exception) -> None:
         """Let everybody who waits fail with `error`."""
         for rank in list(self._ranks.values()):
@@ -284,9 +269,6 @@ class Line:
             if turn.future.done():  # it was cancelled on this instant, and has yet to say so
                 self._out(turn)
                 continue
-            if self._until and (left := self.paused()):
-                self._tell(turn, left)
-                return
             amount = turn.amount()
             wait = self._gate.admit_nowait(turn.number, amount)
             if wait is None:

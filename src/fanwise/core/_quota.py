@@ -4,22 +4,25 @@ The gate decides (`fanwise.core._buckets`, or one that is shared with other proc
 says who is next (`fanwise.core._queues`), and what is reserved comes from what the step used before
 (`fanwise.core._needs`). An attempt is settled once: by what it told, where it succeeded; by nothing
 but its request, where the provider refused it; else by what was reserved or estimated, whichever is
-more, since nobody can say that it used less.
+more, since nobody can say that it used less. How much of the limit is open follows from how its
+attempts end (`fanwise.core._pace`), and from what their answers say is left.
 """
 
 from __future__ import annotations
 
-from math import isinf
+from math import inf, isinf
 from typing import TYPE_CHECKING, Any
 
 from fanwise.core._buckets import Buckets
 from fanwise.core._errors import LimitTooSlow, LimitTooSmall
-from fanwise.core._limits import LimitStatistics, Width
+from fanwise.core._limits import PAUSE, LimitStatistics, Width
 from fanwise.core._needs import Expected, Sizes
+from fanwise.core._pace import Pace, Paced
+from fanwise.core._policies import RATES
 from fanwise.core._protocols import Amount
-from fanwise.core._queues import Line, Turn
+from fanwise.core._queues import Line, Turn, added
 from fanwise.core._settlement import share_of, was_refused
-from fanwise.core._transient import http_status, retry_after
+from fanwise.core._transient import OVERLOADED, TOO_MANY, http_status, ran_out, retry_after
 
 if TYPE_CHECKING:
     import asyncio
@@ -27,35 +30,39 @@ if TYPE_CHECKING:
 
     from fanwise.core._call import Call
     from fanwise.core._policies import Limit
-    from fanwise.core._protocols import Gates, Need
+    from fanwise.core._protocols import Gates, Need, Remaining
     from fanwise.core._run import Run
     from fanwise.core._settlement import Told
 
 ONE = Amount(1, 0, 0)
 OK, REFUSED, UNSURE = range(3)
-TOO_MANY = 429
-PAUSE = 1.0  # seconds, where the provider names none
+BELOW = 0.999  # the load of what has room, however little
 
 
 class Reservation:
     """What one attempt has of a limit, until it is settled and its slot given back."""
 
-    __slots__ = ("amount", "ended", "expected", "need", "number", "run")
+    __slots__ = ("amount", "ended", "epoch", "expected", "need", "number", "quota", "run")
 
     amount: Amount
     ended: int
+    epoch: int  # of the limit's pace, in which it was admitted
     expected: Expected | None
     need: Need | None
     number: int
+    quota: Quota
     run: Run
 
-    def __init__(self, number: int, run: Run, need: Need | None, expected: Expected | None) -> None:
+    def __init__(self, quota: Quota, number: int, run: Run, need: Need | None = None,
+                 expected: Expected | None = None) -> None:  # fmt: skip
         """Prepare to reserve."""
+        self.quota = quota
         self.number = number
         self.run = run
         self.need = need
         self.expected = expected
         self.ended = OK
+        self.epoch = 0
 
     def expect(self) -> Amount:
         """Give what to reserve, by what is known now."""
@@ -74,7 +81,8 @@ class Reservation:
 class Quota(Width):
     """A limit with rates, or one whose gate is shared."""
 
-    __slots__ = ("_count", "_early", "_expected", "_limit", "_line", "_sizes", "_time", "gate")
+    __slots__ = ("_began", "_count", "_door", "_early", "_expected", "_limit", "_line", "_sizes",
+                 "_taken", "_time", "gate", "pace")  # fmt: skip
 
     def __init__(self, name: str, limit: Limit, loop: asyncio.AbstractEventLoop,
                  gates: Gates | None = None) -> None:  # fmt: skip
@@ -83,38 +91,44 @@ class Quota(Width):
         self._limit = limit
         self._time = loop.time
         self.gate = Buckets(limit, loop.time) if gates is None else gates.gate(name, limit)
-        self._line = Line(self.gate, loop, self._share, limit.burst)
+        self.pace = Pace(limit, loop.time)
         self._sizes = Sizes(limit)
+        self._door = Paced(self.gate, self.pace, self._share if limit.rates else nothing)
+        self._line = Line(self._door, loop, self._share, limit.burst)
         self._early = limit.charge == "admission"
         self._expected: dict[str, Expected] | None = {} if self._sizes.bound else None
         self._count = 0
+        self._began: float | None = None  # when the first was admitted
+        self._taken = (0, 0, 0)  # requests, tokens read and written of all that were settled
 
     @property
     def is_held(self) -> bool:  # type: ignore[override] # here it depends
         """Whether a call holds a slot of it."""
         return self.at_once is not None
 
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether any of its rates is of tokens."""
+        return self._expected is not None
+
     def reservation(self, call: Call[Any]) -> Reservation:
         """Describe what an attempt of `call` needs; raise LimitTooSmall where it never fits."""
         self._count += 1
         if self._expected is None:
-            return Reservation(self._count, call.run, None, None)
-        name = call.step.name
-        expected = self._expected.get(name)
-        if expected is None:
-            expected = self._expected[name] = Expected(name, self._limit)
+            return Reservation(self, self._count, call.run)
+        expected = self._expected_of(call.step.name, self._expected)
         need = call.policy.need(call)
         if need is not None and not self._sizes.hold(need, early=self._early):
             self._refuse(call, need)
-        return Reservation(self._count, call.run, need, expected)
+        return Reservation(self, self._count, call.run, need, expected)
 
     def take(self, reservation: Reservation) -> bool:
         """Admit at once where nobody waits, if there is room."""
-        if self._line.count or self._line.paused():
+        if self._line.count:
             return False
-        if self.gate.admit_nowait(reservation.number, reservation.expect()) != 0.0:
+        if self._door.admit_nowait(reservation.number, reservation.expect()) != 0.0:
             return False
-        self._took()
+        self._took(reservation)
         return True
 
     async def wait(self, reservation: Reservation, deadline: float | None) -> None:
@@ -128,43 +142,103 @@ class Quota(Width):
         if deadline is not None:
             self._refuse_late(self._line.ahead(key, share), amount, deadline)
         await self._line.wait(key, share, Turn(reservation.number, reservation.expect, amount))
-        self._took()
+        self._took(reservation)
 
     def failed(self, reservation: Reservation, error: BaseException) -> None:
-        """Take note of a failure; where the provider says "too many", nobody goes on for a while.
+        """Take note of a failure: what it may have used, and what it says of the provider.
 
-        For as long as its `Retry-After`, or a second without one.
+        Where that says "too many" (429), or names a time after which it is there again (503, 529),
+        nobody goes on for as long, or for a second after a 429 that names none.
         """
         reservation.failed(error)
-        if http_status(error) == TOO_MANY:
-            asked = retry_after(error) or PAUSE
-            self._line.pause(self._limit.burst if isinf(asked) else asked)
+        status = http_status(error)
+        if status in OVERLOADED:
+            said = retry_after(error)
+            if status == TOO_MANY:
+                self._refused += 1
+                self.tell("refused", self.name, said, reservation.run)
+            self._overloaded(reservation, said or (PAUSE if status == TOO_MANY else 0.0))
+        elif ran_out(error, status):
+            before = self.pace.width
+            self.pace.ran_late(reservation.epoch, self.granted)
+            self._tell_width(before)
+
+    def _overloaded(self, reservation: Reservation, asked: float) -> None:
+        """Fall, and let nobody in for as long as was asked; a pause made longer is still one."""
+        before = self.pace.width
+        self.pace.overloaded(reservation.epoch)
+        self._tell_width(before)
+        if asked:
+            seconds = self._limit.burst if isinf(asked) else asked
+            left = self.gate.paused()
+            self._pauses += not left
+            self._door.pause(seconds)
+            if seconds > left:
+                self.tell("paused", self.name, seconds, reservation.run)
+
+    def _tell_width(self, before: float) -> None:
+        """Tell who listens of another number of slots."""
+        now = self.pace.width
+        if now != before and (isinf(now) or isinf(before) or int(now) != int(before)):
+            most = inf if self.at_once is None else self.at_once
+            self.tell("width", self.name, min(most, now if isinf(now) else int(now)), None)
+
+    def correct(self, reservation: Reservation, left: Remaining) -> None:
+        """Take what an answer to an attempt said that its provider has left."""
+        self.gate.correct(reservation.number, left)
 
     def settle(self, reservation: Reservation, call: Call[Any], attempt: int) -> None:
         """Correct what an attempt reserved by what it used; its slot is given back apart."""
         used = self._used(reservation, call, attempt)
+        width = self.pace.width
+        if width < inf and reservation.ended == OK:
+            self.pace.went_well()
+            self._tell_width(width)
         if self._line.count and used != reservation.amount:
             run = reservation.run
             self._line.correct(self._key(run), run.share, reservation.amount, used)
-        self.gate.settle(reservation.number, used)
+        self._taken = added(self._taken, used, 1)
+        self._door.settle(reservation.number, used)
 
     def release(self, reservation: Reservation) -> None:
         """Give the slot of a reservation back."""
         self.used -= 1
-        self.gate.release(reservation.number)
+        self._door.release(reservation.number)
 
     def give_back(self, reservation: Reservation) -> None:
         """Give back all of what was admitted for an attempt that is not to be."""
-        self.gate.settle(reservation.number, Amount(0, 0, 0))
+        self._door.settle(reservation.number, Amount(0, 0, 0))
         self.release(reservation)
 
     def has_room(self) -> bool:
         """Say whether one who needs little would be admitted at once."""
-        return not self._line.count and not self._line.paused() and self.gate.has_room(ONE)
+        return not self._line.count and self._door.has_room(ONE)
 
     def has_room_for(self, call: Call[Any]) -> bool:
         """Say whether an attempt of `call` would be admitted at once."""
-        return self.has_room() and self.gate.has_room(self.reservation(call).expect())
+        return self.has_room() and self._door.has_room(self.reservation(call).expect())
+
+    def load(self, call: Call[Any], more: int) -> float:
+        """Give the part that is taken when `more` such as `call` have come, which may be new.
+
+        Below 1 it would be admitted at once. Above, those who wait and a pause count.
+        """
+        amount = ONE
+        if self._expected is not None:
+            expected = self._expected_of(call.step.name, self._expected)
+            amount = expected.amount(call.step.policy.need(call))
+        each = self._sizes.part(amount) if self._limit.rates else 0.0
+        taken = 1.0 - min(self.gate.statistics().room.values(), default=1.0)
+        width = min(self.pace.width, inf if self.at_once is None else self.at_once)
+        each = max(each, 1 / width)
+        taken = max(taken, self.used / width)
+        waits = max(self._line.count, more)
+        pause = self.gate.paused()
+        load = taken + waits * each + pause / self._limit.burst
+        if pause or self._line.count:
+            return max(1.0, load)
+        all_of_them = Amount(*(count * (more + 1) for count in amount))
+        return min(load, BELOW) if self._door.has_room(all_of_them) else max(1.0, load)
 
     def refuse_all(self, error: Exception) -> None:
         """Let everybody who waits fail with `error`."""
@@ -178,12 +252,32 @@ class Quota(Width):
         """Give the limit's counters."""
         return LimitStatistics(
             self.name, self.at_once, self.used, self._line.count, self.granted,
-            self.gate.statistics(),
+            self.gate.statistics(), self.pace.found, self.pace.falls, self._refused,
+            self.gate.paused(), self._pauses, self._shares(),
         )  # fmt: skip
 
-    def _took(self) -> None:
+    def _shares(self) -> dict[str, float]:
+        """Give of each rate the share of it that was used since the first call."""
+        seconds = 0.0 if self._began is None else self._time() - self._began
+        requests, read, written = self._taken
+        counts = dict(zip(RATES, (requests, read + written, read, written), strict=True))
+        return {
+            name: 60 * counts[name] / (rate * seconds) if seconds > 0 else 0.0
+            for name, rate in self._limit.rates.items()
+        }
+
+    def _took(self, reservation: Reservation) -> None:
+        if self._began is None:
+            self._began = self._time()
+        reservation.epoch = self.pace.epoch
         self.used += 1
         self.granted += 1
+
+    def _expected_of(self, step: str, known: dict[str, Expected]) -> Expected:
+        expected = known.get(step)
+        if expected is None:
+            expected = known[step] = Expected(step, self._limit)
+        return expected
 
     def _key(self, run: Run) -> Hashable:
         tenant = run.share.tenant
@@ -215,7 +309,7 @@ class Quota(Width):
             round(ahead.tokens_in * kept) + amount.tokens_in,
             round(ahead.tokens_out * kept) + amount.tokens_out,
         )
-        wait = max(self._line.paused(), self.gate.least_wait(total))
+        wait = self.gate.least_wait(total)
         left = deadline - self._time()
         if wait > left:
             msg = (
@@ -245,6 +339,11 @@ class Quota(Width):
     def __repr__(self) -> str:
         """Show name and fill."""
         return f"<Quota {self.name}, {self.used} in flight, {self._line.count} waiting>"
+
+
+def nothing(_amount: Amount) -> float:
+    """Give what an amount takes of a limit that has no rates."""
+    return 0.0
 
 
 def used_by(told: tuple[Told, ...]) -> Amount:

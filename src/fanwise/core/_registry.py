@@ -29,6 +29,7 @@ TABLE: Final[dict[str, dict[str, str]]] = {
     "command": {
         "demo": "fanwise.cli.demo._command:command",
         "digest": "fanwise.cli._digest:command",
+        "limits": "fanwise.cli._limits:command",
         "run": "fanwise.cli._run:command",
         "runs": "fanwise.cli._runs:command",
         "show": "fanwise.cli._show:command",
@@ -55,7 +56,10 @@ TABLE: Final[dict[str, dict[str, str]]] = {
         "shared": "fanwise.core._same_run:sharing",
         "sqlite": "fanwise.stores._sqlite:from_address",
     },
-    "limit": {"rates": "fanwise.core._quota:quota"},
+    "limit": {
+        "budgets": "fanwise.core._spending:spending",
+        "rates": "fanwise.core._quota:quota",
+    },
     "model": {
         "anthropic": "fanwise.providers:from_address",
         "google": "fanwise.providers:from_address",
@@ -70,6 +74,7 @@ TABLE: Final[dict[str, dict[str, str]]] = {
         "known": "fanwise.providers._genai_prices:known_prices",
         "prices": "fanwise.models._prices:prices",
     },
+    "names": {"models": "fanwise.models._named:names"},
     "pool": {"process": "fanwise.pools:process_pool"},
     "record": {
         "contents": "fanwise.core._contents:contents",

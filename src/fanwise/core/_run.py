@@ -9,6 +9,7 @@ from _blake2 import blake2b  # see fanwise.core._canonical
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fanwise._version import __version__
+from fanwise.core._policies import above_zero, whole_number
 from fanwise.core._record import (
     ATTEMPT,
     CHUNK,
@@ -24,6 +25,7 @@ from fanwise.core._settlement import share_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fanwise.core._accounts import Account, BudgetStatistics
     from fanwise.core._cache_state import Caches
     from fanwise.core._call import Call
     from fanwise.core._journal import RunJournal
@@ -47,12 +49,16 @@ EQUAL = Share()
 class Run:
     """One execution of a call. `runtime.start` gives it; `await run.wait()` gives its value."""
 
-    __slots__ = ("__weakref__", "anchor", "body", "caches", "digests", "epoch", "id", "journal",
-                 "main", "next_id", "over", "plain", "retries", "root", "rows", "runtime", "seed",
-                 "share", "task", "time", "unawaited")  # fmt: skip
+    __slots__ = ("__weakref__", "accounts", "anchor", "body", "budgeted", "budgets", "caches",
+                 "digests", "epoch", "id", "journal", "main", "next_id", "over", "plain", "retries",
+                 "root", "rows", "runtime", "seed", "share", "task", "time",
+                 "unawaited")  # fmt: skip
 
+    accounts: dict[Scope, Account]  # of the steps with a budget that run
     anchor: int
     body: Body | None
+    budgeted: bool  # whether anything of it is under a budget
+    budgets: tuple[Account, ...]  # over all of it, its own first
     caches: Caches  # its own under a rehearsal, whose draws answer no other run
     digests: bool
     epoch: float
@@ -96,6 +102,8 @@ class Run:
         self.journal = None  # from its claim on
         self.digests = body is None and runtime.hooks.journal is not None
         self.plain = body is None and not runtime.hooks
+        self.budgeted = False
+        self.budgets = ()
         self.anchor = time.time_ns()
         self.epoch = self.time()
         self.task: asyncio.Task[Any] | None = None
@@ -105,6 +113,10 @@ class Run:
     def calls(self) -> int:
         """How many calls were started so far."""
         return self.next_id + 1
+
+    def spent(self) -> tuple[BudgetStatistics, ...]:
+        """Give the budgets over all of the run, its own first, as they stand."""
+        return tuple([account.statistics() for account in self.budgets])
 
     @property
     def header(self) -> Header:
@@ -182,6 +194,8 @@ class Run:
     def close(self) -> None:
         """End the run: its record is complete."""
         self.over = True
+        if self.budgeted:
+            self.runtime.known_spending().close(self)
         self.main = None
         self.caches = {}
         self.root.live = None
@@ -226,6 +240,18 @@ class Run:
 def generator_for(place: str) -> random.Random:
     """Give the generator for one use in one place of one seed."""
     return random.Random(int.from_bytes(blake2b(place.encode(), digest_size=8).digest()))
+
+
+def share_of_run(tenant: str | None, weight: float, priority: int) -> Share:
+    """Give whose a run is; raise, naming the argument, where that cannot be meant."""
+    if tenant is None and weight == 1 and priority == 0:
+        return EQUAL
+    if tenant is not None and not isinstance(tenant, str):
+        msg = f'tenant is a str, such as tenant="acme", got {tenant!r}'
+        raise TypeError(msg)
+    above_zero("weight", weight)
+    whole_number("priority", priority)
+    return Share(tenant, weight, priority)
 
 
 def note_reuse(call: Call[Any]) -> None:

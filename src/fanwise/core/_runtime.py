@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from fanwise.core import _registry
 from fanwise.core._away import refuse_while_importing
+from fanwise.core._budget import check_budget, check_budgets
 from fanwise.core._canonical import digest_of
 from fanwise.core._dump import listen, unlisten
 from fanwise.core._errors import CallSkipped
 from fanwise.core._frozen import Frozen
 from fanwise.core._kept import journal_of, run_kept, share_run
-from fanwise.core._policies import above_zero, whole_number
+from fanwise.core._limits import LimitEvent
 from fanwise.core._record import CHUNK, Record
-from fanwise.core._run import EQUAL, Run, Share
+from fanwise.core._run import EQUAL, Run, Share, share_of_run
 from fanwise.core._scope import BODY, CURRENT
-from fanwise.core._shared import Shared
+from fanwise.core._shared import Shared, named
 from fanwise.core._wakeup import woken_by_signals
 from fanwise.core._watchers import CALL_TYPES, excuse
 
@@ -34,15 +35,17 @@ if TYPE_CHECKING:
     from contextvars import Token
     from types import TracebackType
 
+    from fanwise.core._accounts import BudgetStatistics
     from fanwise.core._bills import Priced
     from fanwise.core._breaker import BreakerStatistics
+    from fanwise.core._budget import Budget
     from fanwise.core._cache_state import CacheStatistics
     from fanwise.core._call import Call
     from fanwise.core._guesses import GuessStatistics
     from fanwise.core._hedge_state import HedgeStatistics
-    from fanwise.core._limits import LimitStatistics
+    from fanwise.core._limits import LimitEvents, LimitStatistics
     from fanwise.core._policies import Limit
-    from fanwise.core._protocols import Body, Gates, Journal, Plan
+    from fanwise.core._protocols import Body, Gates, Journal, Listener, Names, Plan
     from fanwise.core._races import RaceStatistics
     from fanwise.core._record import AttemptRow, CallRow
     from fanwise.core._same_run import SameRun
@@ -66,7 +69,8 @@ class RuntimeStatistics(Frozen):
 
     `abandoned` counts functions in pools that go on though nobody waits for them. `guesses` says
     for each `speculate` how often its guesses were joined so far, `estimates` for each step and
-    model how far off the estimates of tokens were.
+    model how far off the estimates of tokens were, `budgets` what is used of each that is open,
+    `deployments` what became of each of those that the names of `models=` stand for.
     """
 
     running: int
@@ -80,6 +84,8 @@ class RuntimeStatistics(Frozen):
     races: tuple[RaceStatistics, ...]
     caches: tuple[CacheStatistics, ...] = ()
     estimates: tuple[Any, ...] = ()
+    budgets: tuple[BudgetStatistics, ...] = ()
+    deployments: tuple[Any, ...] = ()
 
 
 class Runtime(Shared):
@@ -88,23 +94,27 @@ class Runtime(Shared):
     `journal` is where results are kept, so that a killed run goes on: "sqlite:///runs.db",
     "memory", or a journal of `fanwise.stores`. `record` is a path, or a `Record`, to which the
     rows of every run are written; `limits` maps names, or patterns such as "anthropic/*", to
-    `Limit`; `plan` maps names of steps and patterns to what it overrides; `pools` maps names to
-    a `concurrent.futures.Executor`, or to a number of worker processes ("thread": of threads);
-    `prices` maps models, or patterns such as "openai/*", to `Price`, before the known prices;
-    `listeners` are called with each row as it is made, on the loop; `shared` is where limits
-    stand that other processes share, such as "redis://127.0.0.1:6379" or a
-    `fanwise.stores.SharedLimits`; `seed` makes the engine's own randomness repeatable (`None`:
-    drawn anew, or a virtual loop's). Leaving the block cancels what still runs, waits for it
-    and for functions in threads, ends the worker processes, gives back what it holds of shared
-    limits, and closes the record.
+    `Limit`; `models` maps names to the deployments that they stand for, such as {"smart":
+    ["anthropic:...", "openai:..."]}; `plan` maps names of steps and patterns to what it
+    overrides; `pools` maps names to a `concurrent.futures.Executor`, or to a number of worker
+    processes ("thread": of threads); `prices` maps models, or patterns such as "openai/*", to
+    `Price`, before the known prices; `listeners` are called with each row, and each
+    `LimitEvent`, as it is made, on the loop; `shared` is where limits stand that other
+    processes share, such as "redis://127.0.0.1:6379" or a `fanwise.stores.SharedLimits`;
+    `budget` bounds all runs together, `budgets` maps tenants, or patterns such as "free-*", to
+    theirs; `seed` makes the engine's own randomness repeatable (`None`: drawn anew, or a
+    virtual loop's). Leaving the block cancels what still runs, waits for it and for functions
+    in threads, ends the worker processes, gives back what it holds of shared limits, and closes
+    the record.
     """
 
+    budget: Budget | None
     count: int
     draining: bool
     entered: bool
     held: int
     id: str
-    listeners: list[Callable[[CallRow | AttemptRow], None]]
+    listeners: list[Listener]
     record_path: str | None
     seed: int
     seeded: bool
@@ -115,23 +125,32 @@ class Runtime(Shared):
         journal: Journal | str | None = None,
         record: str | os.PathLike[str] | Record | None = None,
         limits: Mapping[str, Limit] | None = None,
+        models: Mapping[str, object] | None = None,
         pools: Mapping[str, Executor | int] | None = None,
         prices: Mapping[str, Priced] | None = None,
         plan: Plan | None = None,
-        listeners: Iterable[Callable[[CallRow | AttemptRow], None]] = (),
+        listeners: Iterable[Listener] = (),
         seed: int | None = None,
         shared: Gates | str | None = None,
+        budget: Budget | None = None,
+        budgets: Mapping[str, Budget] | None = None,
     ) -> None:
         """Describe a runtime; it starts when its block is entered."""
         super().__init__({} if limits is None else limits, plan, pools, prices)
         self.seed = int.from_bytes(os.urandom(4)) if seed is None else seed
         self.seeded = seed is not None
         self.listeners = list(listeners)
+        if models is not None:
+            self.names = names_of(models)
         if shared is not None:
             self.gates = gates_of(shared)
         if journal is not None:
             self.hooks.journal = journal_of(journal)
         self.same: dict[str, SameRun] = {}  # live runs under a journal, by the ids they were given
+        check_budget("budget", budget, day=True)
+        check_budgets(budgets)
+        self.budget = budget
+        self.budgets = {} if budgets is None else dict(budgets)
         self.draining = False
         self.id = f"{time.strftime('%Y%m%dT%H%M%S')}-{os.urandom(3).hex()}"
         self.live: dict[Run, None] = {}
@@ -139,6 +158,7 @@ class Runtime(Shared):
         self.held = 0
         self.count = 0
         self.entered = False
+        self._opened = 0.0  # Unix time at time 0 of the loop's clock
         self._started: set[asyncio.Task[Any]] = set()
         written = record if isinstance(record, Record) or record is None else Record(record)
         self.record_path = None if written is None else os.fspath(written.path)
@@ -174,6 +194,7 @@ class Runtime(Shared):
         self.use_loop(loop)
         if not self.seeded:  # a virtual loop has a seed, so that its programs are repeatable
             self.seed = getattr(loop, "seed", self.seed)
+        self._opened = time.time() - self.time()
         self.entered = True
         OPEN.add(self)
 
@@ -220,7 +241,7 @@ class Runtime(Shared):
 
     # Runs
 
-    async def run(
+    async def run(  # noqa: PLR0913 - what the design lists
         self,
         call: Call[T],
         *,
@@ -230,25 +251,27 @@ class Runtime(Shared):
         tenant: str | None = None,
         weight: float = 1.0,
         priority: int = 0,
+        budget: Budget | None = None,
     ) -> T:
         """Run `call` as one run, and give its value or raise its error.
 
         `run_id` names the run in its record. Under a journal it names it for ever: what is
-        finished of that run is not done again, and two who run it at a time wait for the same
-        one. `body` is the rehearsal hook, asked at every attempt. Where limits with rates have
-        a line, tenants (and runs that have none) get shares of them in proportion to `weight`,
-        and a higher `priority` goes first; each step of it is worth the `burst` of the limit in
-        seconds of waiting. Cancelled, it cancels the call and awaits its end.
+        finished of that run is not done again, and two who run it at a time wait for the same one.
+        `body` is the rehearsal hook, asked at every attempt. Where limits with rates have a line,
+        tenants (and runs that have none) get shares of them in proportion to `weight`, and a higher
+        `priority` goes first; each step of it is worth the `burst` of the limit in seconds of
+        waiting. `budget` bounds what all calls of the run use together, and takes from the budgets
+        of the tenant and the runtime. Cancelled, it cancels the call and awaits its end.
         """
         share = share_of_run(tenant, weight, priority)
         if run_id is not None and body is None and self.hooks.journal is not None:
-            self._start(call, run_id, seed, body, share)
+            self._start(call, run_id, seed, body, share, budget)
             return cast("T", await self.same[run_id].value())
-        running = self._in(self._open(call, run_id, seed, body, share), call)
+        running = self._in(self._open(call, run_id, seed, body, share, budget), call)
         del call  # this frame stands in the traceback of its error
         return await running
 
-    def start(
+    def start(  # noqa: PLR0913 - as `run`
         self,
         call: Call[Any],
         *,
@@ -258,12 +281,14 @@ class Runtime(Shared):
         tenant: str | None = None,
         weight: float = 1.0,
         priority: int = 0,
+        budget: Budget | None = None,
     ) -> Run:
         """Start `call` as one run in the background; `await run.wait()` gives its value.
 
         Under a journal a run of that id that is live already is given itself.
         """
-        return self._start(call, run_id, seed, body, share_of_run(tenant, weight, priority))
+        share = share_of_run(tenant, weight, priority)
+        return self._start(call, run_id, seed, body, share, budget)
 
     def _start(
         self,
@@ -272,12 +297,13 @@ class Runtime(Shared):
         seed: int | None,
         body: Body | None,
         share: Share,
+        budget: Budget | None,
     ) -> Run:
         live = None if run_id is None else self.same.get(run_id)
         if live is not None:
             live.join(call)
             return live.run
-        run = self._open(call, run_id, seed, body, share)
+        run = self._open(call, run_id, seed, body, share, budget)
         if run_id is not None and run.digests:
             share_run(self.same, run, call)
         run.task = asyncio.Task(self._in(run, call), loop=self.loop, name=f"run {run.id}")
@@ -292,6 +318,7 @@ class Runtime(Shared):
         seed: int | None,
         body: Body | None,
         share: Share = EQUAL,
+        budget: Budget | None = None,
     ) -> Run:
         if type(call) not in CALL_TYPES:
             msg = f"a run is of a call, such as runtime.run(answer(question)), got {call!r}"
@@ -299,6 +326,7 @@ class Runtime(Shared):
         if not self.entered:
             msg = "the runtime is not open: `async with Runtime() as runtime:` around it"
             raise RuntimeError(msg)
+        check_budget("budget", budget)
         self.count += 1
         run = Run(
             self,
@@ -308,6 +336,8 @@ class Runtime(Shared):
             body=BODY.get() if body is None else body,
             share=share,
         )
+        if budget is not None or self.spending is not None or self.budget or self.budgets:
+            self.known_spending().fund(run, budget)
         self.live[run] = None
         if self.watch is not None:
             self.watch.wake()
@@ -325,6 +355,10 @@ class Runtime(Shared):
             if not run.over:
                 run.close()
             del run, call  # as above
+
+    def budget_of(self, tenant: str) -> Budget | None:
+        """Give what a tenant may use: by its name, else by the first pattern that fits it."""
+        return named(self.budgets, tenant)
 
     def drain(self) -> None:
         """Start nothing more: what runs goes on, fan-ins close with the rest `skipped`."""
@@ -353,6 +387,8 @@ class Runtime(Shared):
             self.races.statistics(),
             tuple(state.statistics() for state in self.caches.values()),
             () if self.estimates is None else self.estimates.statistics(),
+            () if self.spending is None else self.spending.statistics(),
+            () if self.names is None else self.names.statistics(self),
         )
 
     # What runs tell
@@ -385,7 +421,16 @@ class Runtime(Shared):
         while len(self.finished) > KEPT_RUNS or (self.held > KEPT_ROWS and len(self.finished) > 1):
             self.held -= len(self.finished.popleft().rows)
 
-    def tell_listeners(self, row: CallRow | AttemptRow) -> None:
+    def tell_limit(
+        self, what: LimitEvents, name: str, value: float, run: Run | None, call: int | None = None
+    ) -> None:
+        """Show whoever listens what happened at a limit, or a budget."""
+        if self.listeners:
+            now = self._opened + self.time()
+            run_id = None if run is None else run.id
+            self.tell_listeners(LimitEvent(what, name, now, value, run_id, call))
+
+    def tell_listeners(self, row: CallRow | AttemptRow | LimitEvent) -> None:
         """Show a row to whoever listens; a listener that fails is dropped, nothing else is lost."""
         for listener in list(self.listeners):
             try:
@@ -404,21 +449,15 @@ def record_writer() -> type[RecordWriter]:
     return cast("type[RecordWriter]", _registry.load("record", "writer"))
 
 
+def names_of(models: Mapping[str, object]) -> Names:
+    """Give what the names of models stand for; raise, naming the name, where that cannot be."""
+    made = cast("Callable[[object], Names]", _registry.load("names", "models"))
+    return made(models)
+
+
 def gates_of(shared: Gates | str) -> Gates:
     """Look up an address; raise ValueError for one that nobody knows."""
     return cast("Gates", _registry.load("gates", shared)) if isinstance(shared, str) else shared
-
-
-def share_of_run(tenant: str | None, weight: float, priority: int) -> Share:
-    """Give whose a run is; raise, naming the argument, where that cannot be meant."""
-    if tenant is None and weight == 1 and priority == 0:
-        return EQUAL
-    if tenant is not None and not isinstance(tenant, str):
-        msg = f'tenant is a str, such as tenant="acme", got {tenant!r}'
-        raise TypeError(msg)
-    above_zero("weight", weight)
-    whole_number("priority", priority)
-    return Share(tenant, weight, priority)
 
 
 def file_name(run_id: str) -> str:

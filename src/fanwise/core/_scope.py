@@ -160,6 +160,12 @@ def waiting_call() -> Call[Any] | None:
     return None if here is None else here.call
 
 
+def is_hedge() -> bool:
+    """Say whether this runs in a duplicate of an attempt that took long."""
+    here = CURRENT.get()
+    return isinstance(here, Attempt) and here.hedge
+
+
 def path_of(here: Scope | Attempt | None) -> str:
     """Give the place of a scope in its run, for the engine's randomness: attempts included.
 

@@ -95,6 +95,9 @@ if TYPE_CHECKING:  # a protocol takes half a millisecond of every import
         def lost(self, call: Call[Any], seconds: float, /) -> Reading | None:
             """Estimate an attempt that was let go without a word; `None` where nothing is known."""
 
+        def knows(self, step: str, /) -> bool:
+            """Say whether the step has told tokens before."""
+
         def statistics(self) -> tuple[Any, ...]:
             """Give how good the estimates are."""
 

@@ -11,12 +11,13 @@ from collections import deque
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from fanwise.core import _registry
 from fanwise.core._bills import Bills
 from fanwise.core._blocking import watch, watch_of
 from fanwise.core._breaker import BreakerState
+from fanwise.core._budget import check_budget
 from fanwise.core._errors import FanwiseError, LimitHeld, LimitUnknown
 from fanwise.core._guesses import Guesses
 from fanwise.core._hedge_state import HedgeState
@@ -43,13 +44,19 @@ if TYPE_CHECKING:
     from fanwise.core._cache_state import Caches, Flight
     from fanwise.core._call import Call
     from fanwise.core._contents import ContentsOf
+    from fanwise.core._limits import LimitEvents
     from fanwise.core._policies import Breaker, Hedge
     from fanwise.core._pools import Place
-    from fanwise.core._protocols import Gates, Plan
+    from fanwise.core._protocols import Gates, Names, Plan
     from fanwise.core._quota import Quota
     from fanwise.core._record import Record
+    from fanwise.core._run import Run
+    from fanwise.core._runtime import Runtime
     from fanwise.core._settlement import Estimates
+    from fanwise.core._spending import Spending
     from fanwise.core._step import Definition
+
+T = TypeVar("T")
 
 log = logging.getLogger("fanwise")
 STUBBORN_AFTER = 1.0
@@ -118,6 +125,7 @@ class Shared:
     noting: bool  # whether `facts_at_end` has anything to say
     running: int
     untimed: bool
+    depth: int
     driving: bool
 
     def __init__(
@@ -145,6 +153,8 @@ class Shared:
         self.caches: Caches = {}
         self.leading: dict[Call[Any], Flight] = {}  # calls that others wait for, being equal
         self.limit_waits: dict[str, dict[Call[Any], None]] = {}
+        self.budget_waits: dict[str, dict[Call[Any], None]] = {}
+        self.spending: Spending | None = None  # of budgets, from the first one on
         self.backing_off: dict[Call[Any], float] = {}  # until when, on the loop's clock
         self.outfits: dict[Definition[Any], Outfit] = {}
         self._timeouts: dict[float, TimerQueue] = {}
@@ -153,6 +163,7 @@ class Shared:
         self._stubborn: TimerQueue | None = None
         self.acts: deque[Callable[[], None]] = deque()  # see fanwise.core._watch.drive
         self.driving = False
+        self.depth = 0  # of patterns that begin, or end, one inside the other
         self._policies: dict[Definition[Any], Policy] = {}
         self._schedules: dict[str, Mapping[str, Any]] = {}
         self.on_drain: dict[Callable[[], None], None] = {}  # those who wait for something outside
@@ -165,6 +176,7 @@ class Shared:
         self.pool_waits: dict[str, dict[Call[Any], None]] = {}
         self.bills: Bills = Bills(prices)
         self.estimates: Estimates | None = None
+        self.names: Names | None = None
 
     def use_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Take the clock of `loop`; on the virtual clock there are no threads."""
@@ -185,23 +197,27 @@ class Shared:
         width = self.widths.get(name)
         if width is None:
             limit = self._definition(name)
-            if limit.rates or self.gates is not None:
+            if limit.rates or limit.ramp or limit.adaptive or self.gates is not None:
                 made = cast("type[Quota]", _registry.load("limit", "rates"))
                 width = made(name, limit, self.loop, self.gates)
             else:
                 width = Width(name, limit)
+            width.tell = self.tell_limit
             self.widths[name] = width
         return width
+
+    def tell_limit(
+        self, what: LimitEvents, name: str, value: float, run: Run | None, call: int | None = None
+    ) -> None:
+        """Show whoever listens what happened at a limit, or a budget; a runtime knows who does."""
 
     def _definition(self, name: str) -> Limit:
         own = name.limit if isinstance(name, OwnLimit) else None
         if self.definitions is None:
             return own or Limit()
-        if name in self.definitions:
-            return self.definitions[name]
-        for pattern, limit in self.definitions.items():
-            if fnmatchcase(name, pattern):
-                return limit
+        fitting = named(self.definitions, name)
+        if fitting is not None:
+            return fitting
         if own is not None:
             return own
         known = ", ".join(map(repr, self.definitions)) or "none"
@@ -242,18 +258,33 @@ class Shared:
         for call in waiting:
             if call.holds is not None:
                 yield call, call.holds
+        for stream in self.blocked_streams(waiting):
+            if stream.policy.limit is not None:
+                yield stream, stream.policy.limit
+        if self.spending is not None:
+            yield from self.spending.keepers(waiting)
+
+    def blocked_streams(self, waiting: list[Call[Any]]) -> Iterator[Call[Any]]:
+        """Give the streams that are not read on while `waiting` wait."""
         if not self.reading:
             return
         awaited = [getattr(w, "future", None) for call in waiting for w in watchers_of(call)]
         for stream, task in self.reading.items():
             future = getattr(task, "_fut_waiter", None)  # what asyncio itself shows in its repr
             blocked = task is asyncio.current_task() or (future is not None and future in awaited)
-            if blocked and stream.policy.limit is not None:
-                yield stream, stream.policy.limit
+            if blocked:
+                yield stream
 
     def waiting_for_limit(self, name: str) -> list[Call[Any]]:
-        """Give the calls that wait for a slot of a limit, in order."""
-        return list(self.limit_waits.get(name, ()))
+        """Give the calls that wait for a slot of a limit, or for a budget, in order."""
+        return list(self.limit_waits.get(name) or self.budget_waits.get(name) or ())
+
+    def known_spending(self) -> Spending:
+        """Give what attempts reserve of budgets, from now on."""
+        if self.spending is None:
+            make = cast("Callable[[Runtime], Spending]", _registry.load("limit", "budgets"))
+            self.spending = make(self)  # type: ignore[arg-type] # a Runtime is the only one
+        return self.spending
 
     def has_room(self, step: Definition[Any]) -> bool:
         """Say whether a call of `step` would have its slots at once."""
@@ -349,6 +380,7 @@ class Shared:
             policy = step.policy if plain else step.policy.changed(dict(found or {}))
             policy.check_pace(step.name, streams=step.streams)
             check_pool(step.name, policy, inline=step.inline or step.streams)
+            check_budget(f"budget of the step {step.name}", policy.budget)
             if len(self._policies) >= MOST_STEPS:
                 self._policies.clear()
             self._policies[step] = policy
@@ -422,6 +454,13 @@ class Shared:
         for width in self.widths.values():
             width.close()
         self.pools.close()
+
+
+def named(mapping: Mapping[str, T], name: str) -> T | None:
+    """Give what a name stands for, else the first pattern that fits it."""
+    if name in mapping:
+        return mapping[name]
+    return next((each for key, each in mapping.items() if fnmatchcase(name, key)), None)
 
 
 def check_limits(limits: object) -> None:

@@ -19,6 +19,7 @@ from typing import (
     overload,
 )
 
+from fanwise.core._budget import check_budget
 from fanwise.core._call import Call
 from fanwise.core._identity import identified
 from fanwise.core._policies import Policy, check_pool
@@ -28,6 +29,7 @@ from fanwise.core._watchers import excuse, refuse_write_below_race
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
 
+    from fanwise.core._budget import Budget
     from fanwise.core._policies import Breaker, Cache, Effect, Hedge, Retry, Timeout
     from fanwise.core._protocols import Need
     from fanwise.core._scope import Attempt, Scope
@@ -47,6 +49,7 @@ MADE_BY = "fanwise_made_by"
 class Definition(Generic[R_co]):
     """What a step is: a function, a name, a policy; `pattern` where it is the body of a pattern."""
 
+    ahead: Callable[[Call[Any]], bool] | None = None  # begins a call without a task, where it can
     bare_function: bool
     function: Callable[..., Any]
     inline: bool
@@ -63,6 +66,7 @@ class Definition(Generic[R_co]):
     ) -> None:
         """Wrap `function`; `pattern` names the pattern whose body it is."""
         policy.check_pace(name, streams=self.streams)
+        check_budget(f"budget of the step {name}", policy.budget)
         self.function = function
         self.name = name
         self.policy = policy
@@ -99,6 +103,13 @@ class Step(Definition[R_co], Generic[P, R_co]):
             return _identified(call, here)
         return call
 
+    def fresh(self, *args: P.args, **kwargs: P.kwargs) -> Call[R_co]:
+        """Describe it as a call of its own, which no other attempt of its maker takes over.
+
+        For those who make the attempts of one call themselves.
+        """
+        return Call(self, args, kwargs)
+
     @overload
     def __get__(self, instance: None, owner: type | None = None) -> Step[P, R_co]: ...
     @overload
@@ -109,7 +120,7 @@ class Step(Definition[R_co], Generic[P, R_co]):
         """Bind a step that is a method to its instance."""
         return self if instance is None else BoundStep(self, instance)
 
-    def using(
+    def using(  # noqa: PLR0913 - one argument for each policy
         self,
         *,
         timeout: float | Timeout | None = UNSET,
@@ -119,10 +130,13 @@ class Step(Definition[R_co], Generic[P, R_co]):
         breaker: Breaker | None = UNSET,
         cache: Cache | None = UNSET,
         pool: str | None = UNSET,
+        needs: Need | Callable[..., Need] | None = UNSET,
+        budget: Budget | None = UNSET,
     ) -> Self:
         """Give the same step under another policy; what is not named stays."""
         given: dict[str, Any] = {"timeout": timeout, "retry": retry, "hedge": hedge}
-        given |= {"limit": limit, "breaker": breaker, "cache": cache, "pool": pool}
+        given |= {"limit": limit, "breaker": breaker, "cache": cache, "pool": pool, "needs": needs}
+        given["budget"] = budget
         changes = {name: value for name, value in given.items() if value is not UNSET}
         return type(self)(self.function, self.name, self.policy.changed(changes), self.pattern)
 
@@ -142,6 +156,13 @@ class StreamStep(Step[P, list[T]], Generic[P, T]):
             refuse_write_below_race(call)
         if here is not None and here.digests:
             return cast("StreamCall[T]", _identified(call, here))
+        return call
+
+    def fresh(self, *args: P.args, **kwargs: P.kwargs) -> StreamCall[T]:
+        """Describe it as a call of its own, as `Step.fresh`."""
+        call: StreamCall[T] = StreamCall(self, args, kwargs)
+        call.reader = None
+        call.taken = False
         return call
 
     @overload
@@ -242,6 +263,7 @@ def step(
     version: int | str = 1,
     role: str = "work",
     needs: Need | Callable[..., Need] | None = None,
+    budget: Budget | None = None,
 ) -> Decorator: ...
 def step(
     function: Callable[..., Any] | None = None, /, *, name: str | None = None, **policy: Any
@@ -257,7 +279,8 @@ def step(
     out whether it has happened: it gives the write's result or raises `NotDone`. `key` gives what
     counts of the arguments for the call's identity; `version` belongs to it. `role` says what the
     call is for in reports. `needs` is what an attempt is expected to use of a limit's tokens,
-    before that is known.
+    before that is known, and the most that it may use of a budget. `budget` bounds all calls below
+    one call of the step together.
     """
 
     def wrap(function: Callable[..., Any]) -> Step[..., Any]:

@@ -46,14 +46,20 @@ class StreamCall(Call[list[T]], Generic[T]):
         self.reader = stream
         here = CURRENT.get()
         stream.owner = None if here is None else here.call
-        limit = self.policy.limit if not ask(self, stream, here) else None
+        if not ask(self, stream, here) and self._keeps_others_waiting():
+            self.run.runtime.reading[self] = current_task()
+        return stream
+
+    def _keeps_others_waiting(self) -> bool:
+        """Say whether it has a slot, or a part of a budget, until it is read."""
+        limit = self.policy.limit
         if limit is not None:
             with suppress(LimitUnknown):  # which the call itself will say
                 width = self.run.runtime.width(limit)
                 if width.is_held:
                     width.nested = True
-                    self.run.runtime.reading[self] = current_task()
-        return stream
+                    return True
+        return not self.run.plain
 
     async def __aexit__(
         self,
@@ -153,6 +159,18 @@ class Stream(Generic[T]):
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
         return self._items.pop(0)
+
+    async def arrives(self) -> bool:
+        """Wait for the next item without taking it; say whether there is one before the end."""
+        while not self._items:
+            if self._call is None or self._call.status not in LIVE:
+                return False
+            self._arrival = get_running_loop().create_future()
+            try:
+                await self._arrival
+            finally:
+                self._arrival = None
+        return True
 
     def offer(self, item: T) -> bool:
         """Hand an item to a reader that waits for one; say whether it did. For the engine."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fanwise.core._errors import (
     BreakerOpen,
+    BudgetError,
     FanwiseError,
     LimitError,
     NotDone,
@@ -16,7 +17,9 @@ from fanwise.core._errors import (
 )
 
 if TYPE_CHECKING:
-    from fanwise.core._policies import Retry
+    from collections.abc import Callable
+
+    from fanwise.core._policies import Breaker, Retry
 
 # Client libraries that the base install does not have name their connection errors so.
 CONNECTION_NAMES = frozenset(
@@ -28,7 +31,10 @@ CONNECTION_NAMES = frozenset(
         "TransportError",
     }
 )
-PASSING_STATUS = frozenset({408, 409, 429})
+TOO_MANY = 429
+PASSING_STATUS = frozenset({408, 409, TOO_MANY})
+OVERLOADED = frozenset({TOO_MANY, 503, 529})  # 529: Anthropic's own
+OUT_OF_TIME = frozenset({408, 504})
 
 
 def is_transient(error: BaseException) -> bool:
@@ -53,11 +59,23 @@ def leaves_writes_open(error: BaseException) -> bool:
 
 def is_retried(error: Exception, retry: Retry) -> bool:
     """Say whether `retry` acts on `error`; what a step lists is retried whatever it is."""
-    if isinstance(error, (LimitError, BreakerOpen)):
+    if isinstance(error, (LimitError, BudgetError, BreakerOpen)):
         return False
-    on = retry.on
-    listed = isinstance(error, on) if isinstance(on, tuple) else on(error)
-    return listed or is_transient(error)
+    return is_listed(error, retry.on) or is_transient(error)
+
+
+def is_counted(error: BaseException, breaker: Breaker) -> bool:
+    """Say whether `breaker` counts `error` as a failure of what is called."""
+    if is_transient(error):
+        return True
+    return bool(breaker.on) and isinstance(error, Exception) and is_listed(error, breaker.on)
+
+
+def is_listed(
+    error: Exception, on: tuple[type[Exception], ...] | Callable[[Exception], bool]
+) -> bool:
+    """Say whether a policy's `on` has an error."""
+    return isinstance(error, on) if isinstance(on, tuple) else on(error)
 
 
 def http_status(error: BaseException) -> int | None:
@@ -70,23 +88,37 @@ def http_status(error: BaseException) -> int | None:
     return None
 
 
-def retry_after(error: BaseException) -> float:
-    """Give the seconds that the sender asks to wait (`Retry-After`, both forms), or 0.
+def ran_out(error: BaseException, status: int | None) -> bool:
+    """Say whether the time of an attempt was over before its answer came."""
+    return status in OUT_OF_TIME or (status is None and isinstance(error, TimeoutError))
 
-    For a `NotDone`, the sender of its cause.
+
+def retry_after(error: BaseException) -> float:
+    """Give the seconds that the sender asks to wait, or 0: `Retry-After` in both forms.
+
+    `retry-after-ms` goes before it, being exact. For a `NotDone`, the sender of its cause.
     """
     if isinstance(error, NotDone) and error.__cause__ is not None:
         error = error.__cause__
     given = getattr(error, "retry_after", None)
     headers = getattr(getattr(error, "response", error), "headers", None)
-    value = given if isinstance(given, (int, float)) else _header(headers, "retry-after")
-    if value is None:
-        return 0.0
+    if isinstance(given, (int, float)):
+        return _seconds(given) or 0.0
+    exact = _seconds(_header(headers, "retry-after-ms"))
+    if exact is not None:
+        return exact / 1000
+    value = _header(headers, "retry-after")
+    seconds = _seconds(value)
+    return _until(value or "") if seconds is None else seconds
+
+
+def _seconds(value: str | float | None) -> float | None:
+    """Give a number of at least 0; `None` for what is none."""
     try:
-        seconds = float(value)
+        seconds = float("nan" if value is None else value)
     except ValueError:
-        return _until(str(value))
-    return 0.0 if isnan(seconds) else max(0.0, seconds)
+        return None
+    return None if isnan(seconds) else max(0.0, seconds)
 
 
 def _header(headers: Any, name: str) -> str | None:  # noqa: ANN401 - any mapping of any library

@@ -123,8 +123,10 @@ def begin(call: Call[Any], asker: Scope, context: Context | None = None) -> None
     Its task runs in a copy of `context`, or of the running one.
     """
     home = call.home
+    if home is asker:  # as for most
+        owner = asker
     # A maker that has ended, or belongs to another run, looks after nothing any more.
-    if home is not None and home.call is not None and home.run is asker.run:
+    elif home is not None and home.call is not None and home.run is asker.run:
         owner = home if home.__class__ is Scope else home.scope  # type: ignore[union-attr]
     else:
         owner = asker
@@ -185,6 +187,9 @@ def launch(call: Call[Any], context: Context | None = None) -> None:
     step = call.step
     call.status = "starting"
     call.bare = step.inline and (run.plain or step.pattern is not None)
+    ahead = step.ahead
+    if ahead is not None and (ahead(call) if context is None else context.run(ahead, call)):
+        return
     if call.policy.hedge is not None:  # a duplicate runs in a copy of it
         call.context = context = copy_context() if context is None else context
     call.task = Task(run_call(call), loop=run.runtime.loop, name=step.name, context=context)

@@ -34,6 +34,16 @@ class Watcher(Protocol):
 
 if TYPE_CHECKING:  # a protocol costs time of every import
 
+    class Ahead(Watcher, Protocol):
+        """What stands for the task of a pattern's call that began without one, in its `inputs`."""
+
+        @property
+        def open(self) -> int:
+            """How many calls it waits for."""
+
+        def drop(self) -> None:
+            """Leave what was begun, and see to it that the call ends, with a task if need be."""
+
     class ItemWatcher(Watcher, Protocol):
         """A pattern that starts the calls of its items itself, each in a copy of `context`."""
 

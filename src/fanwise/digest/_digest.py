@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from fanwise import Call, Retry
+from fanwise import Call, Limit, Retry
+from fanwise.core import OwnLimit
 from fanwise.digest._bounds import Bounds
 from fanwise.digest._job import Job
 from fanwise.digest._values import Digest, Part
@@ -31,8 +32,10 @@ def digest(
     one that chooses among what the first quoted (`None`: the same); `bounds` holds its sizes;
     `watch` is told of each step forward, as a part. PDF files are read in other processes. Under
     an explicit `Runtime` add `limits()` to its limits. A model given by its address is asked
-    again when it fails in passing, up to four times in all, and has 120 s for an answer; one that
-    is a `Model` has its own policy. Raises ValueError for an empty task or an unknown model.
+    again when it fails in passing, up to four times in all, has 120 s for an answer, and takes what
+    it uses from the limit of its address (or a pattern such as "openai:*"), where the runtime
+    defines one; one that is a `Model` has its own policy. Raises ValueError for an empty task or an
+    unknown model.
     """
     if not task.strip():
         raise ValueError('task="" is empty; say what is asked, such as "What is this about?"')
@@ -46,5 +49,14 @@ def _model(given: Model | str) -> Model:
     """Give a model under the policy of a digest; one that the caller made keeps its own."""
     if not isinstance(given, str):
         return given
+    if ":" not in given:
+        msg = (
+            f"model={given!r} is not known: an address is a provider and a name, such as "
+            f'"openai:gpt-5-mini"; a name of the runtime is given as model({given!r})'
+        )
+        raise ValueError(msg)
     found = model(given)
-    return found if given.startswith("local:") else found.using(retry=_RETRY, timeout=_TIMEOUT)
+    if given.startswith("local:"):
+        return found
+    quota = OwnLimit(given, Limit())  # none, unless the runtime defines one
+    return found.using(retry=_RETRY, timeout=_TIMEOUT, limit=quota)

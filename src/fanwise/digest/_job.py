@@ -21,7 +21,7 @@ from fanwise.digest._bounds import Bounds
 from fanwise.digest._locate import locate
 from fanwise.digest._values import Conflict, Digest, Missing, Part, Statement, in_turn, joined
 from fanwise.documents import Document, Found, Gap, Library, Origin, Raw, decode, runs_apart
-from fanwise.errors import CallSkipped, DeadlinePassed
+from fanwise.errors import BudgetSpent, CallSkipped, DeadlinePassed
 from fanwise.models import CONTRASTING, QUOTING, Model, Passage, Prompt, read_quotes
 from fanwise.text import Block, Outline, blocks, chunks
 
@@ -31,6 +31,8 @@ _MODEL: Final = "digest/model"
 _UNMERGED: Final = "not done, statements taken in turn"
 _STOPPED: Final = "not read, the run was told to stop"
 _TIME_UP: Final = "not read, the time was up"
+_SPENT: Final = "not read, the budget was spent"
+_UNFUNDED: Final = "not done, the budget was spent, statements taken in turn"
 
 
 def limits(at_once: int = 8) -> dict[str, Limit]:
@@ -166,7 +168,9 @@ class Job:
                 prompt = Prompt(self.task, passages, f"{QUOTING} {CONTRASTING}", most)
                 found, asked, against = await _ask(self.merger, prompt, [s.text for s in before])
         except DeadlinePassed:
-            return self._unmerged(parts, len(before))
+            return self._unmerged(parts, len(before), _UNMERGED)
+        except BudgetSpent:
+            return self._unmerged(parts, len(before), _UNFUNDED)
         chosen = tuple(before[n].narrowed(start, end) for n, start, end in found)
         self._tell(asked)
         disagree = Part(conflicts=tuple(_conflict(before[n], before[m]) for n, m in against))
@@ -205,9 +209,9 @@ class Job:
         with deadline(left):
             yield
 
-    def _unmerged(self, parts: list[Part], statements: int) -> Part:
+    def _unmerged(self, parts: list[Part], statements: int, why: str) -> Part:
         """Take statements in turn, and say so where some are left out."""
-        gaps = (Missing("merge", _UNMERGED),) if statements > self.bounds.most else ()
+        gaps = (Missing("merge", why),) if statements > self.bounds.most else ()
         chosen = in_turn(parts, self.bounds.most, self.task)
         return joined([*parts, Part(missing=gaps)], chosen)
 
@@ -314,6 +318,8 @@ def _missing(gap: Gap) -> Missing:
 def _cause(call: Call[Part]) -> str:
     """Say in words why a call has no value."""
     error = call.error
+    if isinstance(error, BudgetSpent):
+        return _SPENT
     if error is None or isinstance(error, CallSkipped):
         return _STOPPED
     if isinstance(error, DeadlinePassed):

@@ -26,10 +26,13 @@ from fanwise.models._broken import BrokenAnswer
 from fanwise.models._cascade import Cascade, Level, Verdict, cascade
 from fanwise.models._chat import Asked, Chat, Message, Role, ToolCall, ToolResult, as_chat
 from fanwise.models._correlation import Case, Correlation, correlation
-from fanwise.models._embedder import Embedded, Embedder, Embeds, Kind, embedder
+from fanwise.models._deployments import DeploymentStatistics
+from fanwise.models._embedder import Embedded, Embedder, Embeds, Kind
 from fanwise.models._ensemble import Ensemble, ensemble
+from fanwise.models._failover import NoneAnswered
 from fanwise.models._judge import Judgement
-from fanwise.models._model import Model, model
+from fanwise.models._model import Model
+from fanwise.models._named import embedder, model
 from fanwise.models._opinions import ask_all, ballot
 from fanwise.models._output import MalformedAnswer
 from fanwise.models._prices import Price, Prices, known_prices, price_of
@@ -46,13 +49,13 @@ from fanwise.text._estimates import Estimates, EstimateStatistics, known_estimat
 __all__ = [
     "CONTRASTING", "QUOTING", "Answer", "Asked", "BatchOutcome", "BatchProvider", "BatchResult",
     "BatchState", "BatchStatus", "BatchTerms", "BrokenAnswer", "Cascade", "Case", "Chat", "Choice",
-    "Correlation", "Counted", "Embedded", "Embedder", "Embeds", "Ended", "Ensemble",
-    "EstimateStatistics", "Estimates", "Finish", "Judgement", "Kind", "Level", "MalformedAnswer",
-    "Measured", "Message", "Model", "Need", "NotAnswered", "Part", "Passage", "Piece", "Price",
-    "PriceRates", "Prices", "Prompt", "Provider", "Quote", "Quotes", "Rates", "RatesListener",
-    "RawPiece", "Request", "Role", "Room", "Route", "SharedAnswers", "Streaming", "Text",
-    "ToolBegun", "ToolCall", "ToolResult", "ToolSpec", "ToolText", "Usage", "Verdict", "as_chat",
-    "ask_all", "ask_batch", "ask_shared", "ballot", "cascade", "correlation", "embedder",
-    "ensemble", "known_estimates", "known_prices", "model", "price_of", "read_quotes", "read_rates",
-    "write_quotes",
+    "Correlation", "Counted", "DeploymentStatistics", "Embedded", "Embedder", "Embeds", "Ended",
+    "Ensemble", "EstimateStatistics", "Estimates", "Finish", "Judgement", "Kind", "Level",
+    "MalformedAnswer", "Measured", "Message", "Model", "Need", "NoneAnswered", "NotAnswered",
+    "Part", "Passage", "Piece", "Price", "PriceRates", "Prices", "Prompt", "Provider", "Quote",
+    "Quotes", "Rates", "RatesListener", "RawPiece", "Request", "Role", "Room", "Route",
+    "SharedAnswers", "Streaming", "Text", "ToolBegun", "ToolCall", "ToolResult", "ToolSpec",
+    "ToolText", "Usage", "Verdict", "as_chat", "ask_all", "ask_batch", "ask_shared", "ballot",
+    "cascade", "correlation", "embedder", "ensemble", "known_estimates", "known_prices", "model",
+    "price_of", "read_quotes", "read_rates", "write_quotes",
 ]  # fmt: skip

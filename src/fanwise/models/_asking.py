@@ -14,11 +14,18 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from fanwise.core import current, current_runtime, note, waiting_call
+from fanwise.core import (
+    BudgetSpent,
+    current,
+    current_runtime,
+    note,
+    reserve_again,
+    waiting_call,
+)
 from fanwise.models._answer import Ended, Text, ToolBegun, ToolText
 from fanwise.models._arriving import Arriving
 from fanwise.models._chat import Message, as_chat
-from fanwise.models._estimate import used_so_far, used_until
+from fanwise.models._estimate import needed, used_so_far, used_until
 from fanwise.models._output import MalformedAnswer, codec_of
 from fanwise.models._prices import price_of
 from fanwise.models._provider import Streaming
@@ -36,6 +43,13 @@ if TYPE_CHECKING:
     from fanwise.models._provider import Provider, Request
 
 _DEPTH: Final = 2  # fields of the value, and elements of a list that is such a field
+
+
+def bounded(request: Request) -> Request:
+    """Give a request whose answer has a bound, where it is under a budget, which needs one."""
+    if request.max_tokens is not None:
+        return request
+    return replace(request, max_tokens=current().max_tokens)
 
 
 async def ask_text(provider: Provider, request: Request) -> Answer[str]:
@@ -73,6 +87,10 @@ async def ask_typed(
             raise wrong
         again -= 1
         request = replace(request, asked=_corrected(request.asked, answer, wrong))
+        try:
+            await reserve_again(needed(provider.name, request))
+        except BudgetSpent as spent:
+            raise wrong from spent
 
 
 def fitted(

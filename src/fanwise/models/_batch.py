@@ -13,11 +13,12 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from fanwise.core import (
     DEADLINE,
+    PREPAID,
     DeadlinePassed,
     FanIn,
     NotDone,
@@ -32,6 +33,7 @@ from fanwise.core import (
     made_by_caller,
     note,
     plain_function,
+    reserve_ahead,
     step,
     waiting_call,
     whole,
@@ -41,6 +43,7 @@ from fanwise.models._asking import fitted, note_served, priced, tell, valued
 from fanwise.models._batch_handle import BatchHandle
 from fanwise.models._batch_provider import BatchOutcome, BatchProvider, BatchResult, BatchStatus
 from fanwise.models._chat import Asked, as_chat, as_questions
+from fanwise.models._estimate import needed
 from fanwise.models._output import codec_of, schema_of
 from fanwise.models._provider import Provider, Request
 from fanwise.patterns import check_quorum, count_of, fan_out
@@ -245,6 +248,12 @@ class _Job:
             except Exception as error:  # noqa: BLE001 - the others are to be cancelled too
                 log.warning("the batch %s may go on, cancelling it failed: %r", one, error)
 
+    @property
+    def lost(self) -> float:
+        """The share of requests that may be paid for, and of which nothing is known."""
+        open_still = sum(map(len, self.live.values())) if self.late else 0
+        return open_still / max(1, len(self.requests))
+
     def outcome(self, place: int) -> BatchOutcome | Literal["timed out"]:
         """Give what became of a request."""
         found = self.found.get(place, "expired")
@@ -257,6 +266,10 @@ class _Job:
 def place_of(custom_id: str) -> int:
     """Give the position that a custom id stands for."""
     return int(custom_id.removeprefix("request-"))
+
+
+def _bound(request: Request, most: int) -> Request:
+    return request if request.max_tokens is not None else replace(request, max_tokens=most)
 
 
 # The settlement: each request becomes a call of its own, with its usage and its outcome.
@@ -290,7 +303,7 @@ def _asked_only(asked: Asked, *_: object) -> object:
     return as_chat(asked)
 
 
-@step(name="ask_batch/answer", key=_asked_only)
+@step(name="ask_batch/answer", key=_asked_only, needs=PREPAID)
 async def _answer(asked: Asked, ended: _Ended) -> Answer[Any]:  # noqa: ARG001 - its identity
     found, order = ended.outcome, ended.order
     if isinstance(found, Answer):
@@ -329,10 +342,19 @@ async def _ask_batch(
         handle = BatchHandle.read(order.handle)
         handle.check(requests)
     job = _Job(provider, requests, order.terms, handle)
-    await _work(job, order.within)
-    ended = [_Ended(job.outcome(place), order) for place in range(len(asked))]
-    calls = [_answer(each, known) for each, known in zip(asked, ended, strict=True)]
-    found: FanIn[Answer[Any]] = await fan_out(*calls, need=0, at_once=SETTLED_AT_ONCE)
+    ahead = await reserve_ahead([needed(provider.name, each) for each in requests], "batch")
+    if ahead is not None:
+        job.requests = [_bound(each, ahead.most) for each in requests]
+    lost = 1.0
+    try:
+        await _work(job, order.within)
+        lost = job.lost
+        ended = [_Ended(job.outcome(place), order) for place in range(len(asked))]
+        calls = [_answer(each, known) for each, known in zip(asked, ended, strict=True)]
+        found: FanIn[Answer[Any]] = await fan_out(*calls, need=0, at_once=SETTLED_AT_ONCE)
+    finally:
+        if ahead is not None:
+            ahead.end(lost if any(job.handle.rounds) else 0.0)
     for outcome, each in zip(found.outcomes, asked, strict=True):
         outcome.item = each
     _judge(found, order.need)

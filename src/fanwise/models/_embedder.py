@@ -6,16 +6,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast, get_args
 
-from fanwise.core import _registry, made_by_caller, step, whole
+from fanwise.core import Need, _registry, made_by_caller, step, whole
 from fanwise.models._asking import tell
+from fanwise.models._estimate import FRAME
 from fanwise.models._model import check_address
 from fanwise.models._usage import Usage
 from fanwise.patterns import fan_map
+from fanwise.text import BYTES_PER_TOKEN, bytes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from fanwise.core import Call, Step
 
@@ -81,7 +84,7 @@ class Embedder:
         self.provider = provider
         self.at_once = at_once
         self._policy = policy
-        ours: dict[str, Any] = {"name": provider.name} | policy
+        ours: dict[str, Any] = {"name": provider.name, "needs": self._needs} | policy
         self._request = cast("Step[..., Embedded]", step(**ours)(self._embedded))
         self._embed = cast("Step[..., Embedded]", step(name=f"{provider.name}/all")(self._all))
 
@@ -89,6 +92,11 @@ class Embedder:
     def name(self) -> str:
         """The model's address: provider, a colon, the provider's own name."""
         return self.provider.name
+
+    @property
+    def policy(self) -> Mapping[str, Any]:
+        """The arguments of `@step` that its requests are made with."""
+        return MappingProxyType(self._policy)
 
     def embed(self, texts: Iterable[str], *, kind: Kind = "document") -> Call[Embedded]:
         """Give a vector for each text, in their order.
@@ -114,6 +122,12 @@ class Embedder:
         """Give the same embedder under another policy; what is not named stays."""
         return Embedder(self.provider, **({"at_once": self.at_once} | self._policy | policy))
 
+    def _needs(self, request: tuple[tuple[str, ...], Kind]) -> Need:
+        """Give what a request reads: no token is shorter than a byte, and some stand around."""
+        sizes = [bytes_of(text) for text in request[0]]
+        expected = sum(-(-size // BYTES_PER_TOKEN) for size in sizes)
+        return Need(expected, 0, 0, sum(sizes) + FRAME * len(sizes), model=self.name)
+
     async def _embedded(self, request: tuple[tuple[str, ...], Kind]) -> Embedded:
         texts, kind = request
         found = await self.provider.embed(texts, kind)
@@ -124,7 +138,7 @@ class Embedder:
         return found
 
     async def _all(self, texts: tuple[str, ...], kind: Kind) -> Embedded:
-        most = self.provider.most
+        most = self._most()
         cuts = [(texts[n : n + most], kind) for n in range(0, len(texts), most)]
         found = (await fan_map(self._request, cuts, at_once=self.at_once)).values()
         return Embedded(
@@ -133,15 +147,15 @@ class Embedder:
             found[0].model if found else self.name,
         )
 
+    def _most(self) -> int:
+        return self.provider.most
+
     def __repr__(self) -> str:
         """Show the address."""
         return f"<Embedder {self.name}>"
 
 
-def embedder(address: str) -> Embedder:
-    """Give the embedder of an address such as "openai:text-embedding-3-small".
-
-    Raises ValueError for an address that no provider knows; the message names those known.
-    """
+def at_address(address: str) -> Embedder:
+    """Give the embedder of an address; raise ValueError, naming those known, for any other."""
     check_address("embedder", address)
     return Embedder(cast("Embeds", _registry.load("embedder", address)))

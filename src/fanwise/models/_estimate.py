@@ -11,6 +11,9 @@ from fanwise.models._usage import Usage
 from fanwise.text import bytes_of, tokens_estimated
 from fanwise.text._estimates import known_estimates, size_of
 
+FRAME = 16  # tokens at most around each message
+SHAPES = 1000  # tokens at most of what providers say of tools and schemas
+
 
 def used_so_far(request: Request, written: str, counted: Usage | None) -> Usage:
     """Give what a question used that broke off while its answer was read, marked as estimated.
@@ -61,11 +64,33 @@ def expected(step: str, request: Request) -> Usage:
     return Usage(asked, written, estimated=True)
 
 
-def needed(step: str, request: Request) -> Need:
-    """Give what a question is expected to take of a limit."""
-    used = expected(step, request)
+def needed(model: str, request: Request, step: str | None = None) -> Need:
+    """Give what a question is expected to take of a limit, and the most that of a budget.
+
+    `step` is the name of what asks, where that is not the model's.
+    """
+    used = expected(step or model, request)
     known = used.tokens_out or request.max_tokens is not None
-    return Need(used.tokens_in, used.tokens_out if known else None, request.max_tokens)
+    spends = looped() and current_runtime().spending is not None
+    return Need(
+        used.tokens_in,
+        used.tokens_out if known else None,
+        request.max_tokens,
+        longest(request) if spends else None,
+        model=model,
+        fits=True,
+    )
+
+
+def longest(request: Request) -> int:
+    """Give the most tokens that a model may read of a question.
+
+    A tokenizer gives no token for less than a byte. Providers add some for each message, and
+    several hundred where there are tools or a schema.
+    """
+    shaped = bool(request.tools) or request.schema is not None
+    frames = FRAME * (2 + len(request.chat.messages)) + SHAPES * shaped
+    return sum(map(bytes_of, _texts(request))) + frames
 
 
 def looped() -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from fanwise.core import Timeout, _registry, made_by, made_by_caller, step, whole
-from fanwise.models._asking import ask_in_pieces, ask_text, ask_typed
+from fanwise.models._asking import ask_in_pieces, ask_text, ask_typed, bounded
 from fanwise.models._batch import DEFAULT_TERMS, Order, order_batch
 from fanwise.models._chat import as_chat, check_asked
 from fanwise.models._estimate import expected, needed
@@ -15,7 +16,7 @@ from fanwise.models._prompt import Prompt
 from fanwise.models._provider import Request, ToolSpec
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Sequence
+    from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
     from decimal import Decimal
 
     from typing_extensions import TypeForm
@@ -56,13 +57,13 @@ class Model:
         self.provider = provider
         self._policy = policy
         self._roles: dict[str, Model] = {}
-        ours: dict[str, Any] = {"name": provider.name, "key": _asked_key, "needs": self._needs}
+        ours: dict[str, Any] = {"name": provider.name, "key": asked_key, "needs": self._needs}
         ours |= policy
         if isinstance(ours.get("timeout"), Timeout):
             ours["timeout"] = ours["timeout"].attempt
         if not provider.name.startswith("local:"):
             load_codec()  # now rather than in the loop; what is local needs none, or is in no hurry
-        streamed = ours | {"key": _streamed_key, "timeout": policy.get("timeout")} | policy
+        streamed = ours | {"key": streamed_key, "timeout": policy.get("timeout")} | policy
         self._ask = cast("Step[..., Answer[Any]]", step(**ours)(self._answer))
         self._stream = cast("StreamStep[..., Piece]", step(**streamed)(self._pieces))
 
@@ -70,6 +71,11 @@ class Model:
     def name(self) -> str:
         """The model's address: provider, a colon, the provider's own name."""
         return self.provider.name
+
+    @property
+    def policy(self) -> Mapping[str, Any]:
+        """The arguments of `@step` that it was made with."""
+        return MappingProxyType(self._policy)
 
     @overload
     def ask(self, asked: Asked, *, max_tokens: int | None = None) -> Call[Answer[str]]: ...
@@ -221,7 +227,7 @@ class Model:
         *_: object,
     ) -> Need:
         request = Request(asked, tools, schema_of(output), max_tokens)
-        return needed(self.provider.name, request)
+        return needed(self.provider.name, request, self._ask.name)
 
     async def _answer(
         self,
@@ -231,7 +237,7 @@ class Model:
         max_tokens: int | None = None,
         again: int = 1,
     ) -> Answer[Any]:
-        request = Request(asked, tools, schema_of(output), max_tokens)
+        request = bounded(Request(asked, tools, schema_of(output), max_tokens))
         if output is None:
             return await ask_text(self.provider, request)
         return await ask_typed(self.provider, request, output, again)
@@ -243,7 +249,7 @@ class Model:
         tools: tuple[ToolSpec, ...] = (),
         max_tokens: int | None = None,
     ) -> AsyncGenerator[Piece]:
-        request = Request(asked, tools, schema_of(output), max_tokens)
+        request = bounded(Request(asked, tools, schema_of(output), max_tokens))
         return ask_in_pieces(self.provider, request, output)
 
     def __repr__(self) -> str:
@@ -259,7 +265,7 @@ def _check(asked: object, tools: Iterable[object], max_tokens: int | None) -> No
             raise TypeError(msg)
 
 
-def _asked_key(
+def asked_key(
     asked: Asked,
     output: TypeForm[object] | None = None,
     tools: tuple[ToolSpec, ...] = (),
@@ -274,8 +280,8 @@ def _asked_key(
     return (question, told, kind, schema_of(output), max_tokens)
 
 
-def _streamed_key(*args: Any, **kwargs: Any) -> object:  # noqa: ANN401 - as those of `_asked_key`
-    return ("stream", _asked_key(*args, **kwargs))
+def streamed_key(*args: Any, **kwargs: Any) -> object:  # noqa: ANN401 - as those of `asked_key`
+    return ("stream", asked_key(*args, **kwargs))
 
 
 def check_address(name: str, address: object) -> None:
@@ -285,10 +291,7 @@ def check_address(name: str, address: object) -> None:
         raise TypeError(msg)
 
 
-def model(address: str) -> Model:
-    """Give the model of an address such as "local:extractive".
-
-    Raises ValueError for an address that no provider knows; the message names those known.
-    """
+def at_address(address: str) -> Model:
+    """Give the model of an address; raise ValueError, naming those known, for any other."""
     check_address("model", address)
     return Model(cast("Provider", _registry.load("model", address)))

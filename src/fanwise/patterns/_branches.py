@@ -6,7 +6,7 @@ import inspect
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from fanwise.core import Call, Policy, Step, excuse
+from fanwise.core import CALL_TYPES, Call, Policy, Step, excuse
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -16,6 +16,8 @@ PLAIN = Policy()
 
 def as_calls(branches: Sequence[Any], pattern: str) -> tuple[Call[Any], ...]:
     """Give a call for each branch; raise for what is none, and where the same stands twice."""
+    if len({*map(id, branches)}) == len(branches) and CALL_TYPES.issuperset(map(type, branches)):
+        return tuple(branches)
     try:
         refuse_twice(branches, pattern)
         return tuple([as_call(branch, pattern) for branch in branches])

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from asyncio import CancelledError
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from fanwise.core import DEADLINE, Call, FanIn, at_least, note, waiting_call, whole
-from fanwise.patterns._branches import (
-    as_calls,
-    excused_on_error,
-    pattern_step,
-    planned,
-)
+from fanwise.patterns._ahead import begin_ahead
+from fanwise.patterns._branches import as_calls, excused_on_error, pattern_step, planned
 from fanwise.patterns._gathering import Gathering
 from fanwise.patterns._quorum import Share, check_pair, check_quorum, count_of, needed
 
@@ -29,6 +26,26 @@ async def _fan_out(
 ) -> FanIn[Any]:
     call = waiting_call()
     assert call is not None  # noqa: S101 - the body of a pattern's call
+    begun = call.inputs
+    if begun is None:
+        gathering = await _gathered(call, calls, schedule)
+    else:  # without a task, until there was something to decide
+        gathering = cast("Gathering", begun)
+        call.inputs = None
+    statuses = await gathering.let_go()
+    if call.dropped:
+        raise CancelledError
+    found = FanIn(calls, names, gathering.gaps(statuses)) if statuses else FanIn(calls, names)
+    if statuses:
+        note(call, **gathering.facts(len(statuses)))
+        gathering.verdict(found)
+    return found
+
+
+async def _gathered(
+    call: Call[Any], calls: tuple[Call[Any], ...], schedule: Mapping[str, Any]
+) -> Gathering:
+    """Start the branches of a call that has a task, and wait for a decision."""
     with excused_on_error(calls):
         plan = planned(call, schedule)
         check_schedule(plan, len(calls))
@@ -43,15 +60,13 @@ async def _fan_out(
     if calls:
         gathering.start(plan["at_once"], within)
         await gathering.closed()
-    statuses = await gathering.let_go()
-    found = FanIn(calls, names, gathering.gaps(statuses)) if statuses else FanIn(calls, names)
-    if statuses:
-        note(call, **gathering.facts(len(statuses)))
-        gathering.verdict(found)
-    return found
+    return gathering
 
 
 FAN_OUT = pattern_step(_fan_out, "fan_out")
+FAN_OUT.ahead = begin_ahead
+PLAIN = ("all", None, None, None)
+ALL: Mapping[str, Any] = {"need": "all", "enough": None, "within": None, "at_once": None}
 
 
 def effective_within(call: Call[Any], within: float | None) -> float | None:
@@ -126,9 +141,11 @@ def fan_out(
     Awaiting it raises `NotEnough` below `need`; cancelled, it leaves its branches, and those that
     nobody else waits for are cancelled and awaited.
     """
-    branches = as_calls((*calls, *named.values()), "fan_out")
-    schedule = {"need": need, "enough": enough, "within": within, "at_once": at_once}
-    with excused_on_error(branches):
-        check_schedule(schedule, len(branches))
+    branches = as_calls((*calls, *named.values()) if named else calls, "fan_out")
     names = (*(None for _ in calls), *named) if named else ()
+    schedule = ALL
+    if (need, enough, within, at_once) != PLAIN:
+        schedule = {"need": need, "enough": enough, "within": within, "at_once": at_once}
+        with excused_on_error(branches):
+            check_schedule(schedule, len(branches))
     return Call(FAN_OUT, (branches, names, schedule), {})

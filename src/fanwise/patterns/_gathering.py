@@ -29,16 +29,20 @@ from fanwise.core import (
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Sequence
+    from contextvars import Context
 
-    from fanwise.core import Call
+    from fanwise.core import Call, Scope
 
 
 class Gathering:
     """Branches on their way to a fan-in."""
 
-    __slots__ = ("at", "bad", "calls", "context", "enough", "filling", "first_failure", "future",
-                 "good", "left", "need", "next", "owner", "reason", "refused", "running", "timer",
-                 "width", "within")  # fmt: skip
+    __slots__ = ("asker", "at", "bad", "calls", "context", "enough", "filling", "first_failure",
+                 "future", "good", "left", "need", "next", "owner", "reason", "refused", "running",
+                 "timer", "width", "within")  # fmt: skip
+
+    context: Context
+    future: asyncio.Future[None]  # of the pattern's task, which waits for the decision
 
     def __init__(
         self, owner: Call[Any], calls: Sequence[Call[Any]], need: int, enough: int | None
@@ -50,6 +54,7 @@ class Gathering:
         self.enough = enough
         self.width = len(calls)
         self.within: float | None = None
+        self.asker: Scope | None = None  # the running one
         self.good = self.bad = self.running = self.next = 0
         self.reason = ""
         self.at: float | None = None  # when it was decided before all had ended
@@ -58,11 +63,12 @@ class Gathering:
         self.refused: dict[int, BaseException] = {}
         self.left: set[int] = set()
         self.timer: asyncio.TimerHandle | None = None
-        self.context = copy_context()
-        self.future: asyncio.Future[None] = owner.run.runtime.loop.create_future()
 
     def start(self, at_once: int | None, within: float | None) -> None:
         """Start as many branches as may run at once."""
+        assert self.owner is not None  # noqa: S101 - gathered for a call
+        self.context = copy_context()
+        self.future = self.owner.run.runtime.loop.create_future()
         if at_once is not None:
             self.width = at_once
         self.within = within
@@ -84,7 +90,7 @@ class Gathering:
             if call.status == "new":
                 call.fan_in = self.owner.id  # type: ignore[union-attr]
             try:
-                if ask(call, self):
+                if ask(call, self, self.asker):
                     self.count(call)
             except FanwiseError as error:
                 self.refused[self.next - 1] = error
@@ -126,9 +132,13 @@ class Gathering:
         if not self.reason:
             self.reason = reason
             if reason != "all":
-                self.at = self.future.get_loop().time()
-            if not self.future.done():
-                self.future.set_result(None)
+                self.at = self.owner.run.time()  # type: ignore[union-attr]
+            self.wake()
+
+    def wake(self) -> None:
+        """Let the pattern's task go on."""
+        if not self.future.done():
+            self.future.set_result(None)
 
     async def closed(self) -> None:
         """Wait for the decision; leave every branch and await the ends, whatever happens."""

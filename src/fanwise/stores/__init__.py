@@ -9,17 +9,10 @@ from fanwise.stores._memory import MemoryBoard
 from fanwise.stores._memory_journal import MemoryJournal
 from fanwise.stores._runs import KeptCall, KeptRun
 from fanwise.stores._sqlite import SqliteJournal
-from fanwise.stores._visit import Board
+from fanwise.stores._standing import Standing
+from fanwise.stores._visit import Board, BoardLost
 
 __all__ = [
-    "Board",
-    "JournalFile",
-    "KeptCall",
-    "KeptRun",
-    "MemoryBoard",
-    "MemoryJournal",
-    "SharedLimits",
-    "SqliteJournal",
-    "from_address",
-    "redis_board",
-]
+    "Board", "BoardLost", "JournalFile", "KeptCall", "KeptRun", "MemoryBoard", "MemoryJournal",
+    "SharedLimits", "SqliteJournal", "Standing", "from_address", "redis_board",
+]  # fmt: skip

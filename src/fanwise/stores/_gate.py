@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from fractions import Fraction
 
-    from fanwise.core import Amount
+    from fanwise.core import Amount, Remaining
     from fanwise.stores._visit import Board, Four, Reply, Terms
 
 log = logging.getLogger("fanwise")
@@ -100,6 +100,7 @@ class SharedGate:
         self._crowded = False
         self._listening = False
         self._spent: Four = NOTHING
+        self._until = 0.0  # when a pause ends
         self._admitted = self._reserved = self._used = self._refunded = 0
 
     # The gate
@@ -113,6 +114,8 @@ class SharedGate:
         purse = self._purse
         if number in purse.in_use:
             return 0.0  # it was sent again
+        if left := self.paused():
+            return left
         need = self.terms.needs(amount)
         if not self._fits(need):
             return None
@@ -141,11 +144,22 @@ class SharedGate:
 
     def has_room(self, amount: Amount, /) -> bool:
         """Say whether the pocket would admit it."""
-        return self._fits(self.terms.needs(amount))
+        return not self.paused() and self._fits(self.terms.needs(amount))
 
     def least_wait(self, amount: Amount, /) -> float:  # noqa: ARG002 - the board's to say
-        """Give 0: what others give back is not known here."""
-        return 0.0
+        """Give the rest of a pause: what others give back is not known here."""
+        return self.paused()
+
+    def pause(self, seconds: float, /) -> None:
+        """Admit nothing here for so many seconds."""
+        self._until = max(self._until, self._loop.time() + seconds)
+
+    def paused(self) -> float:
+        """Give the seconds that are left of a pause."""
+        return max(0.0, self._until - self._loop.time()) if self._until else 0.0
+
+    def correct(self, number: int, left: Remaining, /) -> None:
+        """Do nothing: what is left at the provider others take too."""
 
     def settle(self, number: int, used: Amount, /) -> None:
         """Correct what a reservation took; a second time changes nothing."""

@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Final, cast
 
 from fanwise.core import _registry
+from fanwise.stores._accounts import SharedAccount
 from fanwise.stores._gate import HELD_SHARE, Manner, SharedGate
 from fanwise.stores._memory import MemoryBoard
 from fanwise.stores._visit import DIMENSIONS, Rate, Terms
@@ -13,7 +14,8 @@ from fanwise.stores._visit import DIMENSIONS, Rate, Terms
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fanwise.core import Gate, Limit
+    from fanwise.core import Budget, Gate, Limit
+    from fanwise.core._accounts import Account
     from fanwise.stores._visit import Board
 
 LEASE: Final = 64
@@ -50,6 +52,7 @@ class SharedLimits:
         self._lease = lease
         self._without = Fraction(str(without))
         self._gates: dict[str, SharedGate] = {}
+        self._accounts: dict[str, SharedAccount] = {}
 
     def gate(self, name: str, limit: Limit, /) -> Gate:
         """Give the gate of a limit; raise ValueError where it cannot be counted exactly."""
@@ -70,11 +73,21 @@ class SharedLimits:
             (False, by_use, by_use, by_use),
         )
 
+    def account(self, tenant: str, budget: Budget, /) -> Account:
+        """Give the account of a tenant's budget; raise ValueError for one that is too large."""
+        account = self._accounts.get(tenant)
+        if account is None:
+            account = self._accounts[tenant] = SharedAccount(tenant, budget, self.board.till())
+        return account
+
     async def aclose(self) -> None:
         """Give everything back, as far as the board can be reached, and close it."""
         for gate in self._gates.values():
             await gate.aclose()
         self._gates.clear()
+        for account in self._accounts.values():
+            await account.aclose()
+        self._accounts.clear()
         await self.board.aclose()
 
     def __repr__(self) -> str:

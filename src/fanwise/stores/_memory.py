@@ -8,11 +8,15 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from fanwise.stores._standing import standing_of
+from fanwise.stores._till import MemoryTill
 from fanwise.stores._visit import DONE, GRANTED, LOST, NOTHING, WAIT, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fanwise.stores._standing import Standing
+    from fanwise.stores._till import Till
     from fanwise.stores._visit import Four, Listener, Rate, Terms, Visit
 
 
@@ -58,6 +62,7 @@ class Bucket:
         self.spent = [0, 0, 0, 0]
         self.scale = [0, 0, 0, 0]
         self.holders: dict[str, Holder] = {}
+        self.terms: Terms | None = None  # of the last visitor, for who watches
 
     def __repr__(self) -> str:
         """Show what is spent and how many hold something."""
@@ -82,6 +87,28 @@ class Bucket:
     def leased(self) -> list[int]:
         """Give what is kept, by dimension."""
         return [sum(holder.kept[d] for holder in self.holders.values()) for d in range(4)]
+
+    def told(self, now: int) -> list[int]:
+        """Give what `standing_of` reads; nothing where nothing is known any more."""
+        terms = self.terms
+        if terms is None or self.until <= now:
+            return []
+        alive = [holder for holder in self.holders.values() if holder.lapses_in(now) > 0]
+        found = [
+            now,
+            -1 if terms.at_once is None else terms.at_once,
+            len(alive),
+            sum(holder.ticket > 0 for holder in alive),
+            sum(holder.slots for holder in alive),
+            max(0, self.paused - now),
+        ]
+        for rate, spent, kept in zip(terms.rates, self.spent, self.leased(), strict=True):
+            if rate is None:
+                found += [0, 0]
+            else:
+                left = spent - max(0, now - self.at) * rate.refill
+                found += [rate.capacity, -(-max(left, kept * rate.scale) // rate.scale)]
+        return found
 
     def set_back(self, now: int) -> None:
         """Live with a clock that was set back: nothing is gained by it, nothing stands still."""
@@ -128,6 +155,7 @@ class Decision:
                 bucket.spent[d] = rate.capacity * rate.scale
                 bucket.scale[d] = rate.scale
         bucket.refill(self.terms, floors, now)
+        bucket.terms = self.terms
         returned = (
             bool(gone) or visit.held < me.slots or any(visit.owed[d] < 0 for d, _ in self.limits)
         )
@@ -270,6 +298,7 @@ class MemoryBoard:
         self.clock = clock
         self.buckets: dict[str, Bucket] = {}
         self._listeners: dict[str, list[Listener]] = {}
+        self._till = MemoryTill(clock)
 
     async def visit(self, terms: Terms, visit: Visit, /) -> Reply:
         """Decide a visit, at once and for all dimensions."""
@@ -289,9 +318,19 @@ class MemoryBoard:
             self.buckets[terms.name] = kept
         return reply
 
+    async def standing(self) -> list[Standing]:
+        """Give the limits that are known here, by name; changes nothing."""
+        now = self.clock()
+        known = ((name, bucket.told(now)) for name, bucket in sorted(self.buckets.items()))
+        return [standing_of(name, told) for name, told in known if told]
+
     async def listen(self, name: str, listener: Listener, /) -> None:
         """Tell `listener` what happens at a limit, from now on."""
         self._listeners.setdefault(name, []).append(listener)
+
+    def till(self) -> Till:
+        """Give where the budgets of tenants are counted."""
+        return self._till
 
     async def aclose(self) -> None:
         """Let go of those who listen."""

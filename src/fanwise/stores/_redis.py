@@ -10,6 +10,7 @@ visits, and one that listens.
 from __future__ import annotations
 
 import asyncio
+import re
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
@@ -19,15 +20,22 @@ from redis.backoff import NoBackoff
 from redis.driver_info import DriverInfo
 from redis.exceptions import AuthenticationError, AuthorizationError, RedisError, ResponseError
 
+from fanwise.stores._redis_till import RedisTill
+from fanwise.stores._standing import standing_of
 from fanwise.stores._visit import BoardLost, Reply
 
 if TYPE_CHECKING:
     from redis.asyncio.client import PubSub
 
+    from fanwise.stores._standing import Standing
+    from fanwise.stores._till import Till
     from fanwise.stores._visit import Listener, Terms, Visit
 
 SCRIPT: Final = files("fanwise.stores").joinpath("_visit.lua").read_text("utf-8")
+LOOK: Final = files("fanwise.stores").joinpath("_look.lua").read_text("utf-8")
 PREFIX: Final = "fanwise"
+PATTERN_SIGNS: Final = r"([*?\[\]\\])"
+APART: Final = r"\\\1"
 DRIVER: Final = (
     DriverInfo()
 )  # its version is read from files, else at every connection, in the loop
@@ -84,6 +92,8 @@ class RedisBoard:
         )
         self._client: Redis = Redis(connection_pool=self._pool)
         self._script = self._client.register_script(SCRIPT)
+        self._look = self._client.register_script(LOOK)
+        self._seen: set[str] | None = None  # the limits that a look found
         self._listeners: dict[bytes, list[Listener]] = {}
         self._ear: PubSub | None = None
         self._hearing: asyncio.Task[None] | None = None
@@ -148,6 +158,37 @@ class RedisBoard:
                 listener.woken(words[1], int(words[2]))
             elif words[0] == "recall":
                 listener.recalled(words[1])
+
+    async def standing(self) -> list[Standing]:
+        """Give the limits that are known there, by name; writes nothing.
+
+        The first look goes through all keys, a thousand at a time; later ones ask only for limits
+        that it found, or to whose channel somebody listens. Raises `BoardLost`.
+        """
+        try:
+            names = sorted(await self._names())
+            told = [(name, await self._look(self.keys(name))) for name in names]
+        except (RedisError, OSError) as error:
+            raise BoardLost(f"{type(error).__name__}: {error}") from error
+        return [standing_of(name, list(map(int, line.split()))) for name, line in told if line]
+
+    async def _names(self) -> set[str]:
+        """Give the names of the limits under the prefix."""
+        some = f"{re.sub(PATTERN_SIGNS, APART, self.prefix)}:{{*}}:bucket"
+        if self._seen is None:
+            found = self._client.scan_iter(match=some, count=1000)
+            self._seen = {self._name(key) async for key in found}
+        self._seen |= {self._name(each) for each in await self._client.pubsub_channels(some)}
+        return self._seen
+
+    def _name(self, key: bytes | str) -> str:
+        """Give the name of a limit from the key of its bucket, or its channel."""
+        text = key if isinstance(key, str) else key.decode("utf-8", "replace")
+        return text[len(self.prefix) + 2 : -len("}:bucket")]
+
+    def till(self) -> Till:
+        """Give where the budgets of tenants are counted, over the same connections."""
+        return RedisTill(self, self._client, self.prefix)
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -16,6 +16,7 @@ local FIRST, EACH = 9, 8 -- integers before the first dimension, and of each
 local SEEN, LAPSE, VISIT, SLOTS, TICKET = 1, 2, 3, 4, 5
 local KEPT, NEED, NEED_SLOTS, REPLY = 5, 9, 14, 15 -- KEPT + d, NEED + d
 local AT, PAUSED, UNTIL, SPENT, SCALE = 1, 2, 3, 3, 7
+local CAPACITY, REFILL, AT_ONCE = 11, 15, 20 -- of the visitor, for who watches
 local DONE, GRANTED, WAIT, LOST = 0, 1, 2, 3
 
 local given = cjson.decode(ARGV[2]) -- numbers, each exact up to 2^53, where ARGV are strings
@@ -87,6 +88,11 @@ for d, term in pairs(terms) do
   bucket[SPENT + d] = math.max(spent, before[d] * term.scale)
   bucket[SCALE + d] = term.scale
 end
+for d = 1, DIMENSIONS do
+  local term = terms[d]
+  bucket[CAPACITY + d], bucket[REFILL + d] = term and term.capacity or 0, term and term.refill or 0
+end
+bucket[AT_ONCE] = at_once
 
 -- What this worker has to say: what it owes or gives back, what it still holds.
 local returned = #gone > 0 or held < me[SLOTS]

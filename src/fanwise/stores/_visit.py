@@ -27,6 +27,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from fanwise.core import Amount
+    from fanwise.stores._standing import Standing
+    from fanwise.stores._till import Till
 
 DIMENSIONS: Final = ("requests", "tokens", "input_tokens", "output_tokens")
 MICROSECONDS: Final = 1_000_000
@@ -167,6 +169,15 @@ class Board(Protocol):
 
     async def listen(self, name: str, listener: Listener, /) -> None:
         """Tell `listener` what happens at a limit, from now on; what is missed is only late."""
+
+    async def standing(self) -> list[Standing]:
+        """Give the limits that are known here, by name; changes nothing.
+
+        Raises `BoardLost` where nobody answers.
+        """
+
+    def till(self) -> Till:
+        """Give where the budgets of tenants are counted; asked once a tenant."""
 
     async def aclose(self) -> None:
         """Let go of the connections."""

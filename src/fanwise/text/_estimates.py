@@ -202,6 +202,10 @@ class Estimates:
         mean = round(known.said.wy / known.said.w) if known.said.number else None
         return round(known.asked.tokens(size)), mean
 
+    def knows(self, step: str) -> bool:
+        """Say whether the step has told tokens before."""
+        return step in self._latest
+
     def _asked_of(self, call: Call[Any]) -> str | None:
         """Guess the model: one that an argument names, else the one that the step used last."""
         step = call.step.name

@@ -14,6 +14,7 @@ from urllib.request import getproxies
 
 import httpx2
 
+from fanwise.core import hear_headers
 from fanwise.models import Rates, read_rates
 from fanwise.providers._ai._pools import CONNECTIONS, KEPT_SECONDS, TLS, Pools
 
@@ -83,10 +84,12 @@ async def _until_closed(
 
 
 async def hear_rates(response: httpx2.Response) -> None:
-    """Tell who asked what a response says of limits; the hook of every client in use here."""
+    """Tell who asked, and its limit, what a response says; the hook of every client in use here."""
+    said = _about_limits(response)
+    hear_headers(said)
     listener = HEARD.get()
     if listener is not None:
-        rates = read_rates(_about_limits(response))
+        rates = read_rates(said)
         if rates is not None:
             listener.hear(rates)
 
