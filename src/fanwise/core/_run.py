@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import time
 from _blake2 import blake2b  # see fanwise.core._canonical
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fanwise._version import __version__
+from fanwise.core._canonical import digest_of
 from fanwise.core._policies import above_zero, whole_number
 from fanwise.core._record import (
     ATTEMPT,
@@ -252,6 +254,14 @@ def share_of_run(tenant: str | None, weight: float, priority: int) -> Share:
     above_zero("weight", weight)
     whole_number("priority", priority)
     return Share(tenant, weight, priority)
+
+
+def file_name(run_id: str) -> str:
+    """Give a name for a file that stays in its folder, whatever the caller's id is."""
+    plain = re.sub(r"[^\w.-]", "_", run_id)[:100]
+    return (
+        plain if plain == run_id and plain.strip(".") else f"{plain}-{digest_of(run_id).hex()[:8]}"
+    )
 
 
 def note_reuse(call: Call[Any]) -> None:

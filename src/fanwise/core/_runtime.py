@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import re
 import time
 import weakref
 from collections import deque
@@ -16,14 +15,13 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from fanwise.core import _registry
 from fanwise.core._away import refuse_while_importing
 from fanwise.core._budget import check_budget, check_budgets
-from fanwise.core._canonical import digest_of
 from fanwise.core._dump import listen, unlisten
 from fanwise.core._errors import CallSkipped
 from fanwise.core._frozen import Frozen
 from fanwise.core._kept import journal_of, run_kept, share_run
 from fanwise.core._limits import LimitEvent
 from fanwise.core._record import CHUNK, Record
-from fanwise.core._run import EQUAL, Run, Share, share_of_run
+from fanwise.core._run import EQUAL, Run, Share, file_name, share_of_run
 from fanwise.core._scope import BODY, CURRENT
 from fanwise.core._shared import Shared, named
 from fanwise.core._wakeup import woken_by_signals
@@ -458,14 +456,6 @@ def names_of(models: Mapping[str, object]) -> Names:
 def gates_of(shared: Gates | str) -> Gates:
     """Look up an address; raise ValueError for one that nobody knows."""
     return cast("Gates", _registry.load("gates", shared)) if isinstance(shared, str) else shared
-
-
-def file_name(run_id: str) -> str:
-    """Give a name for a file that stays in its folder, whatever the caller's id is."""
-    plain = re.sub(r"[^\w.-]", "_", run_id)[:100]
-    return (
-        plain if plain == run_id and plain.strip(".") else f"{plain}-{digest_of(run_id).hex()[:8]}"
-    )
 
 
 def current_runtime() -> Runtime:
