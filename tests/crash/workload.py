@@ -103,6 +103,8 @@ async def keyed(n: int) -> str:
 
 @step(effect="write")
 async def plain(n: int) -> str:
+    current().time()
+    await read(100 + n)
     log("plain", n, key())
     await asyncio.sleep(0)
     return f"sent {n}"

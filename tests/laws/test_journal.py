@@ -114,7 +114,7 @@ def program(world, delays):  # noqa: C901 - one step a kind
 
     @step(effect="write")
     async def plain(n):
-        await asyncio.sleep(delays[n % 4])
+        await read(n)
         world.act(("plain", n))
         await asyncio.sleep(delays[n % 4])
         return n
@@ -265,6 +265,14 @@ def test_an_intent_after_the_act_is_rejected():
         return None
 
     rejects(survives, **PROGRAMS, mutant=changed((RunJournal, "intend", late)), broken=BROKEN)
+
+
+def test_a_begin_that_hides_an_intent_is_rejected():
+    def hiding(self, key):
+        self.begun.add(key)
+        self.store.tell(self.number, self.entry(self.running[key], key, Kind.BEGUN, b""))
+
+    rejects(survives, **PROGRAMS, mutant=changed((RunJournal, "tell_begun", hiding)), broken=BROKEN)
 
 
 def test_an_ambiguous_write_that_is_just_sent_again_is_rejected():

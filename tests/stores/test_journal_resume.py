@@ -19,6 +19,7 @@ from fanwise import (
     step,
     tree_reduce,
 )
+from fanwise.core._replay import Replay
 from fanwise.durable import patched
 from fanwise.errors import (
     CallDropped,
@@ -367,8 +368,33 @@ async def test_one_that_is_let_go_no_more_is_said_and_does_not_hang(journals, co
 
     await stopped(journals, program(), 30.0)
     limit[0] = None
-    with pytest.raises(ProgramChanged, match=r"slow was let go after 5 s .* after 15 s"):
+    with pytest.raises(ProgramChanged, match=r"slow was let go 5 s after .* after 15 s"):
         await execute(journals, program())
+
+
+async def test_one_that_started_late_waits_as_long_as_its_fan_in_did(journals, counted, ran):
+    """It starts at once when the run goes on, since those before it are answered."""
+    seconds = [60.0]
+
+    @step(key=lambda: 0)
+    async def last():
+        await asyncio.sleep(seconds[0])
+
+    @step
+    async def program():
+        found = await fan_map(late, [1, 2], at_once=1, need=1, within=200.0)
+        await last()
+        return [str(each.status) for each in found.outcomes]
+
+    @step
+    async def late(n):
+        ran.append(n)
+        await asyncio.sleep(190.0)
+
+    await stopped(journals, program(), 230.0)
+    seconds[0] = 0.0
+    assert await execute(journals, program()) == ["ok", "timed_out"]
+    assert ran == [1, 2]
 
 
 async def test_results_come_in_the_order_in_which_they_came(journals, ran):
@@ -442,6 +468,27 @@ async def test_a_call_that_differs_is_named_before_it_acts(journals, ran):
     with pytest.raises(ProgramChanged, match=r"call 1 of its step was one with other arguments"):
         await execute(journals, program())
     assert ran == [10]
+
+
+async def test_unless_it_were_compared_it_would_act_twice(journals, ran, monkeypatch):
+    """The mutant of the test above."""
+    monkeypatch.setattr(Replay, "asked", lambda *_: None)
+    amount = [10]
+
+    @step(effect="write")
+    async def charge(n):
+        ran.append(n)
+
+    @step
+    async def program():
+        await charge(amount[0])
+        await asyncio.sleep(60.0 if amount[0] == 10 else 0.0)
+
+    await stopped(journals, program(), 30.0)
+    amount[0] = 12
+    with pytest.raises(ProgramChanged, match="ends without its call 1"):  # too late
+        await execute(journals, program())
+    assert ran == [10, 12]
 
 
 async def test_a_new_call_before_an_old_one_is_named(journals, counted, ran):

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from fanwise import Retry, Runtime, current, fan_out, step
+from fanwise import Limit, Retry, Runtime, current, fan_out, step
 from fanwise.core._entries import Kind
-from fanwise.errors import JournalError, NotDone, ProgramChanged, Unresolved
+from fanwise.errors import JournalError, LimitHeld, NotDone, ProgramChanged, Unresolved
 from fanwise.stores import MemoryJournal
 
 
@@ -263,6 +263,48 @@ async def test_a_write_that_was_let_go_after_it_began_is_a_question(journal, sen
     assert sent == [1]
 
 
+async def test_calls_below_a_write_do_not_hide_that_it_began(journal, sent):
+    """Nor does the time that it was told: only its end replaces its intent."""
+
+    @step
+    async def look(n):
+        return n
+
+    @step(effect="write")
+    async def send(n):
+        current().time()
+        await look(n)
+        sent.append(n)
+        await asyncio.sleep(20.0)
+
+    await killed(journal, send(1))
+    with pytest.raises(Unresolved):
+        await execute(journal, send(1))
+    assert sent == [1]
+
+
+async def test_a_write_that_was_refused_before_it_began_is_no_question(journal, sent):
+
+    @step(effect="write", limit="narrow")
+    async def send():
+        sent.append(1)
+
+    @step
+    async def program():
+        await send()
+
+    @step(limit="narrow")
+    async def holds():
+        await program()
+
+    async with Runtime(journal=journal, limits={"narrow": Limit(at_once=1)}) as runtime:
+        with pytest.raises(LimitHeld):
+            await runtime.run(holds(), run_id="r")
+        with pytest.raises(LimitHeld):
+            await runtime.run(holds(), run_id="r")
+    assert sent == []
+
+
 async def test_two_identical_writes_are_two_writes(journal, sent):
     seconds = [60.0]
 
@@ -288,7 +330,6 @@ async def test_two_identical_writes_are_two_writes(journal, sent):
 
 async def test_a_write_that_waits_for_its_limit_has_not_begun(journal, sent):
     """No intent is kept before it is admitted: a crash then asks nobody."""
-    from fanwise import Limit
 
     @step(limit="one")
     async def holds():

@@ -37,8 +37,8 @@ class Entry(NamedTuple):
     """What a journal keeps of one call.
 
     `parent` is the key of the step in which it was made (b"": the run), `home` that of the pattern
-    there, where one made it; `place` its number among the calls made there one after the other, -1
-    where their order is an accident. `made` and `ended` count the run's events. `data` is
+    there, where one made it; `position` its number among the calls made there one after the other,
+    -1 where their order is an accident. `made` and `ended` count the run's events. `data` is
     `None` where it is too large to be loaded with the others.
     """
 
@@ -48,7 +48,7 @@ class Entry(NamedTuple):
     home: bytes | None
     step: str
     version: int | str
-    place: int
+    position: int
     made: int
     ended: int
     data: bytes | None

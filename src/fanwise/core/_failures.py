@@ -18,8 +18,8 @@ from fanwise.core._errors import NotDone, NotEnough, RecordedFailure, StepTimedO
 ATOMS = (str, int, float, bool, type(None))
 
 
-def failure_data(error: BaseException) -> bytes:
-    """Give what is kept of an error."""
+def failure_data(error: BaseException, *, begun: bool = True) -> bytes:
+    """Give what is kept of an error; `begun` says whether the call had an attempt at all."""
     kind = type(error)
     told = {
         "type": f"{kind.__module__}:{kind.__qualname__}",
@@ -27,7 +27,7 @@ def failure_data(error: BaseException) -> bytes:
         "args": [each if isinstance(each, ATOMS) else None for each in error.args],
         "whole": all(isinstance(each, ATOMS) for each in error.args),
         "with": {n: v for n, v in vars(error).items() if type(v) in ATOMS and n[:2] != "__"},
-        "not_done": isinstance(error, NotDone),
+        "not_done": isinstance(error, NotDone) or not begun,
     }
     return json.dumps(told).encode()
 

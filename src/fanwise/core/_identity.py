@@ -148,10 +148,10 @@ def take_position(here: Scope, position: int) -> None:
     if here.digests:
         if here.counts is None:
             here.counts = {}
-        here.counts[POSITION] = here.counts[PLACE] = position
+        here.counts[POSITION] = here.counts[POSITIONS] = position
 
 
-PLACE = ("place",)
+POSITIONS = ("positions",)
 POSITION = ("position",)
 
 

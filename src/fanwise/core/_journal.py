@@ -27,7 +27,7 @@ from fanwise.core._failures import (
     run_error,
     was_not_done,
 )
-from fanwise.core._identity import PLACE, key_of, request_digest
+from fanwise.core._identity import POSITIONS, key_of, request_digest
 from fanwise.core._items import hand_over
 from fanwise.core._record import note
 from fanwise.core._replay import Replay
@@ -44,8 +44,9 @@ if TYPE_CHECKING:
     from fanwise.core._scope import Scope
     from fanwise.core._step import Definition
 
-PLACED = frozenset({"fan_map", "tree_reduce"})  # patterns that number their calls by position
+POSITIONED = frozenset({"fan_map", "tree_reduce"})  # patterns that number their calls by position
 WHOLE_RUN = b""
+MOST_FAILURES = 10_000  # of one step, of which it is known what led to its own
 PATIENCE = 5.0  # seconds beyond twice its time, for a call to be let go again
 
 
@@ -79,7 +80,7 @@ class RunJournal:
     # Making
 
     def made(self, call: Call[Any], here: Scope | Attempt, home: bytes) -> None:
-        """Give a call that is being made its number and place.
+        """Give a call that is being made its number and position.
 
         Raises `ProgramChanged` where another stood there before, `NotStorable` where its results
         could not be kept.
@@ -97,11 +98,11 @@ class RunJournal:
             self.codecs[step] = self.codec_of(step)
         self.events += 1
         parent, pattern = self._parent(here)
-        place = self._place(here, pattern)
-        call.entered = (self.events, parent, home if pattern else None, place)
+        position = self._position(here, pattern)
+        call.entered = (self.events, parent, home if pattern else None, position)
         if self.replay is not None:
             assert call.key is not None  # noqa: S101 - made just before
-            self.replay.asked(call, call.key, (home if pattern else parent, place), parent)
+            self.replay.asked(call, call.key, (home if pattern else parent, position), parent)
 
     def _parent(self, here: Scope | Attempt | None) -> tuple[bytes, str | None]:
         """Give the key of the step in which a call is made, and the pattern there."""
@@ -116,19 +117,19 @@ class RunJournal:
             here = owner.home
         return WHOLE_RUN, pattern
 
-    def _place(self, here: Scope | Attempt, pattern: str | None) -> int:
+    def _position(self, here: Scope | Attempt, pattern: str | None) -> int:
         """Number calls whose order is the program's: a step's own task makes them, or its items."""
         if pattern is None:
             task = here.task if isinstance(here, Attempt) else here.call and here.call.task
             if task is None or task is not asyncio.current_task():
                 return -1
-        elif pattern not in PLACED:
+        elif pattern not in POSITIONED:
             return -1
         counts = here.counts
         if counts is None:
             counts = here.counts = {}
-        number = counts.get(PLACE, 0)
-        counts[PLACE] = number + 1
+        number = counts.get(POSITIONS, 0)
+        counts[POSITIONS] = number + 1
         return number
 
     def occurrence(self, base: bytes) -> int:
@@ -218,18 +219,32 @@ class RunJournal:
     def entry(self, call: Call[Any], key: bytes, kind: Kind, data: bytes) -> Entry:
         """Make the entry of a call; those under which it stands are told before."""
         self.events += 1
-        made, parent, home, place = call.entered
+        made, parent, home, position = call.entered
         if parent in self.running and parent not in self.begun:
             self.tell_begun(parent)
         step = call.step
         return Entry(
-            kind, key, parent, home, step.name, step.policy.version, place, made, self.events, data
+            kind,
+            key,
+            parent,
+            home,
+            step.name,
+            step.policy.version,
+            position,
+            made,
+            self.events,
+            data,
         )
 
     def tell_begun(self, key: bytes) -> None:
-        """Tell that a call has begun, since something below it is about to be kept."""
+        """Tell that a call has begun, since something below it is about to be kept.
+
+        Of a write its intent says so, which nothing but its end may replace.
+        """
         self.begun.add(key)
-        self.store.tell(self.number, self.entry(self.running[key], key, Kind.BEGUN, b""))
+        call = self.running[key]
+        if call.policy.effect == "read":
+            self.store.tell(self.number, self.entry(call, key, Kind.BEGUN, b""))
 
     # Gaps
 
@@ -238,8 +253,8 @@ class RunJournal:
         if self.broken is not None or self.run.runtime.draining:
             return
         self.run_again(key, error)
-        entry = self.entry(call, key, Kind.FAILED, failure_data(error))
-        self.failures.setdefault(entry.parent, []).append((entry, error))
+        entry = self.entry(call, key, Kind.FAILED, failure_data(error, begun=call.attempts > 0))
+        self.remember(entry, error)
         self.store.tell(self.number, entry)
 
     def tell_let_go(self, call: Call[Any], key: bytes) -> None:
@@ -248,12 +263,24 @@ class RunJournal:
         if not call.dropped or draining or self.broken is not None or self.is_stopped(call):
             return
         self.failures.pop(key, None)
-        seconds = self.run.time() - call.started
+        seconds = self.run.time() - self.began(call)
         acted = call.policy.effect == "write" and call.attempts > 0
         data = f"{seconds:.6f}{' acted' if acted else ''}".encode()
         entry = self.entry(call, key, Kind.LET_GO, data)
-        self.failures.setdefault(entry.parent, []).append((entry, None))
+        self.remember(entry, None)
         self.store.tell(self.number, entry)
+
+    def began(self, call: Call[Any]) -> float:
+        """Give the instant at which the step began in which a call was made, or its run."""
+        above = self.running.get(call.entered[1])
+        return self.run.epoch if above is None else above.started
+
+    def remember(self, entry: Entry, error: Exception | None) -> None:
+        """Keep in memory what did not succeed in a step, while that runs."""
+        below = self.failures.setdefault(entry.parent, [])
+        below.append((entry, error))
+        if len(below) > MOST_FAILURES:
+            del below[0]
 
     def is_stopped(self, call: Call[Any]) -> bool:
         """Say whether the run, or the step in which a call stands, is being let go itself."""
@@ -324,13 +351,16 @@ class RunJournal:
         return None
 
     async def wait_to_be_let_go(self, call: Call[Any], seconds: float) -> None:
-        """Wait as a call did that was let go; raise where nobody does that in twice its time."""
+        """Wait as a call did that was let go so many seconds after its step began.
+
+        Raises `ProgramChanged` where nobody lets it go in twice that time.
+        """
         most = 2 * seconds + PATIENCE
-        await asyncio.sleep(most)
+        await asyncio.sleep(max(0.0, self.began(call) + most - self.run.time()))
         raise ProgramChanged(
-            f"{call.name} was let go after {seconds:g} s when run {self.run.id!r} was made, and is "
-            f"still waited for after {most:g} s: its step changed, or hangs on something that is "
-            "not in the journal"
+            f"{call.name} was let go {seconds:g} s after its step began when run {self.run.id!r} "
+            f"was made, and is still waited for after {most:g} s: the step changed, or hangs on "
+            "something that is not in the journal"
         )
 
     async def data_of(self, entry: Entry) -> bytes:

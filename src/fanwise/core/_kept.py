@@ -35,10 +35,8 @@ def share_run(live: dict[str, SameRun], run: Run, call: Call[Any]) -> None:
 
 async def run_kept(run: Run, call: Call[Any]) -> Any:  # noqa: ANN401 - the call's value
     """Run `call` under its runtime's journal, and give its value when that is kept."""
-    runtime = run.runtime
     act = cast("Callable[..., Any]", _registry.load("journal", "run"))
     try:
-        return await act(runtime.hooks.journal, run, call)
+        return await act(run.runtime.hooks.journal, run, call)
     finally:
-        runtime.same.pop(run.id, None)
         del run, call  # this frame stands in the traceback of their error

@@ -4,9 +4,9 @@ Problem: a program that is run again must be given the same answers in the same 
 changed meanwhile must be noticed before it acts, without a list of everything it ever did.
 Method: calls are found by key. A failure, or a call that was let go, counts where its parent went
 on afterwards, which is known from the numbers of events: something that was made later is there.
-Calls that one task of a step makes one after the other have places, and at the place of a call that
-is in the journal no other may stand. Results come in the order in which they once came, among those
-that are asked for in the same turn of the loop.
+Calls that one task of a step makes one after the other have positions, and at the position of a
+call that is in the journal no other may stand. Results come in the order in which they once came,
+among those that are asked for in the same turn of the loop.
 Rejected: a log of events that is gone through one by one (Temporal's), since here parts of a step
 run at once and their order is an accident; and no check at all (a call that differs would be taken
 for a new one, and act beside the old).
@@ -31,34 +31,34 @@ GAPS = frozenset({Kind.FAILED, Kind.LET_GO})
 class Replay:
     """The entries that a run had when it was opened."""
 
-    __slots__ = ("by_key", "events", "latest", "places", "turn", "unasked", "versions")
+    __slots__ = ("by_key", "events", "latest", "positions", "turn", "unasked", "versions")
 
     def __init__(self, entries: list[Entry]) -> None:
         """Take the entries of a run; none where it is new."""
         self.by_key: dict[bytes, Entry] = {entry.key: entry for entry in entries}
         self.events = 0
         self.latest: dict[bytes, int] = {}
-        self.places: dict[tuple[bytes, int], list[Entry]] = {}
+        self.positions: dict[tuple[bytes, int], list[Entry]] = {}
         self.unasked: dict[bytes, dict[bytes, Entry]] = {}
         self.versions: dict[str, set[int | str]] = {}
         self.turn: list[tuple[int, asyncio.Future[None]]] = []
         for entry in entries:
             self._count(entry)
         for entry in entries:
-            self._place(entry)
+            self._index(entry)
 
     def _count(self, entry: Entry) -> None:
         last = entry.made if entry.ended == AGAIN else max(entry.made, entry.ended)
         self.events = max(self.events, last)
         self.latest[entry.parent] = max(self.latest.get(entry.parent, 0), entry.made)
 
-    def _place(self, entry: Entry) -> None:
+    def _index(self, entry: Entry) -> None:
         if entry.kind == Kind.NOTED or (entry.kind in GAPS and not self.counts(entry)):
             return
         self.versions.setdefault(entry.step, set()).add(entry.version)
-        if entry.place >= 0:
-            where = (entry.parent if entry.home is None else entry.home, entry.place)
-            self.places.setdefault(where, []).append(entry)
+        if entry.position >= 0:
+            where = (entry.parent if entry.home is None else entry.home, entry.position)
+            self.positions.setdefault(where, []).append(entry)
             if entry.home is None:
                 self.unasked.setdefault(entry.parent, {})[entry.key] = entry
 
@@ -85,7 +85,7 @@ class Replay:
             if unasked is not None:
                 unasked.pop(key, None)
             return
-        for entry in self.places.get(where, ()):
+        for entry in self.positions.get(where, ()):
             if entry.home is not None or entry.key in self.unasked.get(parent, ()):
                 raise ProgramChanged(_differs(call, entry, where[1]))
 
@@ -95,7 +95,7 @@ class Replay:
         if left:
             entry = min(left.values(), key=lambda each: each.made)
             msg = (
-                f"{call.name} ends without its call {entry.place + 1}, {entry.step}, which run "
+                f"{call.name} ends without its call {entry.position + 1}, {entry.step}, which run "
                 f"{call_run(call)} has made: the program changed, or what it does hangs on "
                 f"something that is not in the journal; {CURE}"
             )
@@ -129,10 +129,10 @@ def call_run(call: Call[object]) -> str:
     return repr(call.home.run.id if call.home is not None else call.run.id)
 
 
-def _differs(call: Call[object], entry: Entry, place: int) -> str:
+def _differs(call: Call[object], entry: Entry, position: int) -> str:
     other = "with other arguments" if entry.step == call.step.name else f"of {entry.step}"
     return (
-        f"call {place + 1} of its step was one {other} when run {call_run(call)} was made, and is "
-        f"{call.step.name} now: the program, or what it was given, changed, and it is not run any "
+        f"call {position + 1} of its step was one {other} when run {call_run(call)} was made, and "
+        f"is {call.step.name} now: the program, or what it was given, changed, and it is not run any "
         f"further, lest it acts twice; {CURE}"
     )

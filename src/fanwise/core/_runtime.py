@@ -262,7 +262,8 @@ class Runtime(Shared):
         of the tenant and the runtime. Cancelled, it cancels the call and awaits its end.
         """
         share = share_of_run(tenant, weight, priority)
-        if run_id is not None and body is None and self.hooks.journal is not None:
+        rehearsed = body is not None or BODY.get() is not None
+        if run_id is not None and not rehearsed and self.hooks.journal is not None:
             self._start(call, run_id, seed, body, share, budget)
             return cast("T", await self.same[run_id].value())
         running = self._in(self._open(call, run_id, seed, body, share, budget), call)
@@ -307,6 +308,7 @@ class Runtime(Shared):
         run.task = asyncio.Task(self._in(run, call), loop=self.loop, name=f"run {run.id}")
         self._started.add(run.task)
         run.task.add_done_callback(self._started.discard)
+        run.task.add_done_callback(lambda _: self.same.pop(run.id, None))
         return run
 
     def _open(

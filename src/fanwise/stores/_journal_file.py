@@ -43,7 +43,7 @@ MIGRATIONS: Final = (
     ) STRICT;
     CREATE TABLE entries (
         run INTEGER NOT NULL, key BLOB NOT NULL, kind INTEGER NOT NULL, parent BLOB NOT NULL,
-        home BLOB, step INTEGER NOT NULL, place INTEGER NOT NULL, made INTEGER NOT NULL,
+        home BLOB, step INTEGER NOT NULL, position INTEGER NOT NULL, made INTEGER NOT NULL,
         ended INTEGER NOT NULL, data BLOB NOT NULL, side INTEGER NOT NULL, sum INTEGER NOT NULL,
         PRIMARY KEY (run, key)
     ) STRICT, WITHOUT ROWID;
@@ -51,7 +51,7 @@ MIGRATIONS: Final = (
 )
 """From each format to the next: format 1 is the first. Never changed, only added to."""
 
-COLUMNS: Final = "run, key, kind, parent, home, step, place, made, ended, data, side, sum"
+COLUMNS: Final = "run, key, kind, parent, home, step, position, made, ended, data, side, sum"
 ROW: Final = f"({', '.join('?' * 12)})"
 MOST_ROWS: Final = 128
 LOADED: Final = 4096
@@ -128,27 +128,32 @@ class JournalFile:
             self._sync(full=False)
             self._execute("BEGIN IMMEDIATE")
             with self._transaction():
-                self._execute(
-                    "INSERT OR IGNORE INTO runs(name, step, version, request, seed, status, begun)"
-                    " VALUES (?, ?, ?, ?, ?, 'running', ?)",
-                    (*head[:2], json.dumps(head.version), head.request, head.seed, now()),
-                )
-                number, found, owner = self._head(head.run)
-                self._before[number] = self._one(
-                    "SELECT status, error, ended FROM runs WHERE id = ?", (number,)
-                )
-                if not self._claims.take(number):
-                    who = f"process {owner}" if owner else "another process"
-                    raise RunBusy(
-                        f"run {head.run!r} is run by {who} now: two would act twice, so wait for "
-                        "its end, or end it"
-                    )
-                self._execute(
-                    "UPDATE runs SET status = 'running', ended = NULL, error = NULL, owner = ?"
-                    " WHERE id = ?",
-                    (os.getpid(), number),
-                )
+                number, found = self._claim(head)
             return Opened(number, found, list(self._entries(number)))
+
+    def _claim(self, head: Head) -> tuple[int, Head]:
+        """Claim a run within a transaction; where that fails, closing the file gives it free."""
+        self._execute(
+            "INSERT OR IGNORE INTO runs(name, step, version, request, seed, status, begun)"
+            " VALUES (?, ?, ?, ?, ?, 'running', ?)",
+            (*head[:2], json.dumps(head.version), head.request, head.seed, now()),
+        )
+        number, found, owner = self._head(head.run)
+        if not self._claims.take(number):
+            who = f"process {owner}" if owner else "another process"
+            raise RunBusy(
+                f"run {head.run!r} is run by {who} now: two would act twice, so wait for its end, "
+                "or end it"
+            )
+        self._before[number] = self._one(
+            "SELECT status, error, ended FROM runs WHERE id = ?", (number,)
+        )
+        self._execute(
+            "UPDATE runs SET status = 'running', ended = NULL, error = NULL, owner = ?"
+            " WHERE id = ?",
+            (os.getpid(), number),
+        )
+        return number, found
 
     def _head(self, run: str) -> tuple[int, Head, int | None]:
         row = self._one(
@@ -161,19 +166,19 @@ class JournalFile:
 
     def _entries(self, number: int) -> Iterator[Entry]:
         rows = self._execute(
-            "SELECT key, kind, parent, home, s.name, s.version, place, made, ended,"
+            "SELECT key, kind, parent, home, s.name, s.version, position, made, ended,"
             " CASE WHEN side = 0 AND length(data) <= ? THEN data END, sum"
             " FROM entries LEFT JOIN steps s ON s.id = step WHERE run = ?",
             (LOADED, number),
         )
         versions: dict[str, int | str] = {}
-        for key, kind, parent, home, step, version, place, made, ended, data, check in rows:
+        for key, kind, parent, home, step, version, position, made, ended, data, check in rows:
             if version not in versions:
                 if version is None:
                     raise self._damaged(key)
                 versions[version] = json.loads(version)
             entry = Entry(
-                kind, key, parent, home, step, versions[version], place, made, ended, data
+                kind, key, parent, home, step, versions[version], position, made, ended, data
             )
             if data is not None and check != checksum(entry):
                 raise self._damaged(key)
@@ -232,7 +237,7 @@ class JournalFile:
             start += count
 
     def _row(self, run: int, entry: Entry) -> tuple[object, ...]:
-        kind, key, parent, home, step, version, place, made, ended, data = entry
+        kind, key, parent, home, step, version, position, made, ended, data = entry
         number = self._steps.get((step, version)) or self._step(step, version)
         check = checksum(entry)
         assert data is not None  # noqa: S101 - only what is loaded may lack it
@@ -240,7 +245,7 @@ class JournalFile:
         if side:
             self._write_side(key, data)
             data = b""
-        return run, key, int(kind), parent, home, number, place, made, ended, data, side, check
+        return run, key, int(kind), parent, home, number, position, made, ended, data, side, check
 
     def _step(self, name: str, version: int | str) -> int:
         """Give the number of a step, added where it is new."""
@@ -342,8 +347,8 @@ class JournalFile:
 
 def checksum(entry: Entry) -> int:
     """Give the checksum of what may not change unseen in an entry."""
-    kind, key, parent, home, _, _, place, made, ended, data = entry
-    told = b"%d %d %d %d %b%b%b" % (kind, place, made, ended, key, parent, home or b"")
+    kind, key, parent, home, _, _, position, made, ended, data = entry
+    told = b"%d %d %d %d %b%b%b" % (kind, position, made, ended, key, parent, home or b"")
     return crc32(data or b"", crc32(told))
 
 

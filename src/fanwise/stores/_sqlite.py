@@ -8,6 +8,7 @@ the loop, everything is written at once.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from fanwise.core._entries import Entry, Head, Opened
     from fanwise.stores._journal_file import Ending, Told
 
+log = logging.getLogger("fanwise")
 T = TypeVar("T")
 Sync = Literal["normal", "full"]
 PREFIX: Final = "sqlite:///"
@@ -79,9 +81,14 @@ class SqliteJournal:
         self._queue: SimpleQueue[Group | Task | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._opening = asyncio.Lock()
 
     async def open(self) -> None:
         """Open the file; raise `JournalError` where that fails."""
+        async with self._opening:
+            await self._open()
+
+    async def _open(self) -> None:
         if self._file is not None:
             return
         loop = asyncio.get_running_loop()
@@ -133,6 +140,8 @@ class SqliteJournal:
         """Give the group of this turn of the loop; raise where nothing can be kept any more."""
         if self._error is not None:
             raise self._error.with_traceback(None)
+        if self._file is None:
+            raise JournalFailed(f"the journal {self.path} is closed: its runtime has ended")
         group = self._group
         if not group.told and not group.endings and self._thread is not None:
             self._loop.call_soon(self._hand_over)  # type: ignore[union-attr] # as above
@@ -157,7 +166,7 @@ class SqliteJournal:
         if self._error is not None:
             raise self._error.with_traceback(None)
         if self._thread is None:
-            assert self._file is not None  # noqa: S101 - it was opened
+            assert self._file is not None  # noqa: S101 - `begin` opened it
             return do(self._file)
         self._hand_over()
         future: Future[T] = asyncio.get_running_loop().create_future()
@@ -165,7 +174,7 @@ class SqliteJournal:
         return await future
 
     async def aclose(self) -> None:
-        """Keep all that was told, and close; raise `JournalError` where that was not kept."""
+        """Keep all that was told, and close."""
         file, thread = self._file, self._thread
         if file is None:
             return
@@ -174,7 +183,10 @@ class SqliteJournal:
             self._queue.put(None)
             await asyncio.get_running_loop().run_in_executor(None, thread.join)
         self._thread = self._file = None
+        self._opening = asyncio.Lock()  # the next one may be of another loop
         file.close()
+        if self._error is not None:
+            log.error("the journal %s is not whole: %s", self.path, self._error)
 
     # The thread
 
