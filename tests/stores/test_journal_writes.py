@@ -162,6 +162,55 @@ async def test_verify_asks_the_world(journal, sent, happened):
     assert kinds(journal) == {"send": "WRITTEN"}
 
 
+async def test_what_verify_was_told_is_never_recalled(journal, sent):
+    """It asks with a step: first it has not happened, then it has."""
+    asked = []
+
+    @step
+    async def look(n):
+        asked.append(n)
+        return n in sent
+
+    @step
+    async def nested(n):
+        return (await fan_out(look(n))).values()[0]
+
+    async def was_sent(n):
+        if not await nested(n):
+            raise NotDone
+        return f"found {n}"
+
+    @step(effect="write", verify=was_sent)
+    async def send(n):
+        await look(n)
+        if len(asked) > 1:
+            sent.append(n)
+        await asyncio.sleep(20.0)
+        return f"sent {n}"
+
+    await killed(journal, send(1))  # it did not come to the act
+    await killed(journal, send(1))  # it was asked for, had not happened, and was done
+    assert sent == [1]
+    assert await execute(journal, send(1)) == "found 1"
+    assert sent == [1]
+
+
+async def test_verify_asks_and_does_not_act(journal, sent):
+    @step(effect="write")
+    async def other():
+        sent.append("other")
+
+    @step(effect="write", verify=lambda: other())
+    async def send():
+        await asyncio.sleep(20.0)
+
+    await killed(journal, send())
+    with pytest.raises(Unresolved) as caught:
+        await execute(journal, send())
+    assert "other is a write below verify=" in str(caught.value.__cause__)
+    assert sent == []
+
+
 async def test_a_world_that_does_not_answer_leaves_it_open(journal, sent):
     def was_sent():
         raise ConnectionError("no answer")

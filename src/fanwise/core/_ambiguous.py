@@ -1,7 +1,8 @@
 """Writes that a run had begun when it ended: nobody knows whether they happened.
 
-One whose target honours the key is sent again under the same key, one with `verify=` is asked for,
-and of any other somebody outside must say. Nothing is guessed.
+One whose target honours the key is sent again under the same key, one with `verify=` is asked for
+(nothing of that is kept: the world is asked anew each time), and of any other somebody outside must
+say. Nothing is guessed.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ async def resolve(
         return None
     if call.policy.verify is None:
         raise unresolved(call, found, why)
+    journal.aside.add(found.key)
     try:
         value = await verified(call)
     except NotDone:
@@ -49,6 +51,8 @@ async def resolve(
         return None
     except Exception as error:
         raise unresolved(call, found, f"{why}, and verify= failed") from error
+    finally:
+        journal.aside.discard(found.key)
     note(call, verified=True)
     return (await journal.keep(call, found.key, value),)
 

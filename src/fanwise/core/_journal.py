@@ -19,6 +19,7 @@ from fanwise.core._errors import (
     JournalError,
     ProgramChanged,
     Unresolved,
+    WriteRefused,
 )
 from fanwise.core._failures import (
     causes_of,
@@ -31,7 +32,7 @@ from fanwise.core._identity import POSITIONS, key_of, request_digest
 from fanwise.core._items import hand_over
 from fanwise.core._record import note
 from fanwise.core._replay import Replay
-from fanwise.core._scope import CURRENT, Attempt
+from fanwise.core._scope import CURRENT, Attempt, scope_of
 from fanwise.core._watchers import excuse
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ PATIENCE = 5.0  # seconds beyond twice its time, for a call to be let go again
 class RunJournal:
     """What stands between one run and its journal."""
 
-    __slots__ = ("begun", "broken", "codec_of", "codecs", "cut", "direct", "events", "failures",
+    __slots__ = ("aside", "begun", "broken", "codec_of", "codecs", "cut", "direct", "events", "failures",
                  "head", "number", "outside", "replay", "run", "running", "store")  # fmt: skip
 
     def __init__(self, store: Journal, run: Run, opened: Opened) -> None:
@@ -66,6 +67,7 @@ class RunJournal:
         self.events = 0 if self.replay is None else self.replay.events
         self.broken: JournalError | None = None
         self.cut = False
+        self.aside: set[bytes | None] = set()  # writes of which somebody is being asked
         self.running: dict[bytes, Call[Any]] = {}
         self.begun: set[bytes] = set()
         self.outside: dict[bytes, int] = {}
@@ -86,6 +88,8 @@ class RunJournal:
         could not be kept.
         """
         self.refuse_broken()
+        if self.aside and self.is_aside(here):
+            return
         try:
             self._make(call, here, home)
         except JournalError as error:
@@ -149,6 +153,8 @@ class RunJournal:
         """Give the value that the journal has, or make it and keep it."""
         CURRENT.set(scope)
         self.refuse_broken()
+        if self.aside and self.is_aside(call.home):
+            return await self.ask(call, scope)
         key = key_of(call)
         if getattr(call, "entered", None) is None:  # made before there was a run, or by a pipeline
             self.made(call, self.run.root, WHOLE_RUN)
@@ -163,6 +169,20 @@ class RunJournal:
         except JournalError as error:
             self.broken = self.broken or error
             raise
+
+    def is_aside(self, here: Scope | Attempt | None) -> bool:
+        """Say whether what is made here asks what became of a write: it is never recalled."""
+        while here is not None:
+            if here.call is not None and here.call.key in self.aside:
+                return True
+            here = scope_of(here).parent  # type: ignore[union-attr] # of what is there
+        return False
+
+    async def ask(self, call: Call[Any], scope: Scope) -> Any:  # noqa: ANN401 - the step's value
+        """Run a call of a `verify=`, which nothing is kept of: it is asked anew each time."""
+        if call.policy.effect == "write":
+            raise WriteRefused(f"{call.name} is a write below verify=, which asks and does not act")
+        return await perform(call, scope)
 
     async def execute(self, call: Call[Any], key: bytes, scope: Scope) -> Any:  # noqa: ANN401
         """Run a call's body under its policies, and tell how it failed."""
@@ -382,6 +402,8 @@ class RunJournal:
 
     def time(self, call: Call[Any], number: int, now: float) -> float:
         """Give the time that the call was told as its `number`th, or keep that it is `now`."""
+        if call.key in self.aside:
+            return now
         key = digest_of(key_of(call), "time", number)
         known = None if self.replay is None else self.replay.by_key.get(key)
         if known is not None and known.data is not None:

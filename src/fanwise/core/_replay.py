@@ -133,6 +133,6 @@ def _differs(call: Call[object], entry: Entry, position: int) -> str:
     other = "with other arguments" if entry.step == call.step.name else f"of {entry.step}"
     return (
         f"call {position + 1} of its step was one {other} when run {call_run(call)} was made, and "
-        f"is {call.step.name} now: the program, or what it was given, changed, and it is not run any "
+        f"is {call.step.name} now: the program, or what it was given, changed, and is not run any "
         f"further, lest it acts twice; {CURE}"
     )
