@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks import (
     awaits,
+    budgets,
     detectors,
     diamonds,
     digests,
@@ -75,6 +76,7 @@ FIGURES: dict[str, Callable[[Scale], Iterator[Figure]]] = {
     "quota": quota.used_up,
     "fairness": fairness.shared,
     "storm": storm.survived,
+    "budget": budgets.held,
     "redis": redis_limits.decided,
     "redis_leases": redis_limits.leased,
     "twin": twins.served,

@@ -74,8 +74,8 @@ def test_a_run_is_shown_with_what_is_open(folder):
     assert done.returncode == 0
     first, *rest = done.stdout.splitlines()
     assert first.startswith("run-2  unresolved")
-    assert rest[:4] == ["  report: 1 begun", "  fetch: 1 ok", "  send: 1 let go", "  3 calls kept"]
-    assert rest[4].endswith("  let go  send")
+    assert rest[:4] == ["  report: 1 begun", "  fetch: 1 ok", "  send: 1 ambiguous", "  3 calls kept"]
+    assert rest[4].endswith("  ambiguous  send")
     every = fanwise("runs", "show", "run-1", "--calls", cwd=folder)
     assert [line.split()[1] for line in every.stdout.splitlines()[-3:]] == ["ok", "ok", "written"]
 
@@ -84,7 +84,7 @@ def test_json_is_for_programs(folder):
     runs = json.loads(fanwise("runs", "list", "--json", cwd=folder).stdout)
     assert [run["status"] for run in runs] == ["ok", "unresolved"]
     shown = json.loads(fanwise("runs", "show", "run-2", "--json", cwd=folder).stdout)
-    assert [call["state"] for call in shown["calls"]] == ["let go"]
+    assert [call["state"] for call in shown["calls"]] == ["ambiguous"]
 
 
 @pytest.mark.parametrize("said", ["--done", "--not-done"])

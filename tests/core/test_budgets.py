@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from fanwise import Budget, Cache, Limit, Runtime, current, fan_map, fan_out, first, step
-from fanwise.core import Need
+from fanwise.core import LimitEvent, Need
 from fanwise.errors import (
     BudgetHeld,
     BudgetUndeclared,
@@ -403,3 +403,20 @@ def test_current_tells_what_is_left():
     assert before == (50, None)
     assert within == ((40, None), 10)
     assert after == (40, None)
+
+
+def test_listeners_hear_of_waits_and_of_what_is_spent():
+    heard = []
+
+    async def body(runtime):
+        await runtime.run(ask_all((9, 10, 1.0), (9,)), budget=Budget(tokens=19), run_id="r")
+        await runtime.run(ask_all((9, 10, 1.0), (1,), (9,)), budget=Budget(tokens=12), run_id="s")
+
+    under(body, listeners=[lambda event: isinstance(event, LimitEvent) and heard.append(event)])
+    found = [(event.what, event.name.rpartition(" ")[2], event.value) for event in heard]
+    assert found == [
+        ("waits", "r", 0.0), ("admitted", "r", 1.0),
+        ("waits", "s", 0.0), ("waits", "s", 0.0), ("spent", "s", 3.0), ("left", "s", 1.0),
+        ("spent", "s", 3.0), ("left", "s", 1.0),
+    ]  # fmt: skip
+    assert {event.call for event in heard} >= {3}

@@ -187,3 +187,22 @@ def test_a_model_without_a_price_is_refused_by_name():
     with pytest.raises(BudgetUnpriced, match=r"the price of openai-compatible:m is not known"):
         asked_of(twin, ask, Budget(dollars=1), wire="openai-compatible", prices={})
     assert not twin.ledger
+
+
+def test_a_name_spends_what_its_deployments_do():
+    twin = Twin(LAW, answers=answer, prices=TWINS)
+
+    async def main():
+        async with (
+            on_twin("openai", twin) as one,
+            on_twin("openai-compatible", twin) as other,
+            Runtime(models={"smart": [[one], [other]]}, prices=PRICES, seed=1) as runtime,
+        ):
+            asked = [model("smart").ask(f"What of {n}?", max_tokens=80) for n in range(60)]
+            run = runtime.start(fan_out(*asked, need=0), budget=Budget(tokens=1500))
+            return await run.wait(), run.spent()[0]
+
+    found, used = run_virtual(main())
+    assert ledger(twin)[0] == used.used_tokens
+    assert 1200 < used.used_tokens <= 1500
+    assert {each.status for each in found.outcomes} == {"ok", "skipped"}

@@ -200,7 +200,7 @@ async def test_verify_asks_and_does_not_act(journal, sent):
     async def other():
         sent.append("other")
 
-    @step(effect="write", verify=lambda: other())
+    @step(effect="write", verify=lambda: other())  # noqa: PLW0108 - a call, not a step
     async def send():
         await asyncio.sleep(20.0)
 

@@ -6,7 +6,6 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from textwrap import wrap
 from typing import Final
 from urllib.parse import urlsplit
@@ -103,9 +102,15 @@ async def _watched(board: Board, place: str, every: float) -> Exit:
 
     from fanwise.cli._screen import Screen  # noqa: PLC0415 - as above
 
-    screen, ended = Screen(sys.stdout), asyncio.Event()
+    screen, loop = Screen(sys.stdout), asyncio.get_running_loop()
+    ended, due = asyncio.Event(), asyncio.Event()
+
+    def end() -> None:
+        ended.set()
+        due.set()
+
     for number in _SIGNALS:
-        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+        loop.add_signal_handler(number, end)
     seen = False
     try:
         while not ended.is_set():
@@ -122,8 +127,10 @@ async def _watched(board: Board, place: str, every: float) -> Exit:
                 ]
             columns, rows = size_of(sys.stdout)
             screen.draw([Text(each[: columns - 1]) for each in lines[: rows - 1]])
-            with suppress(TimeoutError):
-                await asyncio.wait_for(ended.wait(), every)
+            due.clear()
+            loop.call_later(every, due.set)
+            if not ended.is_set():
+                await due.wait()
     finally:
         await board.aclose()
     deliver("\n")  # below the ^C

@@ -66,7 +66,6 @@ from fanwise.core._errors import (
     WrongLength,
 )  # fmt: skip
 from fanwise.core._guesses import GuessStatistics
-from fanwise.core._headers import hear_headers
 from fanwise.core._hedge_state import HedgeStatistics
 from fanwise.core._identity import request_digest, take_position
 from fanwise.core._limits import LimitEvent, LimitStatistics
@@ -112,7 +111,8 @@ from fanwise.core._record import (
     note,
 )  # fmt: skip
 from fanwise.core._run import Run
-from fanwise.core._runtime import Runtime, RuntimeStatistics, current_runtime, run
+from fanwise.core._runtime import Runtime, current_runtime, run
+from fanwise.core._runtime_statistics import RuntimeStatistics
 from fanwise.core._scope import BODY, CURRENT, DEADLINE, READS_ONLY, Scope, is_hedge, waiting_call
 from fanwise.core._settlement import Reader, Reading, Told
 from fanwise.core._step import (

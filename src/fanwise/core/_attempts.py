@@ -304,7 +304,9 @@ class Execution:
         """Reserve what an attempt is expected to use of the rates of its limit, and its slot."""
         attempt.reservation = reservation = quota.reservation(self.call)
         if not quota.take(reservation):
-            await self.wait_turn(quota.name, "limit", quota.wait(reservation, self.deadline))
+            await self.wait_turn(
+                quota.name, "limit", quota.wait(reservation, self.deadline, self.call)
+            )
 
     async def wait_turn(self, name: str, kind: str, turn: Coroutine[Any, Any, None]) -> None:
         """Wait in line, visibly."""

@@ -27,6 +27,7 @@ instants ahead (a refund would help nobody who is booked).
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,7 @@ from fanwise.core._policies import RATES
 from fanwise.core._protocols import Amount, GateStatistics, Remaining
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from fanwise.core._policies import Limit
 
@@ -47,11 +48,12 @@ REQUESTS, TOKENS, READ, WRITTEN = range(len(RATES))
 class Bucket:
     """One rate: what is left of it, in parts of which a nanosecond brings `rate`."""
 
-    __slots__ = ("beside", "cap", "guessed", "kind", "level", "lost", "part", "rate", "size",
-                 "written")  # fmt: skip
+    __slots__ = ("beside", "cap", "excess", "guessed", "kind", "level", "lost", "part", "rate",
+                 "size", "written")  # fmt: skip
 
     beside: int  # what is lost, and what is reserved and the provider counts at the end
     cap: int  # its size, less what keeps its place
+    excess: int  # spent of a larger bucket before it, beyond all of this one
     guessed: int  # parts of a token that is read and keeps its place, until it is known
     written: int  # parts of a token that is written and keeps its place, until it is counted
     kind: int
@@ -67,9 +69,31 @@ class Bucket:
         self.rate, scale = per_minute.as_integer_ratio()
         self.part = 60 * SECOND * scale  # of one token, or one request
         self.size = self.level = self.cap = self.rate * burst
-        self.beside = self.lost = 0
+        self.beside = self.excess = self.lost = 0
         self.guessed = self.part if kind in (TOKENS, READ) else 0
         self.written = self.part if kind in (TOKENS, WRITTEN) and not early else 0
+
+    def holds(self, reserved: Iterable[Amount]) -> bool:
+        """Say whether there is place for all that is reserved."""
+        kept = sum(read * self.guessed + written * self.written for _, read, written in reserved)
+        return kept <= self.size
+
+    def follow(self, before: Bucket | None, reserved: Iterable[Amount]) -> None:
+        """Take the place of a bucket of other numbers: what is spent of that is spent of this.
+
+        What is `reserved` keeps its place. No bucket is below empty for being smaller than the one
+        before it, but a debt stays a debt; what is beyond it is kept aside, in case the next one is
+        larger again.
+        """
+        for _, read, written in reserved:
+            self.cap -= read * self.guessed + written * self.written
+            self.beside += written * self.written
+        if before is not None:
+            spent = -((before.level - before.size - before.excess) * self.part // before.part)
+            debt = -(min(0, before.level) * self.part // before.part)
+            self.level = max(self.size - spent, -debt)
+            self.excess = max(0, self.level + spent - self.size)
+        self.level = min(self.level, self.cap)
 
     def correct(self, believed: int, said: int) -> bool:
         """Take a shortage that an answer told of, and say whether there is one.
@@ -94,29 +118,65 @@ class Bucket:
 class Buckets:
     """The gate of a limit that this process has for itself."""
 
-    __slots__ = ("_admitted", "_at", "_at_once", "_buckets", "_corrections", "_due", "_expired",
-                 "_hold", "_kept", "_refunded", "_reserved", "_slots", "_time", "_until", "_used",
-                 "_wake")  # fmt: skip
+    __slots__ = ("_admitted", "_asked", "_at", "_at_once", "_buckets", "_corrections", "_cost",
+                 "_due", "_expired", "_hold", "_kept", "_refunded", "_reserved", "_slots", "_time",
+                 "_until", "_used", "_wake")  # fmt: skip
 
     def __init__(self, limit: Limit, time: Callable[[], float]) -> None:
         """Start full, on the clock `time`, in seconds."""
-        burst = round(limit.burst * SECOND)
-        early = limit.charge == "admission"
-        self._buckets = [
-            Bucket(RATES.index(name), rate, burst, early=early)
-            for name, rate in limit.rates.items()
-        ]
         self._time = time
         self._at = round(time() * SECOND)
-        self._hold = burst * 3 // 4
+        self._describe(limit)
         self._due: float = inf  # before which no reservation loses its place
-        self._at_once = inf if limit.at_once is None else limit.at_once
         self._kept: OrderedDict[int, Held] = OrderedDict()
         self._expired: dict[int, Held] = {}
         self._slots: set[int] = set()
         self._wake: Callable[[], None] = nobody
         self._until = 0  # when a pause ends
         self._admitted = self._reserved = self._used = self._refunded = self._corrections = 0
+
+    def _describe(self, limit: Limit) -> None:
+        """Make full buckets of a limit."""
+        burst = round(limit.burst * SECOND)
+        early = limit.charge == "admission"
+        self._buckets = [
+            Bucket(RATES.index(name), rate, burst, early=early)
+            for name, rate in limit.rates.items()
+        ]
+        self._hold = burst * 3 // 4
+        self._at_once = inf if limit.at_once is None else limit.at_once
+        self._asked: Amount | None = None  # by the last one, and what that takes of each bucket
+        self._cost: list[int] = []
+
+    def changed_to(self, limit: Limit) -> Callable[[], None]:
+        """Give what makes this the gate of another limit."""
+        return partial(self._change, limit)
+
+    def _change(self, limit: Limit) -> None:
+        """Count by other numbers from now on; what was admitted and is in flight stays it."""
+        now = self._advance()
+        before = {bucket.kind: bucket for bucket in self._buckets}
+        self._describe(limit)
+        for number, held in list(self._kept.items()):
+            if held[0] + self._hold <= now:
+                self._expired[number] = self._kept.pop(number)
+        reserved = [held[2] for held in self._kept.values()]
+        if not all(bucket.holds(reserved) for bucket in self._buckets):
+            self._expired |= self._kept  # they count as used, else nobody came in for long
+            self._kept.clear()
+            reserved = []
+        for bucket in self._buckets:
+            bucket.follow(before.get(bucket.kind), reserved)
+        self._kept = OrderedDict((number, self._anew(held)) for number, held in self._kept.items())
+        self._expired = {number: self._anew(held) for number, held in self._expired.items()}
+        oldest = next(iter(self._kept.values()), None)
+        self._due = inf if oldest is None else oldest[0] + self._hold
+        self._wake()
+
+    def _anew(self, held: Held) -> Held:
+        """Give a reservation as it is in the buckets of now; its answer corrects nothing."""
+        at, _, amount, _ = held
+        return at, self._costs(amount), amount, [0] * len(self._buckets)
 
     def wake_with(self, wake: Callable[[], None]) -> None:
         """Take what is called after something came back."""
@@ -127,10 +187,14 @@ class Buckets:
         if len(self._slots) >= self._at_once:
             return inf
         now = self._advance()
-        costs = self._costs(amount)
-        wait = self._wait(now, costs) if now >= self._until else (self._until - now) / SECOND
-        if wait:
-            return wait
+        if now < self._until:
+            return (self._until - now) / SECOND
+        if amount is not self._asked:  # most ask for what the one before them asked for
+            self._asked, self._cost = amount, self._costs(amount)
+        costs = self._cost
+        for bucket, cost in zip(self._buckets, costs):  # noqa: B905 - as long, and on the hot path
+            if cost > bucket.level:
+                return self._wait(now, costs)
         _, read, written = amount
         for bucket, cost in zip(self._buckets, costs):  # noqa: B905 - as long, and on the hot path
             bucket.level -= cost
@@ -277,6 +341,8 @@ class Buckets:
             if level > bucket.cap:
                 bucket.lost += level - bucket.cap
                 bucket.beside += level - bucket.cap
+                if bucket.excess:
+                    bucket.excess = max(0, bucket.excess + bucket.cap - level)
                 level = bucket.cap
             bucket.level = level
 

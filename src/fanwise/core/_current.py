@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from fanwise.core._headers import hear_headers
+from fanwise.core import _registry
 from fanwise.core._identity import key_of
 from fanwise.core._policies import whole
 from fanwise.core._record import COUNTS, facts_of
@@ -13,7 +13,7 @@ from fanwise.core._scope import AWAY, CURRENT, DEADLINE, Attempt
 from fanwise.core._settlement import Reading, enter, has_told, learn, read_response
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from random import Random
 
     from fanwise.core._accounts import Left
@@ -150,7 +150,8 @@ class Current:
         if not hasattr(headers, "items"):
             msg = f"rate_limits(headers) is for the headers of a response, got {headers!r}"
             raise TypeError(msg)
-        hear_headers(headers)
+        hear = cast("Callable[[Mapping[str, str]], None]", _registry.load("limit", "headers"))
+        hear(headers)
 
     def time(self) -> float:
         """Unix time in seconds, on the loop's clock: it moves with a virtual one.

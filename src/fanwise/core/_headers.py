@@ -16,7 +16,7 @@ from fanwise.core._protocols import Remaining
 from fanwise.core._scope import CURRENT, Attempt
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from fanwise.core._quota import Reservation
 
@@ -75,3 +75,8 @@ def _left(said: Mapping[str, str], kind: str) -> int | None:
     except ValueError:
         return None
     return max(0, int(count)) if isfinite(count) else None
+
+
+def hearing(_address: str) -> Callable[[Mapping[str, str]], None]:
+    """Give `hear_headers`, for the registry: most programs hear no headers."""
+    return hear_headers

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from fanwise.core._worst import Worst
 
 NOTHING = Spend()
-DOUBT = 1.5  # times what an attempt is estimated at that broke off
-ON_THEIR_WAY = 64  # tokens
+DOUBT = 1.5  # times what an attempt that broke off is estimated to have written
+ON_THEIR_WAY = 32  # tokens
 
 
 class Hold:
@@ -99,20 +99,17 @@ def refusal(hold: Hold, account: Account) -> BudgetSpent:
     return BudgetSpent(msg, account.name, asked, there)
 
 
-def in_doubt(used: Spend, worst: Spend, *, known: bool) -> Spend:
+def in_doubt(used: Spend, written: int, worst: Spend) -> Spend:
     """Give what counts of an attempt that broke off, and of which the use is estimated.
 
-    Half as much again and some tokens that were on their way, at most what was reserved; all of
-    that where it is not `known` what it wrote.
+    More of what it has written, and what was on its way, but at most what was reserved; all of that
+    where nobody knows what it wrote.
     """
-    if not known or not used.tokens:
-        return Spend(max(used.tokens, worst.tokens), max(used.nanodollars, worst.nanodollars))
-    tokens = ceil(used.tokens * DOUBT) + ON_THEIR_WAY
-    money = ceil(used.nanodollars * tokens / used.tokens)
-    return Spend(
-        max(used.tokens, min(tokens, worst.tokens)),
-        max(used.nanodollars, min(money, worst.nanodollars)),
-    )
+    tokens, money = worst
+    if written and used.tokens:
+        tokens = min(tokens, ceil(used.tokens + (DOUBT - 1) * written) + ON_THEIR_WAY)
+        money = min(money, ceil(used.nanodollars * tokens / used.tokens))
+    return Spend(max(used.tokens, tokens), max(used.nanodollars, money))
 
 
 def was_free(error: BaseException) -> bool:

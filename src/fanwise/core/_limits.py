@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from functools import partial
 from math import inf, isinf
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -196,6 +197,7 @@ class Width:
         Until `most` are open; where there is no bound, until nobody waits either.
         """
         opened = self.at_once + step if self.at_once else 1
+        most = most if self.full is None else min(most, self.full)
         self._handle = None
         if opened < most or (self.full is None and len(self.waiting) > opened - self.used):
             self._handle = self._loop.call_later(seconds * step, self._open, step, most, seconds)
@@ -203,9 +205,34 @@ class Width:
         else:
             self.at_once = self.full
         self.tell("width", self.name, inf if self.at_once is None else self.at_once, None)
+        self._let_in()
+
+    def _let_in(self) -> None:
         while self.waiting and (self.at_once is None or self.used < self.at_once):
             self.used += 1
             self.give()
+
+    def changed_to(self, limit: Limit) -> Callable[[], None]:
+        """Give what makes it another limit; raise ValueError where that cannot be.
+
+        Narrowed, it takes back slots as they return.
+        """
+        if not limit.is_width:
+            msg = (
+                f"limit {self.name!r} had a width only, and {self.used} calls hold it while "
+                f"{len(self.waiting)} wait: it can have rates when nobody does, or where limits "
+                'come from a file, Runtime(limits="limits.toml")'
+            )
+            raise ValueError(msg)
+        return partial(self._change, limit)
+
+    def _change(self, limit: Limit) -> None:
+        self.full = limit.at_once
+        if self._handle is None:  # else it is paused, or opens
+            self.at_once = self.full
+        elif self.full is not None and self.at_once is not None:
+            self.at_once = min(self.at_once, self.full)
+        self._let_in()
 
     def refuse_all(self, error: Exception) -> None:
         """Let everybody who waits fail with `error`."""

@@ -110,6 +110,13 @@ class Expected:
         self._written = Percentile()
         self._warned = False
 
+    def change(self, limit: Limit) -> None:
+        """Know other sizes of the buckets, and the same of the step."""
+        self._early = limit.charge == "admission"
+        self._sizes = Sizes(limit)
+        self._whole = self._sizes.whole()
+        self._latest = (None, self._whole)
+
     def amount(self, need: Need | None) -> Amount:
         """Give what to reserve for an attempt that says this of itself."""
         if need is not None and need is self._latest[0]:

@@ -4,7 +4,7 @@ Problem: how many attempts a provider bears at once is not known beforehand, and
 who waited for a pause to end must not all come on the instant on which it ends.
 Algorithm: additive increase, multiplicative decrease (Chiu and Jain, 1989), by the factor of CUBIC
 (RFC 9438). Where a provider is overloaded the width becomes seven tenths of what is in flight;
-while all of it is taken, it rises by an eighth of what it fell from in the time of one round of
+while all of it is taken, it rises by a fifth of what it fell from in the time of one round of
 attempts. What began before the last fall, or ends within a second of it, belongs to the same burst
 (RFC 6582 treats the losses of one window so); and where less than half of the width is in flight,
 its fall would change nothing. A limit opens at its start over `Limit(ramp=)` seconds, and after a
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from fanwise.core._protocols import Amount, Gate, GateStatistics, Remaining
 
 FALL = 0.7
-STEPS = 8  # rounds of attempts in which a width rises as far as it ever fell from
+STEPS = 5  # rounds of attempts in which a width rises as far as it ever fell from
 BURST = 1.0  # seconds
 LATE = 5  # of so many attempts, one that is late is a sign of overload
 FEW = 3  # late attempts, before which there is none
@@ -63,6 +63,15 @@ class Pace:
         self.epoch = self.falls = self.running = 0
         self.width = inf
         self.is_open = not self._span
+
+    def change(self, limit: Limit) -> None:
+        """Follow another limit; the width that was found stays, where it is less."""
+        self._adapts = limit.adapts
+        self._ceiling = inf if limit.at_once is None else limit.at_once
+        self._ramp = limit.ramp
+        if not self._adapts or self.width >= self._ceiling:
+            self.width = inf
+        self.is_open = not self._span and self.width == inf
 
     @property
     def opening(self) -> bool:
@@ -169,6 +178,14 @@ class Paced:
         self._pace = pace
         self._part = part
         self._parts: dict[int, float] = {}  # of those who were let through while it opened
+
+    def changed_to(self, limit: Limit) -> Callable[[], None]:
+        """Do as the gate does."""
+        return self._gate.changed_to(limit)
+
+    def measure_by(self, part: Callable[[Amount], float]) -> None:
+        """Take what an amount takes of a bucket from now on."""
+        self._part = part
 
     def admit_nowait(self, number: int, amount: Amount, /) -> float | None:
         """Do as the gate does, where the pace lets somebody through."""

@@ -231,6 +231,11 @@ class Limit(Frozen):
             raise ValueError(msg)
 
     @property
+    def is_width(self) -> bool:
+        """Whether it bounds nothing but how many hold it, without looking at how they end."""
+        return not (self.rates or self.ramp or self.adaptive)
+
+    @property
     def adapts(self) -> bool:
         """Whether its width follows how its attempts end."""
         return bool(self.rates) if self.adaptive is None else self.adaptive

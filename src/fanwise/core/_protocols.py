@@ -193,6 +193,14 @@ class Gate(Protocol):
         not wait.
         """
 
+    def changed_to(self, limit: Limit, /) -> Callable[[], None]:
+        """Give what makes this the gate of another limit, once it is called.
+
+        What was admitted stays admitted and is settled as before; no window sees more than the
+        larger of both limits allows. Raises ValueError, and changes nothing, where it cannot count
+        by that limit.
+        """
+
     def wake_with(self, wake: Callable[[], None], /) -> None:
         """Take what is to be called, in the loop, when asking again may have another answer."""
 

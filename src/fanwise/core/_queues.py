@@ -23,6 +23,7 @@ from heapq import heappop, heappush
 from math import inf, nextafter
 from typing import TYPE_CHECKING
 
+from fanwise.core._errors import LimitTooSmall
 from fanwise.core._protocols import Amount
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ FORGET_AT = 64  # flows, of which those are forgotten that have had no more than
 class Turn:
     """One that waits: what it needs, which is asked anew each time, and where it stands."""
 
-    __slots__ = ("amount", "arrived", "asked", "error", "flow", "future", "granted",
+    __slots__ = ("amount", "arrived", "asked", "error", "flow", "future", "granted", "judge",
                  "number", "rank", "virtual", "weight")  # fmt: skip
 
     amount: Callable[[], Amount]
@@ -48,13 +49,16 @@ class Turn:
     flow: Flow
     future: asyncio.Future[bool]  # True: it is admitted; False: it is to ask the gate itself
     granted: bool
+    judge: Callable[[], None]  # raises LimitTooSmall where it never fits the limit of now
     number: int
     rank: Rank
     virtual: float
     weight: float
 
-    def __init__(self, number: int, amount: Callable[[], Amount], asked: Amount) -> None:
+    def __init__(self, number: int, amount: Callable[[], Amount], asked: Amount,
+                 judge: Callable[[], None] = lambda: None) -> None:  # fmt: skip
         """Prepare to wait."""
+        self.judge = judge
         self.number = number
         self.amount = amount
         self.asked = asked
@@ -246,13 +250,32 @@ class Line:
 
     def refuse_all(self, error: Exception) -> None:
         """Let everybody who waits fail with `error`."""
-        for rank in list(self._ranks.values()):
-            for flow in list(rank.flows.values()):
-                for turn in list(flow.turns):
-                    turn.error = error
-                    self._out(turn)
-                    if not turn.future.done():
-                        turn.future.set_exception(error)
+        for turn in self._turns():
+            self._refuse(turn, error)
+
+    def limit_changed(self, patience: float) -> None:
+        """Let everybody who waits be judged anew; who does not fit any more is refused."""
+        self._patience = patience
+        for turn in self._turns():
+            try:
+                turn.judge()
+            except LimitTooSmall as error:
+                self._refuse(turn, error)
+            else:
+                flow, asked = turn.flow, turn.amount()
+                flow.sums = added(added(flow.sums, turn.asked, -1), asked, 1)
+                turn.asked = asked
+        self.wake()
+
+    def _turns(self) -> list[Turn]:
+        ranks = self._ranks.values()
+        return [turn for rank in ranks for flow in rank.flows.values() for turn in flow.turns]
+
+    def _refuse(self, turn: Turn, error: Exception) -> None:
+        turn.error = error
+        self._out(turn)
+        if not turn.future.done():
+            turn.future.set_exception(error)
 
     def close(self) -> None:
         """Leave no timer behind."""

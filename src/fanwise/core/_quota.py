@@ -10,6 +10,7 @@ attempts end (`fanwise.core._pace`), and from what their answers say is left.
 
 from __future__ import annotations
 
+from functools import partial
 from math import inf, isinf
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ from fanwise.core._transient import OVERLOADED, TOO_MANY, http_status, ran_out, 
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Hashable
+    from collections.abc import Callable, Hashable
 
     from fanwise.core._call import Call
     from fanwise.core._policies import Limit
@@ -131,8 +132,8 @@ class Quota(Width):
         self._took(reservation)
         return True
 
-    async def wait(self, reservation: Reservation, deadline: float | None) -> None:
-        """Wait in line for admission; cancelled, it takes nothing.
+    async def wait(self, reservation: Reservation, deadline: float | None, call: Call[Any]) -> None:
+        """Wait in line for the admission of an attempt of `call`; cancelled, it takes nothing.
 
         Raises LimitTooSlow at once where the wait would end after `deadline`.
         """
@@ -141,8 +142,15 @@ class Quota(Width):
         amount = reservation.expect()
         if deadline is not None:
             self._refuse_late(self._line.ahead(key, share), amount, deadline)
-        await self._line.wait(key, share, Turn(reservation.number, reservation.expect, amount))
+        judge = partial(self._judge, reservation, call)
+        turn = Turn(reservation.number, reservation.expect, amount, judge)
+        await self._line.wait(key, share, turn)
         self._took(reservation)
+
+    def _judge(self, reservation: Reservation, call: Call[Any]) -> None:
+        """Let one that waits need what it needs of the limit of now."""
+        fresh = self.reservation(call)
+        reservation.need, reservation.expected = fresh.need, fresh.expected
 
     def failed(self, reservation: Reservation, error: BaseException) -> None:
         """Take note of a failure: what it may have used, and what it says of the provider.
@@ -243,6 +251,24 @@ class Quota(Width):
     def refuse_all(self, error: Exception) -> None:
         """Let everybody who waits fail with `error`."""
         self._line.refuse_all(error)
+
+    def changed_to(self, limit: Limit) -> Callable[[], None]:
+        """Give what makes it another limit; raise ValueError where that cannot be."""
+        return partial(self._become, limit, self.gate.changed_to(limit))
+
+    def _become(self, limit: Limit, change_gate: Callable[[], None]) -> None:
+        self._limit = limit
+        self.at_once = self.full = limit.at_once
+        self._sizes = Sizes(limit)
+        self._early = limit.charge == "admission"
+        known = self._expected or {}
+        for each in known.values():
+            each.change(limit)
+        self._expected = known if self._sizes.bound else None
+        self.pace.change(limit)
+        self._door.measure_by(self._share if limit.rates else nothing)
+        change_gate()
+        self._line.limit_changed(limit.burst)
 
     def close(self) -> None:
         """Leave nothing on the loop."""

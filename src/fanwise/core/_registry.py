@@ -52,12 +52,15 @@ TABLE: Final[dict[str, dict[str, str]]] = {
     },
     "journal": {
         "memory": "fanwise.stores._memory_journal:from_address",
-        "run": "fanwise.core._journal:opener",
+        "run": "fanwise.core._opening:opener",
         "shared": "fanwise.core._same_run:sharing",
         "sqlite": "fanwise.stores._sqlite:from_address",
     },
     "limit": {
         "budgets": "fanwise.core._spending:spending",
+        "change": "fanwise.core._reload:limits_change",
+        "file": "fanwise.core._reload:limits_file",
+        "headers": "fanwise.core._headers:hearing",
         "rates": "fanwise.core._quota:quota",
     },
     "model": {

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-import re
 import time
 from _blake2 import blake2b  # see fanwise.core._canonical
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fanwise._version import __version__
-from fanwise.core._canonical import digest_of
-from fanwise.core._policies import above_zero, whole_number
 from fanwise.core._record import (
     ATTEMPT,
     CHUNK,
@@ -242,26 +239,6 @@ class Run:
 def generator_for(place: str) -> random.Random:
     """Give the generator for one use in one place of one seed."""
     return random.Random(int.from_bytes(blake2b(place.encode(), digest_size=8).digest()))
-
-
-def share_of_run(tenant: str | None, weight: float, priority: int) -> Share:
-    """Give whose a run is; raise, naming the argument, where that cannot be meant."""
-    if tenant is None and weight == 1 and priority == 0:
-        return EQUAL
-    if tenant is not None and not isinstance(tenant, str):
-        msg = f'tenant is a str, such as tenant="acme", got {tenant!r}'
-        raise TypeError(msg)
-    above_zero("weight", weight)
-    whole_number("priority", priority)
-    return Share(tenant, weight, priority)
-
-
-def file_name(run_id: str) -> str:
-    """Give a name for a file that stays in its folder, whatever the caller's id is."""
-    plain = re.sub(r"[^\w.-]", "_", run_id)[:100]
-    return (
-        plain if plain == run_id and plain.strip(".") else f"{plain}-{digest_of(run_id).hex()[:8]}"
-    )
 
 
 def note_reuse(call: Call[Any]) -> None:

@@ -17,11 +17,19 @@ from fanwise.core._away import refuse_while_importing
 from fanwise.core._budget import check_budget, check_budgets
 from fanwise.core._dump import listen, unlisten
 from fanwise.core._errors import CallSkipped
-from fanwise.core._frozen import Frozen
+from fanwise.core._given import (
+    file_name,
+    gates_of,
+    limits_file,
+    names_of,
+    record_writer,
+    share_of_run,
+)
 from fanwise.core._kept import journal_of, run_kept, share_run
 from fanwise.core._limits import LimitEvent
 from fanwise.core._record import CHUNK, Record
-from fanwise.core._run import EQUAL, Run, Share, file_name, share_of_run
+from fanwise.core._run import EQUAL, Run, Share
+from fanwise.core._runtime_statistics import RuntimeStatistics
 from fanwise.core._scope import BODY, CURRENT
 from fanwise.core._shared import Shared, named
 from fanwise.core._wakeup import woken_by_signals
@@ -33,19 +41,14 @@ if TYPE_CHECKING:
     from contextvars import Token
     from types import TracebackType
 
-    from fanwise.core._accounts import BudgetStatistics
     from fanwise.core._bills import Priced
-    from fanwise.core._breaker import BreakerStatistics
     from fanwise.core._budget import Budget
-    from fanwise.core._cache_state import CacheStatistics
     from fanwise.core._call import Call
-    from fanwise.core._guesses import GuessStatistics
-    from fanwise.core._hedge_state import HedgeStatistics
-    from fanwise.core._limits import LimitEvents, LimitStatistics
+    from fanwise.core._limits import LimitEvents
     from fanwise.core._policies import Limit
-    from fanwise.core._protocols import Body, Gates, Journal, Listener, Names, Plan
-    from fanwise.core._races import RaceStatistics
+    from fanwise.core._protocols import Body, Gates, Journal, Listener, Plan
     from fanwise.core._record import AttemptRow, CallRow
+    from fanwise.core._reload import LimitsFile
     from fanwise.core._same_run import SameRun
     from fanwise.core._writer import RecordWriter
 
@@ -62,48 +65,24 @@ RUNTIME: ContextVar[Runtime | None] = ContextVar("fanwise_runtime", default=None
 OPEN: weakref.WeakSet[Runtime] = weakref.WeakSet()
 
 
-class RuntimeStatistics(Frozen):
-    """A runtime at one instant: calls running, live runs, limits, breakers, hedges, races, caches.
-
-    `abandoned` counts functions in pools that go on though nobody waits for them. `guesses` says
-    for each `speculate` how often its guesses were joined so far, `estimates` for each step and
-    model how far off the estimates of tokens were, `budgets` what is used of each that is open,
-    `deployments` what became of each of those that the names of `models=` stand for.
-    """
-
-    running: int
-    runs: int
-    abandoned: int
-    limits: tuple[LimitStatistics, ...]
-    breakers: tuple[BreakerStatistics, ...]
-    guesses: tuple[GuessStatistics, ...]
-    hedges: tuple[HedgeStatistics, ...]
-    pools: tuple[LimitStatistics, ...]
-    races: tuple[RaceStatistics, ...]
-    caches: tuple[CacheStatistics, ...] = ()
-    estimates: tuple[Any, ...] = ()
-    budgets: tuple[BudgetStatistics, ...] = ()
-    deployments: tuple[Any, ...] = ()
-
-
 class Runtime(Shared):
     """Where calls run: `async with Runtime(...) as runtime: await runtime.run(call)`.
 
     `journal` is where results are kept, so that a killed run goes on: "sqlite:///runs.db",
     "memory", or a journal of `fanwise.stores`. `record` is a path, or a `Record`, to which the
     rows of every run are written; `limits` maps names, or patterns such as "anthropic/*", to
-    `Limit`; `models` maps names to the deployments that they stand for, such as {"smart":
-    ["anthropic:...", "openai:..."]}; `plan` maps names of steps and patterns to what it
-    overrides; `pools` maps names to a `concurrent.futures.Executor`, or to a number of worker
-    processes ("thread": of threads); `prices` maps models, or patterns such as "openai/*", to
-    `Price`, before the known prices; `listeners` are called with each row, and each
-    `LimitEvent`, as it is made, on the loop; `shared` is where limits stand that other
-    processes share, such as "redis://127.0.0.1:6379" or a `fanwise.stores.SharedLimits`;
-    `budget` bounds all runs together, `budgets` maps tenants, or patterns such as "free-*", to
-    theirs; `seed` makes the engine's own randomness repeatable (`None`: drawn anew, or a
-    virtual loop's). Leaving the block cancels what still runs, waits for it and for functions
-    in threads, ends the worker processes, gives back what it holds of shared limits, and closes
-    the record.
+    `Limit`, or is a file of such (TOML) that is read again when it changes; `models` maps names
+    to the deployments that they stand for, such as {"smart": ["anthropic:...", "openai:..."]};
+    `plan` maps names of steps and patterns to what it overrides; `pools` maps names to a
+    `concurrent.futures.Executor`, or to a number of worker processes ("thread": of threads);
+    `prices` maps models, or patterns such as "openai/*", to `Price`, before the known prices;
+    `listeners` are called with each row, and each `LimitEvent`, as it is made, on the loop;
+    `shared` is where limits stand that other processes share, such as "redis://127.0.0.1:6379"
+    or a `fanwise.stores.SharedLimits`; `budget` bounds all runs together, `budgets` maps
+    tenants, or patterns such as "free-*", to theirs; `seed` makes the engine's own randomness
+    repeatable (`None`: drawn anew, or a virtual loop's). Leaving the block cancels what still
+    runs, waits for it and for functions in threads, ends the worker processes, gives back what
+    it holds of shared limits, and closes the record.
     """
 
     budget: Budget | None
@@ -122,7 +101,7 @@ class Runtime(Shared):
         *,
         journal: Journal | str | None = None,
         record: str | os.PathLike[str] | Record | None = None,
-        limits: Mapping[str, Limit] | None = None,
+        limits: Mapping[str, Limit] | str | os.PathLike[str] | LimitsFile | None = None,
         models: Mapping[str, object] | None = None,
         pools: Mapping[str, Executor | int] | None = None,
         prices: Mapping[str, Priced] | None = None,
@@ -134,7 +113,11 @@ class Runtime(Shared):
         budgets: Mapping[str, Budget] | None = None,
     ) -> None:
         """Describe a runtime; it starts when its block is entered."""
-        super().__init__({} if limits is None else limits, plan, pools, prices)
+        self._limits_file = limits_file(limits)
+        defined = {} if limits is None or self._limits_file is not None else limits
+        super().__init__(cast("Mapping[str, Limit]", defined), plan, pools, prices)
+        self.reads_limits = self._limits_file is not None
+        self._following: asyncio.Task[None] | None = None
         self.seed = int.from_bytes(os.urandom(4)) if seed is None else seed
         self.seeded = seed is not None
         self.listeners = list(listeners)
@@ -172,17 +155,25 @@ class Runtime(Shared):
     async def __aenter__(self) -> Self:
         """Start, on the running loop.
 
-        Raises `OSError` where the record cannot be written, `JournalError` where the journal is
-        none, or of another format.
+        Raises OSError where the record cannot be written or a file of limits cannot be read,
+        ValueError for what such a file cannot mean, and `JournalError` where the journal is none.
         """
         if self.entered:
             msg = f"{self!r} is open already: one `async with` a runtime"
             raise RuntimeError(msg)
-        self._begin(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        if self._limits_file is not None:
+            read = self._limits_file.read
+            virtual = getattr(loop, "virtual", False)  # where nothing happens beside the loop
+            self.definitions = read() if virtual else await loop.run_in_executor(None, read)
+        self._begin(loop)
         if self.record_path is not None:
             self.writer = await self._off_loop(record_writer(), self.record_path)
         if self.hooks.journal is not None:
             await self.hooks.journal.open()
+        if self._limits_file is not None and self.threads is not None:
+            following = self._limits_file.follow(self)
+            self._following = asyncio.create_task(following, name="fanwise limits")
         self._token = RUNTIME.set(self)
         listen(self)
         return self
@@ -214,6 +205,9 @@ class Runtime(Shared):
     async def aclose(self) -> None:
         """End the runtime, as leaving its block does."""
         unlisten(self)
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.wait([self._following])
         tasks = list(self._started)  # also of runs that are over and have only to say so
         for task in tasks:
             task.cancel()
@@ -368,6 +362,19 @@ class Runtime(Shared):
         for tell in list(self.on_drain):
             tell()
 
+    def reload(self, limits: Mapping[str, Limit]) -> None:
+        """Take other limits from now on, all of them at once, also for calls that wait and hold.
+
+        A rate goes on from what is spent, so that no window sees more than the larger of both
+        limits allows; a width that is narrowed takes slots back as they return; who waits and never
+        fits now is refused with LimitTooSmall. Raises TypeError, ValueError or LimitUnknown where a
+        limit in use cannot be what is asked, and then changes nothing.
+        """
+        change = cast(
+            "Callable[[Runtime, Mapping[str, Limit]], None]", _registry.load("limit", "change")
+        )
+        change(self, limits)
+
     @property
     def runs(self) -> tuple[Run, ...]:
         """The runs whose records are still held, oldest first."""
@@ -442,22 +449,6 @@ class Runtime(Shared):
     def __repr__(self) -> str:
         """Show id and load."""
         return f"<Runtime {self.id}, {len(self.live)} runs, {self.running} calls running>"
-
-
-def record_writer() -> type[RecordWriter]:
-    """Give what writes a record, loaded when the first is to be written."""
-    return cast("type[RecordWriter]", _registry.load("record", "writer"))
-
-
-def names_of(models: Mapping[str, object]) -> Names:
-    """Give what the names of models stand for; raise, naming the name, where that cannot be."""
-    made = cast("Callable[[object], Names]", _registry.load("names", "models"))
-    return made(models)
-
-
-def gates_of(shared: Gates | str) -> Gates:
-    """Look up an address; raise ValueError for one that nobody knows."""
-    return cast("Gates", _registry.load("gates", shared)) if isinstance(shared, str) else shared
 
 
 def current_runtime() -> Runtime:

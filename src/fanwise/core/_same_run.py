@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from fanwise.core._errors import ProgramChanged
-from fanwise.core._journal import head_of
+from fanwise.core._opening import head_of
 from fanwise.core._watchers import excuse
 
 if TYPE_CHECKING:

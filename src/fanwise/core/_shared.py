@@ -122,6 +122,7 @@ class Shared:
     plan: Plan | None
     contents: Record | None
     contents_of: ContentsOf  # where there are contents
+    reads_limits: bool  # from a file, of which each reading may bring any numbers
     noting: bool  # whether `facts_at_end` has anything to say
     running: int
     untimed: bool
@@ -138,6 +139,7 @@ class Shared:
         """Take definitions; nothing is made before a call asks for it."""
         check_limits(limits)
         self.definitions = limits
+        self.reads_limits = False
         self.plan = plan
         self.hooks = Hooks()
         self.untimed = os.environ.get("FANWISE_DEBUG", "") not in ("", "0")
@@ -196,8 +198,8 @@ class Shared:
         """Give the limit of that name; raise `LimitUnknown` where an explicit runtime has none."""
         width = self.widths.get(name)
         if width is None:
-            limit = self._definition(name)
-            if limit.rates or limit.ramp or limit.adaptive or self.gates is not None:
+            limit = self.definition(name)
+            if self.gates is not None or self.reads_limits or not limit.is_width:
                 made = cast("type[Quota]", _registry.load("limit", "rates"))
                 width = made(name, limit, self.loop, self.gates)
             else:
@@ -211,7 +213,8 @@ class Shared:
     ) -> None:
         """Show whoever listens what happened at a limit, or a budget; a runtime knows who does."""
 
-    def _definition(self, name: str) -> Limit:
+    def definition(self, name: str) -> Limit:
+        """Give what is defined for a name; raise `LimitUnknown` where nothing is."""
         own = name.limit if isinstance(name, OwnLimit) else None
         if self.definitions is None:
             return own or Limit()

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from fanwise.core._attempts import Execution
     from fanwise.core._budget import Budget
     from fanwise.core._call import Call
+    from fanwise.core._limits import LimitEvents
     from fanwise.core._protocols import Need
     from fanwise.core._run import Run
     from fanwise.core._runtime import Runtime
@@ -272,15 +273,20 @@ class Spending:
 
     async def _wait(self, hold: Hold, short: Account) -> None:
         """Wait in the line of the account that lacks it, until it has what every account has."""
-        call = hold.call
+        call, tell = hold.call, self.runtime.tell_limit
         began = self.runtime.time()
         at: Account | None = short
+        tell("waits", short.name, 0.0, call.run, call.id)
+        ended: LimitEvents = "left"
         try:
             while at is not None:
                 self._refuse_held(call, at)
                 at = await self._turn(hold, at)
+            ended = "admitted"
         finally:
-            add_wait(call, "budget", self.runtime.time() - began)
+            seconds = self.runtime.time() - began
+            add_wait(call, "budget", seconds)
+            tell(ended, short.name, seconds, call.run, call.id)
 
     async def _turn(self, hold: Hold, account: Account) -> Account | None:
         """Stand in one line; give the account at which the next one is, or `None`: it is done."""
@@ -336,6 +342,9 @@ class Spending:
         """Count a refusal, and give its error."""
         account.refused += 1
         note(hold.call, budget=account.name)
+        tokens, money = account.possible()
+        left = float(tokens or 0) if money is None else float(dollars_of(money) or 0)
+        self.runtime.tell_limit("spent", account.name, left, hold.call.run, hold.call.id)
         return refusal(hold, account)
 
     async def again(self, attempt: Attempt, need: Need) -> None:
@@ -386,7 +395,7 @@ class Spending:
         if not any(used):
             return NOTHING if error is not None and was_free(error) else hold.worst.spend
         if error is not None and may_be_charged(error) and any(each[3] for each in told):
-            return in_doubt(used, hold.worst.spend, known=any(each[5] for each in told))
+            return in_doubt(used, sum(each[5] for each in told), hold.worst.spend)
         return used
 
     def sum_of(self, told: tuple[Told, ...], hold: Hold) -> Spend:

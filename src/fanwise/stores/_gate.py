@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from fractions import Fraction
 
-    from fanwise.core import Amount, Remaining
+    from fanwise.core import Amount, Limit, Remaining
     from fanwise.stores._visit import Board, Four, Reply, Terms
 
 log = logging.getLogger("fanwise")
@@ -77,8 +78,18 @@ class Asked(NamedTuple):
 class SharedGate:
     """The quota of one limit that stands on a board, as one worker sees it."""
 
-    def __init__(self, terms: Terms, board: Board, manner: Manner) -> None:
-        """Stand before a board; nothing is asked before the first attempt."""
+    def __init__(
+        self,
+        terms: Terms,
+        board: Board,
+        manner: Manner,
+        describe: Callable[[Limit], tuple[Terms, Manner]] | None = None,
+    ) -> None:
+        """Stand before a board; nothing is asked before the first attempt.
+
+        `describe` gives terms and manner of another limit, where it may become one.
+        """
+        self._describe = describe
         self.terms = terms
         self._board = board
         self._manner = manner
@@ -197,6 +208,23 @@ class SharedGate:
         return GateStatistics(
             in_flight, self._admitted, self._reserved, self._used, self._refunded, room
         )
+
+    def changed_to(self, limit: Limit, /) -> Callable[[], None]:
+        """Give what makes this the gate of another limit, from its next visit on."""
+        if self._describe is None:
+            raise ValueError(f"the limit {self.terms.name!r} cannot be changed here")
+        return partial(self._change, *self._describe(limit))
+
+    def _change(self, terms: Terms, manner: Manner) -> None:
+        """Go on by other numbers: what lies in the pocket goes back, what is in flight stays."""
+        if manner.keeps != self._manner.keeps:
+            self._purse.expire(inf)
+            self._purse.keeps = manner.keeps
+        self._purse.turn_in()
+        self.terms, self._manner, self._factor = terms, manner, 1
+        if self._number:
+            self._poke()
+        self._wake()
 
     # What is heard from the board
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 from fanwise.core import _registry
@@ -58,10 +59,13 @@ class SharedLimits:
         """Give the gate of a limit; raise ValueError where it cannot be counted exactly."""
         gate = self._gates.get(name)
         if gate is None:
-            gate = self._gates[name] = SharedGate(
-                terms_of(name, limit), self.board, self._manner(limit)
-            )
+            describe = partial(self._described, name)
+            terms, manner = describe(limit)
+            gate = self._gates[name] = SharedGate(terms, self.board, manner, describe)
         return gate
+
+    def _described(self, name: str, limit: Limit) -> tuple[Terms, Manner]:
+        return terms_of(name, limit), self._manner(limit)
 
     def _manner(self, limit: Limit) -> Manner:
         by_use = limit.charge == "use"  # what is charged at admission takes its place at once

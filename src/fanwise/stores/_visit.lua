@@ -16,7 +16,7 @@ local FIRST, EACH = 9, 8 -- integers before the first dimension, and of each
 local SEEN, LAPSE, VISIT, SLOTS, TICKET = 1, 2, 3, 4, 5
 local KEPT, NEED, NEED_SLOTS, REPLY = 5, 9, 14, 15 -- KEPT + d, NEED + d
 local AT, PAUSED, UNTIL, SPENT, SCALE = 1, 2, 3, 3, 7
-local CAPACITY, REFILL, AT_ONCE = 11, 15, 20 -- of the visitor, for who watches
+local CAPACITY, REFILL, AT_ONCE = 11, 15, 20 -- of the last visitor, for who watches
 local DONE, GRANTED, WAIT, LOST = 0, 1, 2, 3
 
 local given = cjson.decode(ARGV[2]) -- numbers, each exact up to 2^53, where ARGV are strings
@@ -67,14 +67,19 @@ end
 
 -- The bucket, refilled up to now. A server that forgot it begins with an empty one.
 local stored = redis.call('GET', KEYS[1])
-local bucket = stored and cmsgpack.unpack(stored) or {now, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+local function forgotten()
+  local empty = {now}
+  for i = 2, AT_ONCE do empty[i] = 0 end
+  return empty
+end
+local bucket = stored and cmsgpack.unpack(stored) or forgotten()
 if bucket[AT] > now then
   local back = bucket[AT] - now
   bucket[PAUSED], bucket[UNTIL] = math.max(0, bucket[PAUSED] - back), math.max(0, bucket[UNTIL] - back)
   bucket[AT] = now
 end
 if stored and bucket[UNTIL] <= now then              -- it has only not been swept yet
-  stored, bucket, before = false, {now, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, {0, 0, 0, 0}
+  stored, bucket, before = false, forgotten(), {0, 0, 0, 0}
 end
 local elapsed = now - bucket[AT]
 for d, term in pairs(terms) do
