@@ -367,10 +367,7 @@ class Policy:
 
     def _check_writes(self) -> None:
         if self.verify is not None and not callable(self.verify):
-            msg = (
-                "verify is a function of the write's arguments, which gives its result where it "
-                f"happened and raises NotDone where it did not, got {self.verify!r}"
-            )
+            msg = f"verify is a function that finds out about a write, got {self.verify!r}"
             raise TypeError(msg)
         if self.verify is not None and self.effect != "write":
             msg = 'verify= says whether a write has happened: add effect="write"'
