@@ -74,7 +74,12 @@ def test_a_run_is_shown_with_what_is_open(folder):
     assert done.returncode == 0
     first, *rest = done.stdout.splitlines()
     assert first.startswith("run-2  unresolved")
-    assert rest[:4] == ["  report: 1 begun", "  fetch: 1 ok", "  send: 1 ambiguous", "  3 calls kept"]
+    assert rest[:4] == [
+        "  report: 1 begun",
+        "  fetch: 1 ok",
+        "  send: 1 ambiguous",
+        "  3 calls kept",
+    ]
     assert rest[4].endswith("  ambiguous  send")
     every = fanwise("runs", "show", "run-1", "--calls", cwd=folder)
     assert [line.split()[1] for line in every.stdout.splitlines()[-3:]] == ["ok", "ok", "written"]

@@ -206,13 +206,11 @@ def answer(place, sums):
 def compare_effects(point, lines):
     """Every write is there: once, or as often as one likes under one key where that is honoured."""
     counted = Counter(line for line in lines if line.split()[0] in ("verified", "plain", "keyed"))
-    whats = Counter(tuple(line.split()[:2]) for line in counted)
+    sent = Counter(tuple(line.split()[:2]) for line in counted)
     expected = {
         (what, str(n)) for what in ("verified", "plain", "keyed") for n in range(workload.GROUPS)
     }
-    assert set(whats) == expected, (
-        f"{point}: {set(whats) ^ expected} is lost, or was never asked for"
-    )
-    assert set(whats.values()) == {1}, f"{point}: one write under two keys: {whats}"
+    assert set(sent) == expected, f"{point}: {set(sent) ^ expected} is lost, or was never asked for"
+    assert set(sent.values()) == {1}, f"{point}: one write under two keys: {sent}"
     for line, times in counted.items():
         assert times == 1 or line.startswith("keyed"), f"{point}: {line} happened {times} times"

@@ -340,9 +340,11 @@ class RunJournal:
         if found.kind in (Kind.RESULT, Kind.WRITTEN):
             assert self.replay is not None  # noqa: S101 - it has the entry
             await self.replay.in_turn(found, self.run.runtime.loop)
-            value = self.codecs[call.step].decode(await self.data_of(found))
+            data = await self.data_of(found) if found.data is None else found.data
+            value = self.codecs[call.step].decode(data)
             note(call, reused=True)
-            await hand_over(call, value)
+            if call.reader is not None:
+                await hand_over(call, value)
             return (value,)
         if found.kind in (Kind.FAILED, Kind.LET_GO):
             return await self.recall_gap(call, found)

@@ -13,7 +13,6 @@ import weakref
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError
 
 from fanwise.core import NotStorable, ProgramChanged
 from fanwise.stores._plain_data import decode_plain, encode_plain
@@ -62,7 +61,7 @@ class ResultCodec:
         try:
             data = self.adapter.dump_json(value, warnings="error")
             back = self.adapter.validate_json(data)
-        except (PydanticSerializationError, ValidationError, ValueError) as error:
+        except ValueError as error:  # as both refusals of pydantic are
             why = str(error).partition("\n")[0]
             raise self._refused(f"a {kind} that is no {told(self.annotation)} ({why})") from error
         if type(back) is not type(value) or not (back == value or repr(back) == repr(value)):
