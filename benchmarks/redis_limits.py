@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from benchmarks._figure import Figure
 from benchmarks._measure import Scale, Span, Spread, alternate
 from fanwise.core import Amount
-from fanwise.stores._gate import Manner, SharedGate
+from fanwise.stores._clerk import Manner
+from fanwise.stores._gate import SharedGate
 from fanwise.stores._redis import RedisBoard
 from fanwise.stores._visit import GRANTED, Rate, Terms, Visit
 from tests.stores.servers import redis_server
@@ -108,7 +109,7 @@ async def _gates(scale: Scale, url: str, attempts: int) -> Rounds:
     amount = Amount(1, 10, 10)
 
     async def admitted(lease: int, name: str, times: int) -> Span:
-        manner = Manner(1.0, lease, Fraction(0), 45.0, (False, True, True, True))
+        manner = Manner(1.0, lease, Fraction(0), 45.0, False)
         gate = SharedGate(TERMS._replace(name=name), board, manner)
         with Span() as span:
             for _ in range(times):

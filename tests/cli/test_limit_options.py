@@ -4,7 +4,7 @@ import pytest
 
 from fanwise import Limit
 from fanwise.cli import main
-from fanwise.cli._limit_options import fits, read_named, read_quotas
+from fanwise.cli._limit_options import fits, read_named, read_quotas, with_file
 
 pytestmark = [pytest.mark.real_clock, pytest.mark.blocking_ok]
 
@@ -101,3 +101,32 @@ def test_a_digest_refuses_a_limit_that_bounds_nothing(options, said, capsys, tmp
         main(["digest", str(tmp_path), "--task", "why?", *options])
     assert left.value.code == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "none.toml cannot be read: No such file"),
+        ("[limits.it]\nat_once = 0", "limits.toml: [limits.it]: Limit(at_once=) is at least 1"),
+        ("it = 3", "limits.toml: there is no table [limits]"),
+    ],
+)
+@pytest.mark.parametrize("command", [["run", "json:dumps"], ["digest", ".", "--task", "why?"]])
+def test_a_file_of_limits_that_is_wrong_is_refused(command, text, said, capsys, tmp_path):
+    path = tmp_path / ("none.toml" if text is None else "limits.toml")
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(SystemExit) as left:
+        main([*command, "--limits", str(path)])
+    assert left.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_file_goes_before_an_option(tmp_path):
+    path = tmp_path / "limits.toml"
+    path.write_text('[limits.a]\nat_once = 1\n[limits."b*"]\nrequests_per_minute = 60')
+    found = with_file(read_named(["a=9", "c=3"]), path).read()
+    assert found["a"] == Limit(at_once=1)
+    assert found["c"] == Limit(at_once=3)
+    assert list(found)[-1] == "*"
+    assert with_file({"a": Limit()}, None) == {"a": Limit()}

@@ -10,7 +10,7 @@ from fanwise import Limit, Runtime, current, fan_map, step
 from fanwise.cli import main
 from fanwise.cli._limits_table import table
 from fanwise.core import Need
-from fanwise.stores import SharedLimits, Standing, redis_board
+from fanwise.stores import LimitStanding, SharedLimits, redis_board
 from tests.cli.terminals import START, Terminal
 from tests.stores.servers import free_port, redis_server
 
@@ -29,7 +29,7 @@ def server():
 def standing(name="smart", at_once=4, waiting=1, held=3, paused=0.0, **used):
     sizes = {f"{rate}_per_minute": 1000 for rate in RATES if rate in used}
     spent = {f"{rate}_per_minute": used[rate] for rate in RATES if rate in used}
-    return Standing(name, at_once, 2, waiting, held, paused, sizes, spent)
+    return LimitStanding(name, at_once, 2, waiting, held, paused, sizes, spent)
 
 
 def ended(arguments, capsys):
@@ -71,8 +71,8 @@ def test_nothing_there_is_said(server, capsys):
     ("arguments", "code", "said"),
     [
         (["--redis", f"redis://:secret@127.0.0.1:{free_port()}"], 1, "no answer from redis://127"),
-        (["--redis", "http://127.0.0.1"], 2, "--redis: Redis URL must specify"),
-        (["--redis", "redis://:secret@127.0.0.1:port"], 2, "--redis: Port could not be cast"),
+        (["--redis", "http://127.0.0.1"], 2, '--redis: "http:..." is not the URL'),
+        (["--redis", "redis://:secret@127.0.0.1:port"], 2, '--redis: "redis:..." is not the URL'),
         (["--prefix", "a{b"], 2, "--prefix: prefix='a{b' holds a brace"),
         (["--every", "0"], 2, "--every is 0"),
         (["--every", "nan"], 2, "--every is nan"),

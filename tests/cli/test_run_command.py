@@ -407,3 +407,43 @@ def test_what_is_no_data_is_shown_by_its_repr_and_named():
 def test_text_is_printed_as_it_stands():
     printed = [as_text(value) for value in (None, "", "a", "a\n", 1, {"ä": [True]})]
     assert printed == ["", "", "a\n", "a\n", "1\n", '{\n  "ä": [\n    true\n  ]\n}\n']
+
+
+def test_a_file_of_limits_is_followed_while_it_runs(tmp_path):
+    (tmp_path / "jobs.py").write_text(FOLLOWED)
+    (tmp_path / "limits.toml").write_text("[limits.door]\nat_once = 1\n")
+    done = fanwise_run(tmp_path, "jobs:opened", "--limits", "limits.toml")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [1, 4]
+
+
+FOLLOWED = """
+import asyncio, os
+from fanwise import fan_out, step
+from fanwise.core import current_runtime
+
+go_on = asyncio.Event()
+
+@step(limit="door")
+async def through(number):
+    await go_on.wait()
+
+async def until(slots):
+    while sum(limit.in_flight for limit in current_runtime().statistics().limits) < slots:
+        await asyncio.sleep(0.01)
+    return slots
+
+@step
+async def changes():
+    seen = [await until(1)]
+    with open("new.toml", "w") as file:
+        file.write("[limits.door]\\nat_once = 4\\n")
+    os.replace("new.toml", "limits.toml")
+    seen.append(await until(4))
+    go_on.set()
+    return seen
+
+async def opened():
+    found = await fan_out(*(through(number) for number in range(4)), changes())
+    return found.values()[-1]
+"""

@@ -9,6 +9,7 @@ import pytest
 from fanwise import Hedge, Limit, Retry, Runtime, current, fan_out, step
 from fanwise.core import Need, _needs
 from fanwise.core._transient import retry_after
+from fanwise.errors import NotDone
 from fanwise.testing import run_virtual
 
 
@@ -89,6 +90,25 @@ def test_an_overload_takes_the_width_to_seven_tenths_of_what_is_in_flight(error,
     under(WIDE, body)
 
 
+def test_one_attempt_alone_is_not_too_wide_and_a_width_that_nobody_fills_is_forgotten():
+    async def body(runtime):
+        @step
+        async def main():
+            await together(Status(503))
+            assert state(runtime).width is None
+            await together(*[Status(503)] * 10)
+            await asyncio.sleep(59)
+            await together(*[None] * 2)
+            assert state(runtime).width == pytest.approx(7.0)
+            await asyncio.sleep(2)
+            await together(*[None] * 2)
+            assert state(runtime).width is None
+
+        await runtime.run(main())
+
+    under(WIDE, body)
+
+
 def test_one_attempt_in_a_hundred_that_runs_out_of_time_is_no_overload_and_one_in_five_is():
     def width(late, well):
         async def body(runtime):
@@ -156,6 +176,20 @@ def test_a_503_pauses_the_name_only_where_it_says_how_long():
     assert paused(Status(503, retry_after="7")) == 7.0
     assert paused(Status(429)) == 1.0
     assert paused(Status(429, retry_after="inf")) == 60.0
+
+
+@pytest.mark.parametrize("limit", [WIDE, Limit(at_once=4)], ids=repr)
+def test_a_write_that_was_refused_pauses_the_name_too(limit):
+    @step(limit="it", effect="write")
+    async def send():
+        raise NotDone("refused") from Status(429, retry_after="7")
+
+    async def body(runtime):
+        with pytest.raises(NotDone):
+            await runtime.run(send())
+        assert state(runtime).paused == 7.0
+
+    under(limit, body)
 
 
 def test_retry_after_is_read_in_all_its_forms():

@@ -5,10 +5,23 @@ from decimal import Decimal
 
 import pytest
 
-from fanwise import Budget, Cache, Limit, Runtime, current, fan_map, fan_out, first, step
+from fanwise import (
+    Budget,
+    Cache,
+    Limit,
+    Runtime,
+    current,
+    fan_map,
+    fan_out,
+    first,
+    pipeline,
+    stage,
+    step,
+)
 from fanwise.core import LimitEvent, Need
 from fanwise.errors import (
     BudgetHeld,
+    BudgetSpent,
     BudgetUndeclared,
     CallSkipped,
     LimitHeld,
@@ -420,3 +433,131 @@ def test_listeners_hear_of_waits_and_of_what_is_spent():
         ("spent", "s", 3.0), ("left", "s", 1.0),
     ]  # fmt: skip
     assert {event.call for event in heard} >= {3}
+
+
+def test_a_plain_awaitable_is_counted_too():
+    async def own():
+        current().usage(model="m", tokens_out=7)
+
+    @step
+    async def main():
+        return await fan_out(own(), own(), need=0)
+
+    async def body(runtime):
+        run = runtime.start(main(), budget=Budget(tokens=100))
+        found = await run.wait()
+        return found, run.spent()[0].used_tokens
+
+    found, used = under(body)
+    assert statuses(found) == ["ok", "failed"]  # it cannot say its most: a step can
+    assert isinstance(found.outcomes[1].error, BudgetUndeclared)
+    assert used == 7
+
+
+def test_a_step_may_tell_that_it_used_nothing():
+    @step(needs=Need(0, 0, 10, 0))
+    async def lookup(known):
+        current().usage(tokens_in=0, tokens_out=0 if known else 4)
+
+    @step
+    async def main():
+        for known in (True, True, False, True):
+            await lookup(known)
+
+    async def body(runtime):
+        run = runtime.start(main(), budget=Budget(tokens=20))
+        await run.wait()
+        return run.spent()[0].used_tokens
+
+    assert under(body) == 4
+
+
+def test_a_price_alone_bounds_no_tokens():
+    @step(needs=Need(dollars=1))
+    async def search():
+        return current().max_tokens
+
+    async def body(runtime):
+        return await runtime.run(search(), budget=Budget(dollars=1))
+
+    assert under(body) is None
+
+
+def test_a_plan_may_give_a_budget():
+    async def body(runtime):
+        return statuses(await runtime.run(ask_all((9,), (9,), (9,))))
+
+    plan = {"ask_all": {"budget": Budget(tokens=20)}}
+    assert under(body, plan=plan) == ["ok", "ok", "skipped"]
+    with pytest.raises(TypeError, match="budget of the step ask_all is a Budget"):
+        under(body, plan={"ask_all": {"budget": 20}})
+
+
+def test_items_of_a_pipeline_are_skipped_with_the_reason():
+    async def double(number):
+        return 2 * number
+
+    async def asked(number):
+        await ask(9)
+        return number
+
+    async def body(runtime):
+        flow = pipeline(range(4), stage(double), stage(asked), need=0)
+        return await runtime.run(flow, budget=Budget(tokens=20))
+
+    found = under(body)
+    assert statuses(found) == ["ok", "ok", "skipped", "skipped"]
+    assert isinstance(found.outcomes[3].error, BudgetSpent)
+
+
+def test_a_settlement_beyond_what_was_reserved_is_counted_and_said():
+    async def body(runtime):
+        run = runtime.start(ask_all((30, 10), (1, 10)), budget=Budget(tokens=25))
+        found = await run.wait()
+        return statuses(found), run.spent()[0], await runtime.run(ask())
+
+    found, used, _ = under(body)
+    assert found == ["ok", "ok"]  # both had been let in
+    assert (used.used_tokens, used.over) == (31, 1)
+    assert str(used) == "31 of 25 tokens used"
+
+
+def test_who_waits_for_a_limit_keeps_nobody_from_a_budget():
+    limited = ask.using(limit="door")
+
+    @step(limit="door")
+    async def outer():
+        await asyncio.sleep(1)
+        return await ask(2, 10, 1.0)
+
+    @step
+    async def main():
+        # The limited one reserves ten of twelve, and waits for the outer one, which waits for ten.
+        return await fan_out(outer(), limited(3, 10), need=0)
+
+    async def body(runtime):
+        run = runtime.start(main(), budget=Budget(tokens=12))
+        found = await run.wait()
+        used = run.spent()[0]
+        assert not runtime.spending.idle
+        assert not runtime.widths["door"].used
+        return statuses(found), now(), (used.used_tokens, used.reserved_tokens, used.waiting)
+
+    assert under(body, limits={"door": Limit(at_once=1)}) == (["ok", "ok"], 2, (5, 0, 0))
+
+
+def test_who_lent_what_is_then_spent_is_skipped():
+    limited = ask.using(limit="door")
+
+    @step(limit="door")
+    async def outer():
+        await asyncio.sleep(1)
+        return await ask(9, 10)
+
+    async def body(runtime):
+        both = fan_out(outer(), limited(3, 10), need=0)
+        found = await runtime.run(both, budget=Budget(tokens=12))
+        again = await runtime.run(ask.using(limit="door")(1))
+        return statuses(found), runtime.widths["door"].used, again
+
+    assert under(body, limits={"door": Limit(at_once=1)}) == (["ok", "skipped"], 0, 1)

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from fanwise import Limit, Runtime, current, fan_map, step
+from fanwise import Limit, Retry, Runtime, current, fan_map, step
 from fanwise.core import Need, _reload
 from fanwise.core._reload import LimitsFile
 from fanwise.errors import LimitTooSmall, LimitUnknown
@@ -318,3 +318,22 @@ def test_a_bucket_smaller_than_what_is_in_flight_lets_in_again_at_its_own_rate()
         return now() - began
 
     assert under({"it": Limit(tokens_per_minute=6_000)}, body) < 200.0
+
+
+def test_a_width_has_no_rates_while_a_call_of_it_backs_off():
+    @step(limit="it", retry=Retry(attempts=2, shortest=4.0, longest=4.0))
+    async def again():
+        if current().attempt == 1:
+            raise ConnectionError
+        return 1
+
+    async def body(runtime):
+        run = runtime.start(again())
+        await asyncio.sleep(0.001)
+        assert seen(runtime).in_flight == 0
+        with pytest.raises(ValueError, match="had a width only"):
+            runtime.reload({"it": Limit(requests_per_minute=60)})
+        assert await run.wait() == 1
+        runtime.reload({"it": Limit(requests_per_minute=60)})
+
+    under({"it": Limit(at_once=1)}, body)

@@ -118,6 +118,76 @@ def test_nobody_pays_twice_and_a_known_outage_is_probed_by_one(kind):
     holds(law, kind=st.just(kind), **PROGRAMS)
 
 
+WIDTHS = st.lists(
+    st.tuples(st.integers(0, 1), ticks(1, 12), st.integers(1, 3)), min_size=2, max_size=3
+)
+
+
+def nobody_waits_beside_free_room(regions, gaps, order):
+    """Look between the instants at which things happen: no slot is free where somebody waits."""
+    made = [
+        (tier, Region(f"r:{n}", seconds, []), width)
+        for n, (tier, seconds, width) in enumerate(regions)
+    ]
+    tiers = [[Model(each) for tier, each, _ in made if tier == place] for place in (0, 1)]
+    limits = {each.name: Limit(at_once=width) for _, each, width in made}
+
+    async def asked(number):
+        await asyncio.sleep(sum(gaps[: number + 1]))
+        return await model("smart").ask(str(number))
+
+    async def look(runtime):
+        await asyncio.sleep(1 / 8)
+        while runtime.running > 1:  # beside this one
+            each = runtime.statistics().limits
+            free = [it.name for it in each if it.in_flight < it.at_once]
+            waiting = [it.name for it in each if it.waiting]
+            assert not (free and waiting), f"{waiting} waits, and {free} has room"
+            await asyncio.sleep(1 / 4)
+
+    async def body(runtime):
+        work = runtime.start(fan_map(asked, range(len(gaps)), at_once=len(gaps)))
+        await look(runtime)
+        return await work.wait()
+
+    found = virtually(
+        body, order=order, models={"smart": [tier for tier in tiers if tier]}, limits=limits
+    )
+    assert found.complete
+
+
+SHARED = {"regions": WIDTHS, "gaps": ARRIVALS, "order": ORDERS}
+
+
+def test_no_room_is_left_while_somebody_waits():
+    holds(nobody_waits_beside_free_room, **SHARED)
+
+
+def stays(self, deployment):
+    return False
+
+
+def tells_nobody(self):
+    return None
+
+
+def counts_nobody(self):
+    return 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        (Round, "moves", stays),
+        (Round, "_stir", tells_nobody),
+        (Deployment, "arriving", counts_nobody),
+    ],
+    ids=["stays in its line", "nobody is told", "who is on the way does not count"],
+)
+def test_mutants_that_leave_room_are_rejected(change):
+    rejects(nobody_waits_beside_free_room, mutant=changed(change), **SHARED)
+
+
 def never_refuses(self, now):
     return False
 
@@ -132,8 +202,8 @@ def admits_all(self, now):
     return self.until is not None
 
 
-def sees_no_probe(self, runtime, call):
-    how = standing(runtime, call, self.arriving())
+def sees_no_probe(self, runtime, kind, manner, args):
+    how = standing(runtime, self.step(kind, manner), args, self.arriving())
     return how._replace(open=False, probe=True) if how.open and not how.retry_in else how
 
 

@@ -8,7 +8,7 @@ import asyncio
 
 from hypothesis import strategies as st
 
-from fanwise.core import Budget, Hedge, Need, Retry, current, step
+from fanwise.core import Budget, Hedge, Limit, Need, Retry, current, step
 from fanwise.core._accounts import GRANTED, SPENT, WAIT, Line, MemoryAccount, Spend, added, fits
 from fanwise.core._funded import Funded
 from fanwise.core._spending import Spending
@@ -21,7 +21,11 @@ LEAF = st.tuples(
     ticks(0, 4), st.integers(1, 5).map(lambda n: 8 * n), st.integers(0, 8),
     st.sampled_from(["ok", "ok", "flaky", "silent", "slow to stop"]),
 )  # fmt: skip
-GROUP = st.tuples(st.none() | st.integers(2, 12).map(lambda n: 8 * n), st.lists(LEAF, max_size=5))
+# Its own budget, whether it holds a slot while it waits for its leaves, whether those want one.
+GROUP = st.tuples(
+    st.none() | st.integers(2, 12).map(lambda n: 8 * n), st.booleans(), st.booleans(),
+    st.lists(LEAF, max_size=5),
+)  # fmt: skip
 PROGRAM = {
     "groups": st.lists(GROUP, min_size=1, max_size=3),
     "total": st.integers(1, 24).map(lambda n: 8 * n),
@@ -60,17 +64,21 @@ def never_overshoots(  # noqa: C901 - one program
         if end == "flaky":
             raise ConnectionError
 
-    async def group(names, leaves):
+    limited = leaf.using(limit="door")
+
+    async def group(names, wants, leaves):
         fewest = None if enough is None or not leaves else min(enough, len(leaves))
-        return await fan_out(*[leaf(names, *each) for each in leaves], need=0, enough=fewest)
+        one = limited if wants else leaf
+        return await fan_out(*[one(names, *each) for each in leaves], need=0, enough=fewest)
 
     @step
     async def main():
         calls = []
-        for index, (inner, leaves) in enumerate(groups):
+        for index, (inner, has, wants, leaves) in enumerate(groups):
             names = [("run", total)] + ([] if inner is None else [(index, inner)])
             budget = None if inner is None else Budget(tokens=inner)
-            calls.append(step(budget=budget)(group)(names, leaves))
+            made = step(budget=budget, limit="door" if has else None)(group)
+            calls.append(made(names, wants, leaves))
         return await fan_out(*calls, need=0)
 
     async def program(runtime):
@@ -89,8 +97,10 @@ def never_overshoots(  # noqa: C901 - one program
         assert not account.line.count
         spending = runtime.spending
         assert (spending.holds, spending.holders, spending.open) == ({}, {}, {})
+        assert not spending.idle
+        assert not any(width.used for width in runtime.widths.values()), "a slot is lost"
 
-    virtually(program, order=order)
+    virtually(program, order=order, limits={"door": Limit(at_once=1)})
 
 
 def test_law_9_holds_for_budgets():
@@ -184,6 +194,25 @@ def test_budgets_reject_a_cancel_that_leaves_its_place():
     rejected((Line, "leave", stays))
 
 
+CROSSED = {  # leaves that want what a group holds, and leaves of that group
+    "groups": st.lists(LEAF, min_size=1, max_size=3).flatmap(
+        lambda leaves: st.just([(None, False, True, leaves), (None, True, False, leaves)])
+    ),
+    "cancel_at": st.none(), "drain_at": st.none(), "enough": st.none(),
+}  # fmt: skip
+
+
+def test_budgets_reject_a_reservation_that_waits_for_a_limit_for_itself():
+    rejected((Spending, "_borrow", lambda self, account, spend: False), **CROSSED)
+
+
+def test_budgets_reject_what_was_lent_and_is_used_all_the_same():
+    async def forgets(self, hold):
+        hold.lent = False
+
+    rejected((Spending, "regain", forgets), **CROSSED)
+
+
 TWICE = {
     "amounts": st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), min_size=1, max_size=8),
     "total": st.integers(1, 60),
@@ -248,7 +277,7 @@ def in_order_and_not_in_vain(leaves, total, order):
     async def program(runtime):
         found = await runtime.run(main(), budget=Budget(tokens=total))
         account = runtime.runs[0].budgets[0]
-        used = sum(min(leaves[index][1], leaves[index][2]) or leaves[index][1] for index in begun)
+        used = sum(min(leaves[index][1], leaves[index][2]) for index in begun)
         assert account.statistics().used_tokens == used <= total
         assert begun == sorted(begun), "somebody passed another"
         for outcome in found.outcomes:
@@ -257,7 +286,7 @@ def in_order_and_not_in_vain(leaves, total, order):
                 assert isinstance(outcome.error, BudgetSpent)
                 most = leaves[outcome.index][1]
                 before = [i for i in begun if i < outcome.index]
-                least = sum(min(leaves[i][1], leaves[i][2]) or leaves[i][1] for i in before)
+                least = sum(min(leaves[i][1], leaves[i][2]) for i in before)
                 assert least + most > total, "refused, though enough would have come back"
 
     virtually(program, order=order)

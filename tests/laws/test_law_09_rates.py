@@ -7,7 +7,7 @@ reserved and settled meanwhile; and nobody waits longer than that takes.
 from hypothesis import strategies as st
 
 from fanwise.core import Amount, Limit
-from fanwise.core._buckets import SECOND, Buckets
+from fanwise.core._buckets import SECOND, Bucket, Buckets
 from tests.laws.proving import changed, holds, rejects, ticks
 
 RATES = st.sampled_from([None, 20, 60, 90.5, 240])
@@ -178,6 +178,57 @@ def test_rates_reject_a_refund_of_what_lost_its_place():
 
     holds(counted_as_used, **ARRIVALS)
     rejected((Buckets, "settle", generous), law=counted_as_used)
+
+
+def never_above_at_admission(limit, attempts):
+    """Where the provider takes all of `max_tokens` at once, what is read too much comes back."""
+    limit = Limit(charge="admission", **limit.rates, at_once=limit.at_once, burst=limit.burst)
+    admitted = played(limit, attempts)
+    for name, rate in limit.rates.items():
+        for first in range(len(admitted)):
+            total = 0
+            for one in admitted[first:]:
+                taken = Amount(1, one.used.tokens_in, one.reserved.tokens_out)
+                total += costs(taken)[name]
+                passed = one.start - admitted[first].start
+                assert total * 60 <= rate * (limit.burst + passed) + 1e-6
+
+
+def test_rates_at_admission_hold():
+    holds(never_above_at_admission, **ARRIVALS, examples=400)
+
+
+def at_admission_rejected(*changes):
+    rejected(*changes, law=never_above_at_admission)
+
+
+def test_rates_at_admission_reject_what_is_written_coming_back():
+    make = Bucket.__init__
+
+    def by_use(self, kind, per_minute, burst, *, early):
+        make(self, kind, per_minute, burst, early=False)
+
+    at_admission_rejected((Bucket, "__init__", by_use))
+
+
+def test_rates_at_admission_reject_a_refill_beside_what_may_come_back():
+    def beside(self, now):
+        for bucket in self._buckets:
+            most = max(bucket.size, bucket.level)
+            bucket.level = min(most, bucket.level + (now - self._at) * bucket.rate)
+        self._at = now
+
+    at_admission_rejected((Buckets, "_refill", beside))
+
+
+def test_what_is_read_too_much_comes_back_at_admission():
+    now = [0.0]
+    limit = Limit(tokens_per_minute=100, input_tokens_per_minute=100, charge="admission")
+    gate = Buckets(limit, lambda: now[0])
+    assert gate.admit_nowait(1, Amount(1, 40, 50)) == 0.0
+    gate.settle(1, Amount(1, 10, 5))
+    rooms = gate.statistics().room
+    assert rooms == {"tokens_per_minute": 0.4, "input_tokens_per_minute": 0.9}
 
 
 WAITS = {

@@ -1,11 +1,13 @@
 """Budgets before the twin, whose ledger knows what was really used."""
 
+from decimal import Decimal
+
 import pytest
 
-from fanwise import Budget, Hedge, Retry, Runtime, fan_map, fan_out, step
-from fanwise.core import current
+from fanwise import Budget, Hedge, NotEnough, Retry, Runtime, fan_map, fan_out, step
+from fanwise.core import Need, current
 from fanwise.errors import BudgetSpent, BudgetUnpriced
-from fanwise.models import Price, model
+from fanwise.models import Embedded, Embedder, Price, Usage, model
 from fanwise.testing import run_virtual
 from fanwise.testing.twin import BatchPace, Fault, Law, Twin
 from fanwise.testing.twin import Price as TwinPrice
@@ -206,3 +208,42 @@ def test_a_name_spends_what_its_deployments_do():
     assert ledger(twin)[0] == used.used_tokens
     assert 1200 < used.used_tokens <= 1500
     assert {each.status for each in found.outcomes} == {"ok", "skipped"}
+
+
+def test_what_a_user_says_of_a_model_leaves_its_bounds():
+    twin = Twin(LAW, answers=answer, prices=TWINS)
+
+    async def ask(asked):
+        return await fan_out(*[asked.ask(f"What of {n}?") for n in range(60)], need=0)
+
+    found, run = asked_of(twin, ask, Budget(tokens=1500), needs=Need(30, 14))
+    assert ledger(twin)[0] == run.spent()[0].used_tokens <= 1500
+    assert {each.status for each in found.outcomes} == {"ok", "skipped"}
+
+
+class Lengths:
+    """Gives vectors for texts, a token for each of their words."""
+
+    name = "fake:lengths"
+    most = 3
+
+    async def embed(self, texts, kind):
+        words = sum(len(text.split()) for text in texts)
+        return Embedded(tuple([1.0] for _ in texts), Usage(words, 0), self.name)
+
+
+def test_embeddings_count():
+    async def main():
+        async with Runtime(prices={"fake:lengths": Price(input=1, output=0)}) as runtime:
+            whole = Embedder(Lengths()).embed(["two words"] * 9)
+            run = runtime.start(whole, budget=Budget(tokens=250, dollars=1))
+            await run.wait()
+            return run.spent()[0], await refused(runtime)
+
+    async def refused(runtime):
+        with pytest.raises(NotEnough, match="BudgetSpent"):
+            await runtime.run(Embedder(Lengths()).embed(["a"] * 9), budget=Budget(tokens=55))
+
+    used, _ = run_virtual(main())
+    assert used.used_tokens == 18
+    assert used.used_dollars == Decimal("0.000018")

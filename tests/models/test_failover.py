@@ -318,7 +318,9 @@ def test_where_nothing_of_it_may_pass_the_first_error_is_raised_itself():
 
 def test_an_unknown_name_says_which_there_are():
     async def body(runtime):
-        with pytest.raises(ValueError, match=r"'smarter' is neither .*its names are: cheap, smart"):
+        with pytest.raises(
+            ValueError, match=r"'smarter' is neither .*whose names are: cheap, smart"
+        ):
             await model("smarter").ask("?")
         with pytest.raises(ValueError, match="'other' is neither"):
             await model("other").price(model("local:echo").estimate("?"))
@@ -326,7 +328,9 @@ def test_an_unknown_name_says_which_there_are():
     virtually(body, models={"smart": "local:echo", "cheap": "local:echo"})
 
     async def none(runtime):
-        with pytest.raises(ValueError, match=r"nor a name of this runtime; it has none: Runtime\("):
+        with pytest.raises(
+            ValueError, match=r"nor a name of this runtime, which has none\. Runtime\("
+        ):
             await model("smart").ask("?")
 
     virtually(none)
@@ -343,8 +347,8 @@ def test_an_unknown_name_says_which_there_are():
         ({"smart": [[]]}, ValueError, r"models\['smart'\] needs at least one deployment"),
         ({"smart": [7]}, TypeError, "got 7 for 'smart'"),
         ({"smart": ["nobody:x"]}, ValueError, "'nobody:x' is not known"),
-        ({"smart": ["cheap"], "cheap": "local:echo"}, ValueError, "has the name 'cheap' in it"),
-        ({"smart": model("cheap")}, ValueError, "has the name 'cheap' in it"),
+        ({"smart": ["cheap"], "cheap": "local:echo"}, ValueError, "has 'cheap' in it, which is no address"),
+        ({"smart": model("cheap")}, ValueError, "has 'cheap' in it, which is no address"),
         ({"smart": ["local:echo", "local:echo"]}, ValueError, "'local:echo' twice"),
         ({"smart": models(Region("a"), Region("a"))}, ValueError, "a second deployment named 'a:m'"),
         ({"smart": models(Region("a"), retry=Retry())}, ValueError, "retry of <Model a:m>"),
@@ -491,6 +495,37 @@ def test_a_budget_is_for_the_deployments_and_what_fails_over_counts():
     assert (len(west.asked), len(east.asked)) == (1, 1)
     assert budget.reserved_tokens == 0
     assert budget.used_dollars >= Decimal("0.00006")  # the answer; and what the failure may have
+
+
+def test_limits_that_processes_share_are_filled_tier_by_tier_too():
+    west, east = Region("west"), Region("east")
+    limits = {"west:m": Limit(at_once=4), "east:m": Limit(at_once=8)}
+
+    async def body(runtime):
+        smart = model("smart")
+        await smart.ask("one")
+        assert (len(west.asked), len(east.asked)) == (1, 0)
+        await asyncio.sleep(60.0)  # what was held of the shared limit has gone back
+        found = await fan_map(smart.ask, [str(n) for n in range(120)], at_once=12)
+        assert found.complete
+        return runtime.time()
+
+    taken = virtually(
+        body, models={"smart": models(west, east)}, limits=limits, shared="memory:failover"
+    )
+    assert (west.most, east.most) == (4, 8)
+    assert taken <= 61.0 + 12.0
+
+
+def test_a_deployment_without_a_limit_is_not_shared():
+    async def body(runtime):
+        await model("smart").ask("?")
+        return {name: width.__class__.__name__ for name, width in runtime.widths.items()}
+
+    limits = {"east:m": Limit(at_once=1)}
+    smart = [[Model(Region("west")), Model(Region("east"))]]
+    found = virtually(body, models={"smart": smart}, limits=limits, shared="memory:own")
+    assert found == {"west:m": "Width", "east:m": "Quota"}
 
 
 # Other ways to ask

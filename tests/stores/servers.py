@@ -22,9 +22,10 @@ def free_port() -> int:
 class Server:
     """A `redis-server` process, which can be stopped, killed and started again on its port."""
 
-    def __init__(self, folder: str, port: int | None = None) -> None:
+    def __init__(self, folder: str, *options: str) -> None:
         self.folder = folder
-        self.port = port or free_port()
+        self.options = options
+        self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[str] | None = None
 
@@ -33,7 +34,7 @@ class Server:
         assert program is not None, "the marker live('redis') lets no test come here without one"
         command = [program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
         self.process = subprocess.Popen(
-            [*command, "--appendonly", "no", "--dir", self.folder],
+            [*command, "--appendonly", "no", "--dir", self.folder, *self.options],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -51,9 +52,9 @@ class Server:
 
 
 @contextmanager
-def redis_server() -> Iterator[Server]:
+def redis_server(*options: str) -> Iterator[Server]:
     with TemporaryDirectory() as folder:
-        server = Server(folder)
+        server = Server(folder, *options)
         server.start()
         try:
             yield server

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from fanwise.stores._memory import MemoryBoard
 from fanwise.stores._redis import SCRIPT, RedisBoard
-from fanwise.stores._visit import GRANTED, LOST, WAIT, Rate, Terms, Visit
+from fanwise.stores._visit import ALL, GRANTED, LOST, NOTHING, WAIT, Rate, Terms, Visit
 
 pytestmark = [pytest.mark.live("redis"), pytest.mark.real_clock, pytest.mark.timeout(120)]
 
@@ -42,11 +42,16 @@ rates = st.none() | st.builds(
     st.sampled_from([1, 5, 100, 60_000]),
 )
 terms_drawn = st.builds(
-    Terms, st.just("drawn"), st.none() | st.integers(1, 9), st.tuples(rates, rates, rates, rates)
+    Terms,
+    st.just("drawn"),
+    st.none() | st.integers(1, 9),
+    st.tuples(rates, rates, rates, rates),
+    st.sampled_from([0, 100_000]),
 )
 few = st.integers(0, 6) | st.integers(0, 120)
 amounts = st.tuples(few, few, few, few)
 owing = st.tuples(*[st.integers(-60, 60)] * 4)
+remaining = st.just(ALL) | st.tuples(*[st.sampled_from([-500, -1, 0, 3, 50, ALL[0]])] * 4)
 names = st.sampled_from(["ann", "bob", "cal", "dot"])
 
 
@@ -89,10 +94,11 @@ class Boards(RuleBasedStateMachine):
         held=st.integers(0, 4),
         slots=st.integers(0, 2),
         more_slots=st.integers(0, 5),
-        owed=owing,
-        kept=amounts,
+        owed=st.just(NOTHING) | owing,
+        kept=st.just(NOTHING) | amounts,
         need=amounts,
         more=amounts,
+        left=remaining,
         lapse=st.sampled_from([300_000_000, 900_000_000]),
         remembers=st.booleans(),
         pause=st.sampled_from([0, 0, 0, 0, 5_000_000]),
@@ -111,6 +117,7 @@ class Boards(RuleBasedStateMachine):
                 or reply.status != GRANTED
             )
             assert reply.wait > 0 or reply.status != WAIT
+            assert reply.status != GRANTED or not reply.paused
         if again and reply.status != LOST:
             self.before = reply
             assert self.both(visit) == reply  # an answer that was lost is given again
@@ -194,6 +201,9 @@ MUTANTS = {
     ),
     "digits are lost": ("cmsgpack.pack(bucket)", "cmsgpack.pack(rounded(bucket))"),
     "a pause is one worker's": ("bucket[PAUSED] = math.max(bucket[PAUSED], now + pause)", ""),
+    "a pause is told to nobody": ("math.max(0, bucket[PAUSED] - now), slots", "0, slots"),
+    "what is left at the provider is nobody's business": ("floor, term.gone)", "floor)"),
+    "a bucket refills before its first request arrives": ("delay * term.refill", "0"),
     "a new rate counts old parts": ("was > 0 and was ~= term.scale", "false"),
     "a lease while others wait": ("if not first then more", "if true then more"),
     "a clock set back stops the bucket": ("if bucket[AT] > now then", "if false then"),

@@ -6,7 +6,7 @@ from itertools import count
 from hypothesis import strategies as st
 
 from fanwise.core import Amount
-from fanwise.stores import _gate, _memory
+from fanwise.stores import _memory, _purse
 from fanwise.stores._visit import Rate
 from fanwise.testing import no_orphans, run_virtual
 from tests.laws.proving import changed, holds, rejects
@@ -165,18 +165,17 @@ def test_what_is_settled_counts_once():
 
 
 def test_a_second_settlement_that_counts_is_rejected():
-    def forgetful(self, number, true, now):
+    def forgetful(self, number, used, now):
         held = self.held.get(number)
-        found = original(self, number, true, now)
+        found = original(self, number, used, now)
         if held is not None:
             self.held[number] = held  # it stays, to be settled once more
-            for d, reserved in enumerate(held.need):
-                if self.keeps[d]:
-                    self.kept[d] += reserved
+            for d, kept in enumerate(held.kept):
+                self.kept[d] += kept
         return found
 
-    original = _gate.Purse.settle
-    rejects(settled_once, *WORK, mutant=changed((_gate.Purse, "settle", forgetful)))
+    original = _purse.Purse.settle
+    rejects(settled_once, *WORK, mutant=changed((_purse.Purse, "settle", forgetful)))
 
 
 def width_holds(limit, work, lease, latency, lost):

@@ -2,16 +2,19 @@
 
 import asyncio
 import builtins
+from itertools import count
+from types import MappingProxyType
 
 import pytest
 
 from fanwise import Limit, Runtime, fan_map, step
+from fanwise.core import Amount
 from fanwise.stores import MemoryBoard, SharedLimits, from_address, redis_board
 from fanwise.stores._gates import terms_of
 from fanwise.stores._redis import RedisBoard
 from fanwise.stores._visit import Rate
 from fanwise.testing import no_orphans, run_virtual
-from tests.stores.workers import memory_board
+from tests.stores.workers import Worker, manner, memory_board, terms
 
 
 @step(limit="smart")
@@ -50,6 +53,60 @@ def test_two_runtimes_share_a_limit():
     assert seconds == pytest.approx(40 / 3 * 0.5, rel=0.1)
 
 
+class TooMany(ConnectionError):
+    status_code = 429
+    headers = MappingProxyType({"retry-after": "5"})
+
+
+@pytest.mark.parametrize("limit", [Limit(), Limit(at_once=2), Limit(requests_per_minute=6_000)])
+def test_a_429_in_one_process_pauses_the_other_whatever_the_limit_bounds(limit):
+    @step(limit="smart")
+    async def job(fails):
+        if fails:
+            raise TooMany
+        return asyncio.get_running_loop().time()
+
+    async def main():
+        board = memory_board()
+        limits = {"smart": limit}
+        async with (
+            no_orphans(),
+            Runtime(limits=limits, shared=SharedLimits(board)) as ann,
+            Runtime(limits=limits, shared=SharedLimits(board)) as bob,
+        ):
+            assert await bob.run(job(False)) == await ann.run(job(False)) == 0
+            await asyncio.sleep(1)
+            with pytest.raises(TooMany):
+                await ann.run(job(True))
+            await asyncio.sleep(1)
+            assert await bob.run(job(False)) == pytest.approx(6, abs=0.001)
+
+    run_virtual(main())
+
+
+def test_a_limit_that_changes_counts_what_is_in_flight_no_more_than_once():
+    """What was reserved under other terms is settled by them, or counts as used."""
+
+    async def main():
+        board = memory_board()
+        numbers = count(1)
+        worker = Worker(0, terms(tokens=(60, 100)), board, manner(heartbeat=0.5), numbers)
+        first = await worker.turn(Amount(1, 60, 0))
+        worker.gate._change(terms(requests=(60, 10), tokens=(60, 200)), manner(heartbeat=0.5))
+        second = await worker.turn(Amount(1, 130, 0))
+        for number, tokens in ((first, 20), (second, 130)):
+            worker.gate.settle(number, Amount(1, tokens, 0))
+            worker.gate.release(number)
+        assert worker.gate._purse.kept == [0, 0, 0, 0]
+        await asyncio.sleep(1)
+        await worker.gate.aclose()
+        return [spent / 1_000_000 for spent in board.buckets["smart"].spent]
+
+    spent = run_virtual(main())
+    assert 1 <= spent[0] <= 2
+    assert 188 <= spent[1] <= 190
+
+
 @pytest.mark.live("redis")
 @pytest.mark.real_clock
 async def test_a_runtime_shares_by_address(server):
@@ -73,9 +130,9 @@ def test_an_address_is_looked_up():
     shared = from_address("memory:")
     assert isinstance(shared.board, MemoryBoard)
     with pytest.raises(
-        ValueError, match=r"gates='nowhere://x' is not known; known are: memory, redis"
+        ValueError, match=r'shared="nowhere:..." is not known; known are: memory, redis'
     ):
-        Runtime(shared="nowhere://x")
+        Runtime(shared="nowhere://:secret@x")
 
 
 @pytest.mark.parametrize(

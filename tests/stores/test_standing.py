@@ -50,7 +50,9 @@ async def test_what_stands_at_each_limit_is_told(kind, own_server):
     smart, plain = steps(go_on)
     async with no_orphans(), opened(kind, own_server) as (works, watches):
         assert await watches.standing() == []
-        async with Runtime(limits=LIMITS, shared=SharedLimits(works, lease=1)) as runtime:
+        async with Runtime(
+            limits=LIMITS, shared=SharedLimits(works, lease=1, delay=0.0)
+        ) as runtime:
             calls = [runtime.start(fan_map(each, range(5), at_once=5)) for each in (smart, plain)]
             while runtime.statistics().running < 2 or any(
                 limit.in_flight + limit.waiting < 5 for limit in runtime.statistics().limits
@@ -76,7 +78,7 @@ async def test_what_stands_at_each_limit_is_told(kind, own_server):
 async def test_a_look_writes_nothing(own_server):
     async with (
         opened("redis", own_server) as (works, watches),
-        Runtime(limits=LIMITS, shared=SharedLimits(works)) as runtime,
+        Runtime(limits=LIMITS, shared=SharedLimits(works, delay=0.0)) as runtime,
     ):
         smart, _ = steps(go_on := asyncio.Event())
         go_on.set()
@@ -98,7 +100,7 @@ async def test_limits_that_come_later_and_other_prefixes(own_server):
         smart, plain = steps(go_on := asyncio.Event())
         go_on.set()
         async with (
-            Runtime(limits=LIMITS, shared=SharedLimits(works)) as here,
+            Runtime(limits=LIMITS, shared=SharedLimits(works, delay=0.0)) as here,
             Runtime(limits=LIMITS, shared=SharedLimits(other)) as there,
         ):
             await here.run(smart(1))

@@ -7,7 +7,8 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from fanwise.core import Amount
-from fanwise.stores._gate import Manner, SharedGate
+from fanwise.stores._clerk import Manner
+from fanwise.stores._gate import SharedGate
 from fanwise.stores._memory import MemoryBoard
 from fanwise.stores._visit import LOST, BoardLost, Rate, Terms
 
@@ -15,7 +16,7 @@ BEAT = 1.0
 
 
 def manner(**given):
-    usual = Manner(BEAT, 8, Fraction(0), 1e9, (False, True, True, True))
+    usual = Manner(BEAT, 8, Fraction(0), 1e9, False)
     return usual._replace(**given)
 
 
@@ -134,6 +135,9 @@ class Far:
         if self.gone:
             raise BoardLost("gone")
         await self.board.listen(name, listener)
+
+    def unlisten(self, name, listener):
+        self.board.unlisten(name, listener)
 
     async def aclose(self):
         await self.board.aclose()

@@ -146,6 +146,8 @@ def _lines(found: Summary) -> Iterable[str]:
         yield f"{retries}, {_counted(found.hedges, 'hedge')}"
     if found.unretried:
         yield f"not retried: {_counted(found.unretried, 'call')}, as the share of retries was spent"
+    if found.unfunded:
+        yield f"budget spent: {_counted(found.unfunded, 'call')} not started"
     yield from _named_lines(found)
     if found.wasted:
         spent = f", {found.wasted_money}" if str(found.wasted_money) else ""

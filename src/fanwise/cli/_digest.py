@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -13,7 +13,12 @@ from fanwise.cli._budget_option import budget_data, budget_lines, budget_option,
 from fanwise.cli._exit import Exit
 from fanwise.cli._given import with_input
 from fanwise.cli._kept_runs import kept_as
-from fanwise.cli._limit_options import fits, read_quotas
+from fanwise.cli._limit_options import (
+    fits,
+    limits_option,
+    read_quotas,
+    with_file,
+)
 from fanwise.cli._output import Output
 from fanwise.cli._progress import Progress
 from fanwise.cli._refusal import refuse
@@ -81,6 +86,7 @@ class Models(NamedTuple):
     metavar="LIMITS",
 )
 @budget_option
+@limits_option
 @click.option(
     "--arity", default=10, show_default=True, help="Answers that a merge takes.", metavar="N"
 )
@@ -131,6 +137,7 @@ def digest_command(
     chunk_tokens: int,
     at_once: int | None,
     quotas: tuple[str, ...],
+    limits_file: Path | None,
     amounts: tuple[str, ...],
     arity: int,
     within: float | None,
@@ -159,7 +166,9 @@ def digest_command(
     """
     by = Models(map_model or model, reduce_model or model)
     defined = _limits(quotas, by)
-    width = _checked(paths, task, at_once if at_once is not None else _width(by, defined))
+    bounded = limits_file is not None or any(limit.rates for limit in defined.values())
+    width = _checked(paths, task, _width(by, bounded=bounded) if at_once is None else at_once)
+    quota = with_file(limits(width) | defined, limits_file)
     budget = read_budget(amounts)
     target = _target(output)
     progress = Progress()
@@ -181,9 +190,7 @@ def digest_command(
         refuse(f"standard input cannot be read: {error.strerror or error}")
     kept = kept_as(call) if resume else None
     with View("digest", progress.text, quiet=quiet) as view:
-        ended = execute(
-            call, view, limits=limits(width) | defined, record=record, budget=budget, kept=kept
-        )
+        ended = execute(call, view, limits=quota, record=record, budget=budget, kept=kept)
     if isinstance(ended.error, JournalError):
         refuse(str(ended.error))
     found, times = ended.value, ended.times
@@ -212,14 +219,14 @@ def _checked(paths: tuple[str, ...], task: str | None, at_once: int) -> int:
     return at_once
 
 
-def _width(by: Models, defined: Mapping[str, Limit]) -> int:
+def _width(by: Models, *, bounded: bool) -> int:
     """Give the questions at once that can be of use: a local model's work is the processor's.
 
     Where a quota bounds what is asked, the width only bounds what waits for it.
     """
     if all(name.startswith("local:") for name in by):
         return os.cpu_count() or 1
-    return _AT_ONCE_IN_QUOTA if any(limit.rates for limit in defined.values()) else _AT_ONCE
+    return _AT_ONCE_IN_QUOTA if bounded else _AT_ONCE
 
 
 def _limits(quotas: tuple[str, ...], by: Models) -> dict[str, Limit]:

@@ -1,11 +1,19 @@
-"""`--limit`: what may be used of a name, in the words of `fanwise twin --quota`."""
+"""`--limit` and `--limits`: what may be used of a name, in a word or in a file."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
-from typing import Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import click
 
 from fanwise import Limit
+from fanwise.cli._refusal import refuse
 from fanwise.cli._settings import number_of, settings_of
+from fanwise.core import _registry
+
+if TYPE_CHECKING:
+    from fanwise.core._reload import LimitsFile
 
 OPTION: Final = "--limit"
 ANY: Final = "*"
@@ -18,6 +26,15 @@ _WORDS: Final = {
     "charge": "charge",
     "burst": "burst",
 }
+
+
+limits_option: Final = click.option(
+    "--limits",
+    "limits_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A TOML file of limits, which may be changed while the command runs.",
+    metavar="FILE",
+)
 
 
 def read_quotas(given: Iterable[str]) -> dict[str, Limit]:
@@ -46,6 +63,22 @@ def read_named(given: Iterable[str]) -> dict[str, Limit]:
             raise ValueError(_unnamed(text))
         _add(limits, name, text, settings)
     return _in_order({ANY: Limit()} | limits)
+
+
+def with_file(
+    defined: Mapping[str, Limit], path: Path | None
+) -> "Mapping[str, Limit] | LimitsFile":
+    """Give limits with those of a file, which go first; refuse what cannot be read or meant."""
+    if path is None:
+        return defined
+    file = cast("type[LimitsFile]", _registry.load("limit", "file"))(path, beside=defined)
+    try:
+        file.read()
+    except OSError as error:
+        refuse(f"--limits {path} cannot be read: {error.strerror or error}")
+    except ValueError as error:
+        refuse(f"--limits {error}")
+    return file
 
 
 def fits(name: str, limits: Iterable[str]) -> bool:

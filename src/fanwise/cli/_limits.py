@@ -18,7 +18,7 @@ from fanwise.cli._refusal import refuse
 from fanwise.cli._streams import deliver, say
 from fanwise.cli._terminal import is_terminal, shows_view, size_of
 from fanwise.cli._words import plain
-from fanwise.stores import Board, BoardLost, Standing, redis_board
+from fanwise.stores import Board, BoardLost, LimitStanding, redis_board
 
 _SERVER: Final = "redis://127.0.0.1:6379"
 _PREFIX: Final = "fanwise"
@@ -137,7 +137,7 @@ async def _watched(board: Board, place: str, every: float) -> Exit:
     return Exit.INTERRUPTED
 
 
-def _frame(standing: Sequence[Standing], place: str) -> list[str]:
+def _frame(standing: Sequence[LimitStanding], place: str) -> list[str]:
     columns = _columns()
     return [_head(place, columns), *(table(standing, columns) if standing else [_empty(place)])]
 
@@ -169,5 +169,5 @@ def _without_secrets(url: str) -> str:
     return f"{parts.scheme}://{where}{parts.path}" if parts.scheme else url
 
 
-def _data(each: Standing) -> dict[str, object]:
+def _data(each: LimitStanding) -> dict[str, object]:
     return each._asdict() | {"used": each.used}

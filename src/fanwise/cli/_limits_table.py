@@ -5,7 +5,7 @@ from typing import Final
 
 from fanwise.cli._text import clipped, padded, printable
 from fanwise.cli._words import seconds
-from fanwise.stores import Standing
+from fanwise.stores import LimitStanding
 
 _RATES: Final = {
     "requests_per_minute": "requests",
@@ -18,7 +18,7 @@ _LEAST: Final = 8  # columns of a name
 _NONE: Final = "-"
 
 
-def table(standing: Sequence[Standing], columns: int) -> Iterator[str]:
+def table(standing: Sequence[LimitStanding], columns: int) -> Iterator[str]:
     """Give a head and a line for each limit; rates that no limit has take no place."""
     rates = [name for name in _RATES if any(name in each.sizes for each in standing)]
     heads = ["workers", "waiting", "slots", *(_RATES[name] for name in rates), "paused"]
@@ -37,7 +37,7 @@ def _line(name: str, cells: Sequence[str], widths: Sequence[int], room: int) -> 
     return padded(clipped(name, room), room) + "".join(numbers)
 
 
-def _cells(each: Standing, rates: Sequence[str]) -> list[str]:
+def _cells(each: LimitStanding, rates: Sequence[str]) -> list[str]:
     slots = _NONE if each.at_once is None else f"{each.held}/{each.at_once}"
     used = each.used
     shares = (f"{used[name]:.0%}" if name in used else _NONE for name in rates)

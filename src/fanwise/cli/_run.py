@@ -10,7 +10,7 @@ from fanwise import Call, NotEnough
 from fanwise.cli._budget_option import budget_data, budget_lines, budget_option, read_budget
 from fanwise.cli._exit import Exit
 from fanwise.cli._inputs import arguments_of
-from fanwise.cli._limit_options import read_named
+from fanwise.cli._limit_options import limits_option, read_named, with_file
 from fanwise.cli._refusal import refuse
 from fanwise.cli._result import as_data, as_json, as_text, missing_of
 from fanwise.cli._running import Ended, execute
@@ -46,6 +46,7 @@ from fanwise.errors import BudgetSpent
     ),
     metavar="LIMIT",
 )
+@limits_option
 @budget_option
 @click.option("--json", "as_object", is_flag=True, help="Print one JSON object, also of a failure.")
 @click.option("--quiet", is_flag=True, help="No view and no summary on standard error.")
@@ -61,6 +62,7 @@ def run_command(
     inputs: tuple[str, ...],
     within: float | None,
     widths: tuple[str, ...],
+    limits_file: Path | None,
     amounts: tuple[str, ...],
     as_object: bool,
     quiet: bool,
@@ -82,7 +84,7 @@ def run_command(
     if within is not None and not within >= 0:
         refuse(f"--within is {within:g}; it is seconds, at least 0")
     try:
-        limits = read_named(widths)
+        limits = with_file(read_named(widths), limits_file)
     except ValueError as error:
         refuse(f"{error}")
     budget = read_budget(amounts)

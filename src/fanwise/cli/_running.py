@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from collections.abc import Mapping
 from contextlib import AsyncExitStack, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +19,10 @@ from fanwise.cli._view import View
 from fanwise.core import JournalError, Run, excuse, woken_by_signals
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fanwise.core._accounts import BudgetStatistics
+    from fanwise.core._reload import LimitsFile
 
 T = TypeVar("T")
 
@@ -70,7 +72,7 @@ def execute(
     call: Call[T],
     view: View,
     *,
-    limits: Mapping[str, Limit],
+    limits: "Mapping[str, Limit] | LimitsFile",
     record: Path | None = None,
     within: float | None = None,
     budget: Budget | None = None,

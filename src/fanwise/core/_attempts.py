@@ -48,8 +48,10 @@ def make_attempts(call: Call[Any], scope: Scope) -> Coroutine[Any, Any, Any]:
     policy = call.policy
     if policy.effect == "write":
         refuse_write_below_race(call)
-    if (call.run.plain and not policy.apart) or call.step.owns_arguments:
+    if call.run.plain and not policy.apart:
         return Execution(call, scope).value()
+    if call.step.owns_arguments:
+        return execution(call, scope).value()
     journal = call.run.journal
     if journal is not None:
         return journal.answer(call, scope)

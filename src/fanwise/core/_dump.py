@@ -53,10 +53,12 @@ def _line(call: Call[Any], now: float, waits: dict[Call[Any], list[str]]) -> str
     since = f"{now - call.started:.1f} s"
     dropped = ", cancelled" if call.dropped else ""
     runtime = call.run.runtime
-    for kind, waits_by_name in (("limit", runtime.limit_waits), ("pool", runtime.pool_waits)):
+    lines = {"limit": runtime.limit_waits, "pool": runtime.pool_waits, "": runtime.budget_waits}
+    for kind, waits_by_name in lines.items():
         for name, waiting in waits_by_name.items():
             if call in waiting:
-                return f"{call.name}: waits for the {kind} {name!r}, {since}{dropped}"
+                what = f"{kind} {name!r}" if kind else name
+                return f"{call.name}: waits for the {what}, {since}{dropped}"
     for leader, flight in runtime.leading.items():
         if call in flight.followers:
             return f"{call.name}: waits for an equal call, #{leader.id}, {since}{dropped}"

@@ -12,6 +12,7 @@ FanwiseError
 │   ├── LimitHeld        a call asks for a width which an ancestor holds
 │   ├── LimitTooSmall    an attempt needs more than the limit's bucket ever holds
 │   ├── LimitTooSlow     the wait for a limit would end after the deadline
+│   ├── LimitUnavailable the server on which a shared limit stands refuses it for good
 │   └── LimitUnknown     no definition for the name under an explicit Runtime
 ├── BudgetError
 │   ├── BudgetSpent      not enough is left (also CallSkipped: the call was not begun)
@@ -137,6 +138,10 @@ class LimitTooSlow(LimitError):
         super().__init__(message)
         self.wait = wait
         self.left = left
+
+
+class LimitUnavailable(LimitError):
+    """Where a shared limit stands it is refused: a password, a right, a server that is too old."""
 
 
 class LimitUnknown(LimitError):

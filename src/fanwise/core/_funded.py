@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fanwise.core._attempts import Execution
+from fanwise.core._clients import own_client
 from fanwise.core._errors import BudgetUndeclared
+from fanwise.core._watchers import excuse
 from fanwise.core._worst import undeclared
 
 if TYPE_CHECKING:
@@ -54,20 +56,63 @@ class Funded(Execution):
         """Make an attempt of a step that says nothing of itself: most use no tokens.
 
         What it uses all the same is counted, and from then on the step is refused. Raises
-        BudgetUndeclared where that is known already.
+        BudgetUndeclared where it is known, or can be seen, that it uses some.
         """
         call, spending = self.call, self.spending
-        name = call.step.name
-        quota = self.outfit.quota
-        estimates = call.run.runtime.estimates
-        known = estimates is not None and estimates.knows(name)
-        if known or name in spending.undeclared or (quota is not None and quota.counts_tokens):
+        if self.uses_tokens():
+            excuse(call)  # an awaitable that is not awaited
             raise BudgetUndeclared(undeclared(call))
         try:
             return await super().attempt(attempt)
         finally:
             if attempt.number and spending.debit(call, self.accounts, attempt.number):
-                spending.undeclared.add(name)
+                spending.undeclared.add(call.step.name)
+
+    def uses_tokens(self) -> bool:
+        """Say whether the step is known to use tokens: it did, its limit counts them, it asks."""
+        name = self.call.step.name
+        estimates = self.call.run.runtime.estimates
+        known = name in self.spending.undeclared or (
+            estimates is not None and estimates.knows(name)
+        )
+        counts = self.outfit.quota is not None and self.outfit.quota.counts_tokens
+        return known or counts or own_client(self.call) is not None
+
+    async def take_slots(self, attempt: Attempt, *, probe: bool) -> bool:
+        """Wait for slots; meanwhile others may have what it has reserved.
+
+        Where they had, it reserves again, and holds its slot meanwhile.
+        """
+        spending = self.spending
+        hold = spending.holds.get(attempt)
+        if hold is None:
+            return await super().take_slots(attempt, probe=probe)
+        spending.idle[hold] = None
+        try:
+            probes = await super().take_slots(attempt, probe=probe)
+        finally:
+            spending.idle.pop(hold, None)
+        if hold.lent:
+            try:
+                await spending.regain(hold)
+            except BaseException:
+                self.undo_slots(attempt, probes=probes and not probe)
+                raise
+            attempt.started = self.call.run.time()
+        return probes
+
+    def undo_slots(self, attempt: Attempt, *, probes: bool) -> None:
+        """Give back the slots of an attempt that is not to be."""
+        outfit = self.outfit
+        if outfit.place is not None and outfit.place.workers is not None:
+            outfit.place.workers.take_back(attempt.worker)
+        for width, _ in outfit.widths:
+            if width is outfit.quota:
+                outfit.quota.give_back(attempt.reservation)
+            else:
+                width.give()
+        if probes and outfit.breaker is not None:
+            outfit.breaker.withdrawn()
 
     def has_room(self) -> bool:
         """Say whether a hedge may be sent: its budgets have room, too."""

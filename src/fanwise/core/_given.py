@@ -43,8 +43,20 @@ def names_of(models: Mapping[str, object]) -> Names:
 
 
 def gates_of(shared: Gates | str) -> Gates:
-    """Look up an address; raise ValueError for one that nobody knows."""
-    return cast("Gates", _registry.load("gates", shared)) if isinstance(shared, str) else shared
+    """Look up an address; raise for one that nobody knows, without telling the password in it."""
+    if not isinstance(shared, str):
+        if not hasattr(shared, "gate"):
+            msg = (
+                'shared is where limits stand, such as "redis://127.0.0.1:6379" or a SharedLimits, '
+                f"got a {type(shared).__name__}"
+            )
+            raise TypeError(msg)
+        return shared
+    kind, known = shared.partition(":")[0], _registry.TABLE["gates"]
+    if kind not in known:
+        shown = f"{kind}:..." if ":" in shared else "..."
+        raise ValueError(f'shared="{shown}" is not known; known are: {", ".join(sorted(known))}')
+    return cast("Gates", _registry.load("gates", shared))
 
 
 def share_of_run(tenant: str | None, weight: float, priority: int) -> Share:

@@ -27,12 +27,14 @@ ON_THEIR_WAY = 32  # tokens
 class Hold:
     """What one attempt has reserved of the budgets over it."""
 
-    __slots__ = ("accounts", "before", "call", "given", "need", "number", "worst")
+    __slots__ = ("accounts", "before", "call", "given", "lent", "need", "number", "ticket", "worst")
 
     before: Spend  # what the attempt had told before it reserved
     given: bool
+    lent: bool  # others have it, while the attempt waits for a limit
     need: Need
     number: int
+    ticket: int  # its place in line
     worst: Worst
 
     def __init__(
@@ -44,8 +46,9 @@ class Hold:
         self.given = need is not None
         self.need = PREPAID if need is None else need
         self.renew()
-        self.number = number
+        self.number = self.ticket = number
         self.before = NOTHING
+        self.lent = False
 
     def renew(self) -> None:
         """Ask the step what it needs, by what is known now."""
@@ -110,6 +113,12 @@ def in_doubt(used: Spend, written: int, worst: Spend) -> Spend:
         tokens = min(tokens, ceil(used.tokens + (DOUBT - 1) * written) + ON_THEIR_WAY)
         money = min(money, ceil(used.nanodollars * tokens / used.tokens))
     return Spend(max(used.tokens, tokens), max(used.nanodollars, money))
+
+
+def said_nothing(call: Call[Any]) -> bool:
+    """Say whether a step has told that it used no token."""
+    facts = call.facts or {}
+    return "usage" in facts and "bill" not in facts
 
 
 def was_free(error: BaseException) -> bool:

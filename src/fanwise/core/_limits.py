@@ -13,15 +13,15 @@ from math import inf, isinf
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from fanwise.core._frozen import Frozen
-from fanwise.core._transient import TOO_MANY, http_status, retry_after
+from fanwise.core._transient import TOO_MANY, http_status, refusal, retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from fanwise.core._call import Call
     from fanwise.core._policies import Limit
     from fanwise.core._protocols import GateStatistics
     from fanwise.core._run import Run
+    from fanwise.core._step import Definition
 
     Tell = Callable[["LimitEvents", str, float, Run | None], None]
 
@@ -113,8 +113,8 @@ class Width:
         """Say whether a slot is free and nobody waits for it."""
         return not self.waiting and (self.at_once is None or self.used < self.at_once)
 
-    def load(self, call: Call[Any], more: int) -> float:  # noqa: ARG002 - as that of one with rates
-        """Give the part that is taken when `more` have come; below 1 `call` has its slot at once.
+    def load(self, step: Definition[Any], args: tuple[Any, ...], more: int) -> float:  # noqa: ARG002 - as that of one with rates
+        """Give the part that is taken when `more` have come; below 1 one has its slot at once.
 
         Above 1 it counts those who wait, so that the least loaded of several is where to wait.
         """
@@ -169,7 +169,7 @@ class Width:
 
     def refused(self, error: BaseException, run: Run | None = None) -> None:
         """Pause where a failure says "too many" (429), for as long as it asks, else a second."""
-        if http_status(error) == TOO_MANY:
+        if http_status(refusal(error)) == TOO_MANY:
             said = retry_after(error)
             self._refused += 1
             self.tell("refused", self.name, said, run)

@@ -7,9 +7,10 @@ Algorithm: additive increase, multiplicative decrease (Chiu and Jain, 1989), by 
 while all of it is taken, it rises by a fifth of what it fell from in the time of one round of
 attempts. What began before the last fall, or ends within a second of it, belongs to the same burst
 (RFC 6582 treats the losses of one window so); and where less than half of the width is in flight,
-its fall would change nothing. A limit opens at its start over `Limit(ramp=)` seconds, and after a
-pause: from one attempt to the whole width, and to the whole of each bucket, evenly. Instants are
-worked out when somebody asks: there is no timer.
+or one attempt, its fall would change nothing. After a minute a width of which less than half is
+used is forgotten (RFC 2861 does so with windows of idle connections). A limit opens at its start
+over `Limit(ramp=)` seconds, and after a pause: from one attempt to the whole width, and to the
+whole of each bucket, evenly. Instants are worked out when somebody asks: there is no timer.
 Cost: an admission compares one flag while all is open.
 Rejected: gradients of latency (Vegas; answers of models differ in length by themselves), a rise of
 one a round whatever the width was (a thousand rounds after an outage), doubling after a pause (the
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 FALL = 0.7
 STEPS = 5  # rounds of attempts in which a width rises as far as it ever fell from
 BURST = 1.0  # seconds
+FORGET = 60.0  # seconds after which a width that nobody fills is not known any more
 LATE = 5  # of so many attempts, one that is late is a sign of overload
 FEW = 3  # late attempts, before which there is none
 RECENT = 50  # attempts, of which those that were late are counted
@@ -88,6 +90,8 @@ class Pace:
         held = self._until_opened() if self._span else 0.0
         if self.running + 1 > self.width:
             return inf
+        if self.running < self.width / 2 and self._time() > self._fell + FORGET:
+            self.width = inf
         self.is_open = not self._span and self.width == inf
         return held
 
@@ -131,7 +135,7 @@ class Pace:
         if not self._adapts or epoch != self.epoch or now < self._fell + BURST:
             return
         taken = min(self.width, self._ceiling, self.running)
-        if self.width < inf and taken < self.width / 2:
+        if taken <= 1 or (self.width < inf and taken < self.width / 2):
             return
         self._peak = taken if self.width == inf else max(self._peak, taken)
         self._fell = now

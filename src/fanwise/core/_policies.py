@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from math import isinf
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal
 
 from fanwise.core._frozen import Frozen
 from fanwise.core._protocols import Need
@@ -247,23 +247,6 @@ class Limit(Frozen):
         return {name: rate for name, rate in every.items() if rate is not None}
 
 
-class OwnLimit(str):
-    """The name of a limit that brings its definition: for adapters of what has a width of its own.
-
-    What a runtime defines under the name, or a pattern that fits it, goes first.
-    """
-
-    __slots__ = ("limit",)
-
-    limit: Limit
-
-    def __new__(cls, name: str, limit: Limit) -> Self:
-        """Name `limit`."""
-        made = super().__new__(cls, name)
-        made.limit = limit
-        return made
-
-
 class Policy:
     """What the engine reads of a step: the arguments of `@step`, checked once."""
 
@@ -391,6 +374,13 @@ class Policy:
         if needs is None or isinstance(needs, Need):
             return needs
         return check_need(f"needs= of {call.step.name}", needs(*call.args, **call.kwargs))
+
+    def need_of(self, step: str, args: tuple[Any, ...]) -> Need | None:
+        """Give what the step says of an attempt with such arguments, of which no call is made."""
+        needs = self.needs
+        if needs is None or isinstance(needs, Need):
+            return needs
+        return check_need(f"needs= of {step}", needs(*args))
 
     def changed(self, overrides: dict[str, Any]) -> Policy:
         """Give the same policy with some arguments replaced."""

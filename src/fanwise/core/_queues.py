@@ -229,6 +229,11 @@ class Line:
             self._leave(turn)
             raise
 
+    @property
+    def stands(self) -> bool:
+        """Whether the gate has told the first one to wait."""
+        return self._told is not None
+
     def ahead(self, key: Hashable, share: Share) -> Amount:
         """Give the sum of what those need who stand before a new turn in any case."""
         rank = self._ranks.get(share.priority)
@@ -257,6 +262,8 @@ class Line:
         """Let everybody who waits be judged anew; who does not fit any more is refused."""
         self._patience = patience
         for turn in self._turns():
+            if turn is self._asking:  # its answer is on its way
+                continue
             try:
                 turn.judge()
             except LimitTooSmall as error:

@@ -23,7 +23,7 @@ from fanwise.core._policies import RATES
 from fanwise.core._protocols import Amount
 from fanwise.core._queues import Line, Turn, added
 from fanwise.core._settlement import share_of, was_refused
-from fanwise.core._transient import OVERLOADED, TOO_MANY, http_status, ran_out, retry_after
+from fanwise.core._transient import OVERLOADED, TOO_MANY, http_status, ran_out, refusal, retry_after
 
 if TYPE_CHECKING:
     import asyncio
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from fanwise.core._protocols import Gates, Need, Remaining
     from fanwise.core._run import Run
     from fanwise.core._settlement import Told
+    from fanwise.core._step import Definition
 
 ONE = Amount(1, 0, 0)
 OK, REFUSED, UNSURE = range(3)
@@ -82,8 +83,8 @@ class Reservation:
 class Quota(Width):
     """A limit with rates, or one whose gate is shared."""
 
-    __slots__ = ("_began", "_count", "_door", "_early", "_expected", "_limit", "_line", "_sizes",
-                 "_taken", "_time", "gate", "pace")  # fmt: skip
+    __slots__ = ("_began", "_count", "_door", "_early", "_elsewhere", "_expected", "_limit",
+                 "_line", "_sizes", "_taken", "_time", "gate", "pace")  # fmt: skip
 
     def __init__(self, name: str, limit: Limit, loop: asyncio.AbstractEventLoop,
                  gates: Gates | None = None) -> None:  # fmt: skip
@@ -96,6 +97,7 @@ class Quota(Width):
         self._sizes = Sizes(limit)
         self._door = Paced(self.gate, self.pace, self._share if limit.rates else nothing)
         self._line = Line(self._door, loop, self._share, limit.burst)
+        self._elsewhere = gates is not None  # whether others take of it too
         self._early = limit.charge == "admission"
         self._expected: dict[str, Expected] | None = {} if self._sizes.bound else None
         self._count = 0
@@ -159,7 +161,7 @@ class Quota(Width):
         nobody goes on for as long, or for a second after a 429 that names none.
         """
         reservation.failed(error)
-        status = http_status(error)
+        status = http_status(refusal(error))
         if status in OVERLOADED:
             said = retry_after(error)
             if status == TOO_MANY:
@@ -226,15 +228,15 @@ class Quota(Width):
         """Say whether an attempt of `call` would be admitted at once."""
         return self.has_room() and self._door.has_room(self.reservation(call).expect())
 
-    def load(self, call: Call[Any], more: int) -> float:
-        """Give the part that is taken when `more` such as `call` have come, which may be new.
+    def load(self, step: Definition[Any], args: tuple[Any, ...], more: int) -> float:
+        """Give the part that is taken when `more` such calls of `step` have come.
 
-        Below 1 it would be admitted at once. Above, those who wait and a pause count.
+        Below 1 another one would be admitted at once. Above, those who wait and a pause count.
         """
         amount = ONE
         if self._expected is not None:
-            expected = self._expected_of(call.step.name, self._expected)
-            amount = expected.amount(call.step.policy.need(call))
+            expected = self._expected_of(step.name, self._expected)
+            amount = expected.amount(step.policy.need_of(step.name, args))
         each = self._sizes.part(amount) if self._limit.rates else 0.0
         taken = 1.0 - min(self.gate.statistics().room.values(), default=1.0)
         width = min(self.pace.width, inf if self.at_once is None else self.at_once)
@@ -243,8 +245,10 @@ class Quota(Width):
         waits = max(self._line.count, more)
         pause = self.gate.paused()
         load = taken + waits * each + pause / self._limit.burst
-        if pause or self._line.count:
+        if pause or self._line.stands or (self._line.count and not self._elsewhere):
             return max(1.0, load)
+        if self._elsewhere:  # only who asks there will know
+            return load
         all_of_them = Amount(*(count * (more + 1) for count in amount))
         return min(load, BELOW) if self._door.has_room(all_of_them) else max(1.0, load)
 

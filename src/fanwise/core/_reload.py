@@ -52,7 +52,9 @@ def change_limits(runtime: Runtime, limits: Mapping[str, Limit]) -> None:
 def _change_of(runtime: Runtime, width: Width) -> Callable[[], None]:
     """Give what makes a limit in use the one that is defined for its name."""
     limit = runtime.definition(width.name)
-    if type(width) is Width and not (limit.is_width or width.used or width.waiting):
+    between = (call for call in runtime.backing_off if call.policy.limit == width.name)
+    used = width.used or width.waiting or next(between, None)
+    if type(width) is Width and not limit.is_width and not used:
 
         def forget() -> None:
             del runtime.widths[width.name]  # it is made anew when a call asks for it

@@ -367,8 +367,9 @@ class Runtime(Shared):
 
         A rate goes on from what is spent, so that no window sees more than the larger of both
         limits allows; a width that is narrowed takes slots back as they return; who waits and never
-        fits now is refused with LimitTooSmall. Raises TypeError, ValueError or LimitUnknown where a
-        limit in use cannot be what is asked, and then changes nothing.
+        fits now is refused with LimitTooSmall. To be called on the loop. Raises TypeError,
+        ValueError or LimitUnknown where a limit in use cannot be what is asked, and then changes
+        nothing.
         """
         change = cast(
             "Callable[[Runtime, Mapping[str, Limit]], None]", _registry.load("limit", "change")

@@ -24,7 +24,8 @@ from fanwise.core._hedge_state import HedgeState
 from fanwise.core._hedging import send_hedge
 from fanwise.core._items import interrupt_item
 from fanwise.core._limits import Width
-from fanwise.core._policies import Limit, OwnLimit, Policy, check_pool
+from fanwise.core._own_limit import OwnLimit
+from fanwise.core._policies import Limit, Policy, check_pool
 from fanwise.core._pools import Pools
 from fanwise.core._protocols import Hooks
 from fanwise.core._races import Races
@@ -199,9 +200,11 @@ class Shared:
         width = self.widths.get(name)
         if width is None:
             limit = self.definition(name)
-            if self.gates is not None or self.reads_limits or not limit.is_width:
+            own = isinstance(name, OwnLimit) and limit is name.limit  # nobody else knows of it
+            gates = None if own else self.gates
+            if gates is not None or self.reads_limits or not limit.is_width:
                 made = cast("type[Quota]", _registry.load("limit", "rates"))
-                width = made(name, limit, self.loop, self.gates)
+                width = made(name, limit, self.loop, gates)
             else:
                 width = Width(name, limit)
             width.tell = self.tell_limit

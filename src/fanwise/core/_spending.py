@@ -7,7 +7,9 @@ then waits at the first account that lacks it. Each account has a line, first co
 stands in one keeps the number that it came with when it has to go on to another. A settlement wakes
 the head of its line, which asks again. Whoever could not be served if all that is reserved flowed
 back is refused, with BudgetSpent; and whoever waits for itself, since what it lacks is reserved by
-one who waits for it, with BudgetHeld: so reservations are for the innermost calls.
+one who waits for it, with BudgetHeld: so reservations are for the innermost calls. What an attempt
+has reserved that waits for a limit is lent to whoever comes first at a budget meanwhile, since the
+holder of the limit may wait for that one; the attempt then reserves again, with its slot.
 Cost: one pass over the accounts of an attempt, each settlement the heads of as many lines.
 Rejected: one lock around all accounts (a call that waits for one tenant would hold up the others),
 letting small requests pass a large one at the head (that would starve), and to divide a budget
@@ -17,7 +19,6 @@ among branches beforehand (what one does not use another lacks).
 from __future__ import annotations
 
 import asyncio
-import time
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -26,21 +27,22 @@ from fanwise.core._accounts import (
     SPENT,
     WAIT,
     Left,
-    MemoryAccount,
     Spend,
     Total,
     Turn,
     added,
     dollars_of,
+    fits,
     least,
+    less,
     nanodollars_of,
 )
 from fanwise.core._errors import BudgetHeld, BudgetSpent, BudgetUnpriced, CallSkipped
 from fanwise.core._funded import Funded, Opening
-from fanwise.core._holds import NOTHING, Ahead, Hold, in_doubt, refusal, was_free
+from fanwise.core._funds import Funds, begin
+from fanwise.core._holds import NOTHING, Ahead, Hold, in_doubt, refusal, said_nothing, was_free
 from fanwise.core._protocols import PREPAID
 from fanwise.core._record import add_wait, note
-from fanwise.core._scope import CURRENT
 from fanwise.core._settlement import may_be_charged, share_of
 from fanwise.core._watchers import waiting_for
 from fanwise.core._worst import WorstCases, unpriced
@@ -50,41 +52,28 @@ if TYPE_CHECKING:
 
     from fanwise.core._accounts import Account, BudgetStatistics
     from fanwise.core._attempts import Execution
-    from fanwise.core._budget import Budget
     from fanwise.core._call import Call
     from fanwise.core._limits import LimitEvents
     from fanwise.core._protocols import Need
-    from fanwise.core._run import Run
     from fanwise.core._runtime import Runtime
     from fanwise.core._scope import Attempt, Scope
     from fanwise.core._settlement import Told
 
-MOST_TENANTS = 10_000  # beyond, those whose day is over are forgotten
 
-
-class Spending:
-    """The budgets of one runtime."""
+class Spending(Funds):
+    """The budgets of one runtime: what attempts have reserved of them, and who waits."""
 
     def __init__(self, runtime: Runtime) -> None:
         """Know no budget yet."""
-        wall, began = time.time(), runtime.time()
-        self.runtime = runtime
-        self._wall = wall - began
+        super().__init__(runtime)
         self.worst = WorstCases(runtime.bills, self.unix)
         self.holds: dict[Attempt, Hold] = {}
         self.holders: dict[Call[Any], list[Hold]] = {}
-        self.open: dict[Account, None] = {}
-        self.tenants: dict[str, Account] = {}
+        self.idle: dict[Hold, None] = {}  # of attempts that wait for a limit
         self.undeclared: set[str] = set()
         self._numbers = count(1)
         self._turns: set[Turn] = set()
         runtime.on_drain[self.drain] = None
-
-    def unix(self) -> float:
-        """Give the time, which moves with a virtual clock."""
-        return self._wall + self.runtime.time()
-
-    # Accounts
 
     def execution(self, call: Call[Any], scope: Scope) -> Execution:
         """Give what runs a call under the budgets over it, one of its own step among them."""
@@ -97,79 +86,6 @@ class Spending:
         name = f"budget of the step {call.step.name} (call {call.id})"
         run.accounts[scope] = self.make(name, budget)
         return Opening(call, scope, self)
-
-    def fund(self, run: Run, budget: Budget | None) -> None:
-        """Put a run under its own budget, and those of its starter, its tenant, the runtime."""
-        found: list[Account] = []
-        if budget is not None:
-            found.append(self.make(f"budget of the run {run.id}", budget))
-        here = CURRENT.get()
-        if here is not None and here.call is not None and here.run.runtime is self.runtime:
-            found += self.over(here.call, here.call.scope)
-        for account in (self._of_tenant(run.share.tenant), self._of_runtime()):
-            if account is not None and account not in found:
-                found.append(account)
-        if found:
-            begin(run)
-            run.budgets = tuple(found)
-
-    def close(self, run: Run) -> None:
-        """Close what was open for a run that is over."""
-        if run.budgets and run.budgets[0].name == f"budget of the run {run.id}":
-            self.open.pop(run.budgets[0], None)
-
-    def _of_runtime(self) -> Account | None:
-        budget = self.runtime.budget
-        if budget is None:
-            return None
-        account = self.tenants.get("")
-        if account is None:
-            account = self.tenants[""] = self.make("budget of the runtime", budget)
-        return account
-
-    def _of_tenant(self, tenant: str | None) -> Account | None:
-        """Give the account of a tenant; every one that a pattern fits has one of its own."""
-        if not tenant:
-            return None
-        account = self.tenants.get(tenant)
-        if account is None:
-            budget = self.runtime.budget_of(tenant)
-            if budget is None:
-                return None
-            if len(self.tenants) >= MOST_TENANTS:
-                self._forget_tenants()
-            shared = getattr(self.runtime.gates, "account", None)
-            if shared is None:
-                account = self.make(f"budget of the tenant {tenant}", budget)
-            else:
-                account = shared(tenant, budget)
-                self.open[account] = None
-            self.tenants[tenant] = account
-        return account
-
-    def _forget_tenants(self) -> None:
-        for tenant in [name for name, account in self.tenants.items() if account.is_past()]:
-            self.open.pop(self.tenants.pop(tenant), None)
-
-    def make(self, name: str, budget: Budget) -> MemoryAccount:
-        """Open an account of this process."""
-        account = MemoryAccount(name, budget, self.unix)
-        self.open[account] = None
-        return account
-
-    def over(self, call: Call[Any], scope: Scope | None) -> tuple[Account, ...]:
-        """Give the accounts over a call with its scope, innermost first."""
-        run = call.run
-        found: list[Account] = []
-        if run.accounts:
-            here = scope
-            while here is not None:
-                account = run.accounts.get(here)
-                if account is not None:
-                    found.append(account)
-                above = call if here is scope else here.call
-                here = None if above is None else above.owner
-        return (*found, *run.budgets)
 
     # Reservations
 
@@ -185,13 +101,22 @@ class Spending:
         """
         hold = Hold(call, accounts, need, next(self._numbers))
         await self._have_prices(hold.need, accounts)
+        await self._admit(hold, hedge=hedge)
+        return hold
+
+    async def regain(self, hold: Hold) -> None:
+        """Reserve again what others had meanwhile, in the place in line that it had."""
+        hold.number = next(self._numbers)
+        hold.lent = False
+        await self._admit(hold)
+
+    async def _admit(self, hold: Hold, *, hedge: bool = False) -> None:
         short = await self._take(hold)
         if short is not None:
             if hedge:
                 raise refusal(hold, short)
             await self._wait(hold, short)
-        self.holders.setdefault(call, []).append(hold)
-        return hold
+        self.holders.setdefault(hold.call, []).append(hold)
 
     async def ahead(self, call: Call[Any], needs: Sequence[Need], tier: str | None) -> Ahead | None:
         """Reserve for requests that `call` makes at once; `None` where it is under no budget."""
@@ -250,6 +175,9 @@ class Spending:
             if short is not None:
                 for account in taken:
                     account.settle(hold.number, NOTHING)
+        if short is not None and verdict == WAIT:
+            for idle in [each for each in self.idle if short in each.accounts][-1:]:
+                self.lend(idle)  # which wakes who waits there
         if short is not None and verdict == SPENT:
             known = self.worst.of(hold.call, hold.need, hold.accounts)
             if known.spend == spend:
@@ -263,9 +191,32 @@ class Spending:
             verdict = account.judge(hold.worst.spend)
             if verdict == SPENT:
                 raise self._spent(hold, account)
-            if verdict == WAIT or account.line.is_ahead_of(hold.number):
+            if account.line.is_ahead_of(hold.ticket):
+                return account
+            if verdict == WAIT and not self._borrow(account, hold.worst.spend):
                 return account
         return None
+
+    def _borrow(self, account: Account, spend: Spend) -> bool:
+        """Take what those have reserved who wait for a limit, the latest first, if that is enough.
+
+        One who waits for a limit may wait for who asks here: whoever holds it waits for that one.
+        """
+        idle = [hold for hold in self.idle if account in hold.accounts]
+        there = account.left()
+        for hold in idle:
+            there = less(there, Spend(*(-each for each in hold.worst.spend)))
+        if not fits(spend, there):
+            return False
+        while account.judge(spend) != GRANTED:
+            self.lend(idle.pop())
+        return True
+
+    def lend(self, hold: Hold) -> None:
+        """Give back, for now, what one has reserved who waits for a limit."""
+        hold.lent = True
+        del self.idle[hold]
+        self.close_hold(hold, NOTHING)
 
     async def _take_of(self, account: Account, number: int, spend: Spend) -> int:
         verdict = account.reserve_nowait(number, spend)
@@ -290,7 +241,7 @@ class Spending:
 
     async def _turn(self, hold: Hold, account: Account) -> Account | None:
         """Stand in one line; give the account at which the next one is, or `None`: it is done."""
-        turn = Turn(hold.number)
+        turn = Turn(hold.ticket)
         waiting = self.runtime.budget_waits.setdefault(account.name, {})
         waiting[hold.call] = None
         account.line.enter(turn)
@@ -393,7 +344,8 @@ class Spending:
         total = self.sum_of(told, hold)
         used = Spend(total.tokens - hold.before.tokens, total.nanodollars - hold.before.nanodollars)
         if not any(used):
-            return NOTHING if error is not None and was_free(error) else hold.worst.spend
+            free = said_nothing(hold.call) if error is None else was_free(error)
+            return NOTHING if free else hold.worst.spend
         if error is not None and may_be_charged(error) and any(each[3] for each in told):
             return in_doubt(used, sum(each[5] for each in told), hold.worst.spend)
         return used
@@ -403,9 +355,13 @@ class Spending:
         tokens = sum(each[4] + each[5] for each in told)
         if all(account.budget.dollars is None for account in hold.accounts):
             return Spend(tokens, 0)
-        money = 0
+        bills, need, money = self.runtime.bills, hold.need, 0
         for each in told:
-            cost = self.runtime.bills.total([each], hold.need.model, self.unix())
+            model = each[1] or need.model or ""
+            # What has said its price is not worth that the loop waits for a table.
+            said = need.dollars is not None and need is not PREPAID
+            known = not said or bills.table.at_hand(model)
+            cost = bills.total([each], need.model, self.unix()) if known else None
             money += hold.worst.spend.nanodollars if cost is None else nanodollars_of(cost)
         return Spend(tokens, money)
 
@@ -454,13 +410,6 @@ class Spending:
     def __repr__(self) -> str:
         """Count what is open."""
         return f"<Spending, {len(self.open)} budgets, {len(self.holders)} calls hold some>"
-
-
-def begin(run: Run) -> None:
-    """Let whatever begins in a run from now on look for budgets."""
-    run.budgeted = True
-    run.plain = False
-    run.accounts = {}
 
 
 def spending(_address: str) -> Callable[[Runtime], Spending]:

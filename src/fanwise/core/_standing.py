@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from fanwise.core._call import Call
     from fanwise.core._shared import Shared
+    from fanwise.core._step import Definition
 
 
 class Standing(NamedTuple):
@@ -26,14 +26,13 @@ class Standing(NamedTuple):
 CALM = Standing(open=False, retry_in=0.0, probe=False, load=0.0)
 
 
-def standing(runtime: Shared, call: Call[Any], more: int) -> Standing:
-    """Say how `call`, which has not begun, would fare after `more` others that have come first."""
-    step = call.step
+def standing(runtime: Shared, step: Definition[Any], args: tuple[Any, ...], more: int) -> Standing:
+    """Say how a call of `step` would fare after `more` others that have come first."""
     outfit = runtime.outfits.get(step) or runtime.outfit(step, runtime.policy_of(step))
     breaker = outfit.breaker
     load = 0.0
     for width, _ in outfit.widths:
-        load = max(load, width.load(call, more))
+        load = max(load, width.load(step, args, more))
     if breaker is None or breaker.until is None:
         return Standing(open=False, retry_in=0.0, probe=False, load=load) if load else CALM
     left = max(0.0, breaker.until - runtime.time())

@@ -88,6 +88,12 @@ def http_status(error: BaseException) -> int | None:
     return None
 
 
+def refusal(error: BaseException) -> BaseException:
+    """Give what a provider said: the cause of a `NotDone`, else the error itself."""
+    said = isinstance(error, NotDone) and error.__cause__ is not None
+    return error.__cause__ or error if said else error
+
+
 def ran_out(error: BaseException, status: int | None) -> bool:
     """Say whether the time of an attempt was over before its answer came."""
     return status in OUT_OF_TIME or (status is None and isinstance(error, TimeoutError))
@@ -98,8 +104,7 @@ def retry_after(error: BaseException) -> float:
 
     `retry-after-ms` goes before it, being exact. For a `NotDone`, the sender of its cause.
     """
-    if isinstance(error, NotDone) and error.__cause__ is not None:
-        error = error.__cause__
+    error = refusal(error)
     given = getattr(error, "retry_after", None)
     headers = getattr(getattr(error, "response", error), "headers", None)
     if isinstance(given, (int, float)):

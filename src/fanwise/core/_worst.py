@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from fanwise.core._bills import Bills
     from fanwise.core._call import Call
 
+MOST_STEPS = 4096  # of which something is known
 WINDOW = 100  # counted attempts
 SURE = 10  # of them, from which on the estimate is trusted
 MARGIN = 1.5  # above the greatest ratio seen
@@ -43,10 +44,13 @@ USUAL = 2  # times what the step usually writes, as well
 
 
 class Worst(NamedTuple):
-    """The worst case of an attempt: tokens read, tokens written, and what a budget counts."""
+    """The worst case of an attempt: tokens read, tokens written, and what a budget counts.
+
+    `most` is `None` where what it writes has no bound, as its price has one.
+    """
 
     read: int
-    most: int
+    most: int | None
     spend: Spend
 
 
@@ -103,6 +107,8 @@ class WorstCases:
         """Give what is known of what a step reads."""
         found = self._densities.get(step)
         if found is None:
+            if len(self._densities) >= MOST_STEPS:  # of a program that makes steps as it runs
+                self._densities.clear()
             found = self._densities[step] = Density()
         return found
 
@@ -122,7 +128,7 @@ class WorstCases:
             raise BudgetUndeclared(undeclared(call))
         written = 0 if most is None else most
         cost = self._money(call, need, read, written) if money else 0
-        return Worst(read, written, Spend(read + written, cost))
+        return Worst(read, most, Spend(read + written, cost))
 
     def fitting(self, call: Call[Any], need: Need, read: int, accounts: Sequence[Account]) -> int:
         """Give the bound of an answer: what its budgets say, or less where they hold less."""

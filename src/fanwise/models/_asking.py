@@ -88,7 +88,9 @@ async def ask_typed(
         again -= 1
         request = replace(request, asked=_corrected(request.asked, answer, wrong))
         try:
-            await reserve_again(needed(provider.name, request))
+            call = waiting_call()
+            step = None if call is None else call.step.name
+            await reserve_again(needed(provider.name, request, step))
         except BudgetSpent as spent:
             raise wrong from spent
 

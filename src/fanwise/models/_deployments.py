@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 REFUSED_HERE: Final = frozenset({401, 402, 403, 404})
 """Statuses of a key, an account or a model that is not there: another deployment may have it."""
+MOST_STEPS: Final = 64
 PROVIDERS: Final = frozenset(each.partition(":")[0] for each in _registry.TABLE["model"])
 
 
@@ -100,7 +101,7 @@ class Deployment:
         "steps",
     )
 
-    new: dict[Call[Any], Callable[[], None]]  # begun and not yet admitted, with how they leave
+    new: dict[Call[Any], Callable[[], bool]]  # begun and not yet admitted, with how they leave
 
     def __init__(self, name: str, given: Asks, address: str | None) -> None:
         """Know nothing of it yet; `address` is what it was given as, where that was a text."""
@@ -116,12 +117,18 @@ class Deployment:
 
     def call(self, kind: str, manner: Manner, args: tuple[Any, ...]) -> Call[Any]:
         """Make a call of it, which nobody needs to await."""
-        step = self.steps.get((kind, manner))
-        if step is None:
-            step = self.steps[kind, manner] = self._step(kind, manner)
-        call: Call[Any] = step.fresh(*args)
+        call: Call[Any] = self.step(kind, manner).fresh(*args)
         call.excused = True
         return call
+
+    def step(self, kind: str, manner: Manner) -> Step[..., Any]:
+        """Give the step that is asked so."""
+        step = self.steps.get((kind, manner))
+        if step is None:
+            if len(self.steps) >= MOST_STEPS:  # of a program that has a timeout for each question
+                self.steps.clear()
+            step = self.steps[kind, manner] = self._step(kind, manner)
+        return step
 
     def _step(self, kind: str, manner: Manner) -> Step[..., Any]:
         given = self.given
@@ -161,18 +168,20 @@ class Deployment:
             del new[first]  # they are admitted in about this order
         return len(new)
 
-    def waiting(self) -> Iterator[Callable[[], None]]:
+    def waiting(self) -> Iterator[Callable[[], bool]]:
         """Give how each call leaves that waits in a line, the first one first."""
         new = list(self.new.items())
         return (go for call, go in new if call.attempts == 0 and call.status == "running")
 
-    def standing(self, runtime: Runtime, call: Call[Any]) -> Standing:
-        """Say how `call`, which has not begun, would fare after those that are on their way."""
-        how = standing(runtime, call, self.arriving())
+    def standing(
+        self, runtime: Runtime, kind: str, manner: Manner, args: tuple[Any, ...]
+    ) -> Standing:
+        """Say how a call would fare here after those that are on their way."""
+        how = standing(runtime, self.step(kind, manner), args, self.arriving())
         return how._replace(open=True, probe=False) if how.probe and self.probe else how
 
-    def begun(self, call: Call[Any], go: Callable[[], None], *, probe: bool) -> None:
-        """Take note of a call that begins now, and is to `probe`; `go` has it leave its line."""
+    def begun(self, call: Call[Any], go: Callable[[], bool], *, probe: bool) -> None:
+        """Take note of a call that begins now, and is to `probe`; `go` has it choose again."""
         if probe:
             self.probe = call
         self.asked += 1
@@ -336,10 +345,10 @@ def refuse_twice(name: str, tiers: list[tuple[Deployment, ...]]) -> None:
 
 def unknown(name: str, known: Mapping[str, object]) -> ValueError:
     """Give the error of a name that is not there."""
-    names = f"its names are: {', '.join(sorted(known))}" if known else "it has none"
+    there = f"whose names are: {', '.join(sorted(known))}" if known else "which has none"
     return ValueError(
         f"model={name!r} is neither an address, such as 'openai:gpt-5-mini', nor a name of this "
-        f"runtime; {names}: Runtime(models={{{name!r}: ['openai:gpt-5-mini', ...]}}) gives it one"
+        f"runtime, {there}. Runtime(models={{{name!r}: ['openai:gpt-5-mini', ...]}}) gives it one"
     )
 
 

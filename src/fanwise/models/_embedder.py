@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast, get_args
 
 from fanwise.core import Need, _registry, made_by_caller, step, whole
 from fanwise.models._asking import tell
-from fanwise.models._estimate import FRAME
+from fanwise.models._estimate import FRAME, bounded_by
 from fanwise.models._model import check_address
 from fanwise.models._usage import Usage
 from fanwise.patterns import fan_map
 from fanwise.text import BYTES_PER_TOKEN, bytes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from fanwise.core import Call, Step
 
@@ -85,6 +85,9 @@ class Embedder:
         self.at_once = at_once
         self._policy = policy
         ours: dict[str, Any] = {"name": provider.name, "needs": self._needs} | policy
+        said = policy.get("needs")
+        if callable(said) or isinstance(said, Need):
+            ours["needs"] = partial(self._needs_too, said)
         self._request = cast("Step[..., Embedded]", step(**ours)(self._embedded))
         self._embed = cast("Step[..., Embedded]", step(name=f"{provider.name}/all")(self._all))
 
@@ -127,6 +130,12 @@ class Embedder:
         sizes = [bytes_of(text) for text in request[0]]
         expected = sum(-(-size // BYTES_PER_TOKEN) for size in sizes)
         return Need(expected, 0, 0, sum(sizes) + FRAME * len(sizes), model=self.name)
+
+    def _needs_too(
+        self, said: Need | Callable[..., Need], request: tuple[tuple[str, ...], Kind]
+    ) -> Need:
+        """Give what its user says of it, and the bounds that only the request has."""
+        return bounded_by(said if isinstance(said, Need) else said(request), self._needs(request))
 
     async def _embedded(self, request: tuple[tuple[str, ...], Kind]) -> Embedded:
         texts, kind = request

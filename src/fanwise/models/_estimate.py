@@ -82,6 +82,15 @@ def needed(model: str, request: Request, step: str | None = None) -> Need:
     )
 
 
+def bounded_by(said: Need, own: Need) -> Need:
+    """Give what a user says of a question, with the bounds that a budget wants besides."""
+    if type(said) is not Need or own.most_in is None:  # what is none, the policy refuses
+        return said
+    most = own.most if said.most is None else said.most
+    most_in = own.most_in if said.most_in is None else said.most_in
+    return said._replace(most=most, most_in=most_in, model=said.model or own.model, fits=own.fits)
+
+
 def longest(request: Request) -> int:
     """Give the most tokens that a model may read of a question.
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from asyncio import get_running_loop
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 from zlib import crc32
 
@@ -47,10 +48,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
 
     from fanwise.core import Call, Runtime, Stream, StreamCall
+    from fanwise.core._standing import Standing
     from fanwise.models._chat import Asked
     from fanwise.models._deployments import Deployment, Manner, Names, Tiers
 
 CACHED_FROM: Final = 4096  # characters, a little less than what providers keep of a beginning
+TOLD: Final = 16  # who wait, of whom the first who can takes the room that came free
 NOW, PROBE, WAIT = range(3)  # asked at once; at once, but it may fail; in a line
 
 
@@ -174,41 +177,39 @@ class Round:
         best = self._best()
         if best is None:
             return None
-        self.probing = best[0].probe
-        return best[1:]
+        rank, deployment = best
+        self.probing = rank.probe
+        return deployment, deployment.call(self.kind, self.manner, self.args)
 
-    def _best(self) -> tuple[Rank, Deployment, Call[Any]] | None:
-        best: tuple[Rank, Deployment, Call[Any]] | None = None
+    def _best(self) -> tuple[Rank, Deployment] | None:
+        best: tuple[Rank, Deployment] | None = None
         for number, tier in enumerate(self.tiers):
             favoured = self._favoured(tier)
             for deployment in tier:
                 if deployment in self.tried or (self.hedge and deployment in self.beside):
                     continue
-                call = self._call(deployment)
-                rank = self._rank(deployment, call, number, favoured=deployment is favoured)
+                rank = self._rank(deployment, number, favoured=deployment is favoured)
                 if rank is not None and (best is None or rank < best[0]):
-                    best = rank, deployment, call
+                    best = rank, deployment
             if best is not None and best[0].when == NOW:
                 break
         return best
 
     def moves(self, deployment: Deployment) -> bool:
         """Say whether to leave the line of a deployment: for room, a shorter line, or an error."""
-        here = deployment.standing(self.runtime, self._call(deployment))
+        here = self._standing(deployment)
         best = self._best()
         if best is None or here.open:
             return here.open
-        rank, other, _ = best
+        rank, other = best
         return other is not deployment and (rank.when != WAIT or rank.load < here.load)
 
-    def _call(self, deployment: Deployment) -> Call[Any]:
-        return deployment.call(self.kind, self.manner, self.args)
+    def _standing(self, deployment: Deployment) -> Standing:
+        return deployment.standing(self.runtime, self.kind, self.manner, self.args)
 
-    def _rank(
-        self, deployment: Deployment, call: Call[Any], tier: int, *, favoured: bool
-    ) -> Rank | None:
+    def _rank(self, deployment: Deployment, tier: int, *, favoured: bool) -> Rank | None:
         """Give where a deployment stands among all, the least first; `None` where it is out."""
-        how = deployment.standing(self.runtime, call)
+        how = self._standing(deployment)
         if how.open:
             last = f"; last: {deployment.last}" if deployment.last else ""
             left = f"left alone for {how.retry_in:.3g} s more"
@@ -235,9 +236,11 @@ class Round:
     def begun(self, deployment: Deployment, call: Call[Any], go: Callable[[], None]) -> None:
         """Take note of a call that begins now; `go` has it leave its line."""
 
-        def choose_again() -> None:
-            if self.moves(deployment):
+        def choose_again() -> bool:
+            moves = self.moves(deployment)
+            if moves:
                 go()
+            return moves
 
         deployment.begun(call, choose_again, probe=self.probing)
         if self.own.policy.hedge is not None:
@@ -251,19 +254,18 @@ class Round:
         self.again = left
         if left:
             return
-        error = call.error
+        error = None if call.id is None else call.error  # which never began
         if call.status == "ok":
             note(self.own, deployment=deployment.name)
             model = (call.facts or {}).get("model")
             if model is not None:
                 note(self.own, model=model)
-        elif (error is not None and http_status(error) in OVERLOADED) or self._is_out(deployment):
+        elif (error is not None and http_status(error) in OVERLOADED) or (
+            self._standing(deployment).open
+        ):
             for choose_again in deployment.waiting():
                 choose_again()
         self._stir()
-
-    def _is_out(self, deployment: Deployment) -> bool:
-        return deployment.standing(self.runtime, self._call(deployment)).open
 
     def goes_on(self, deployment: Deployment, call: Call[Any], *, left: bool) -> bool:
         """Say whether to ask another deployment after one that did not answer."""
@@ -297,7 +299,7 @@ class Round:
         if self.hedge and not self.causes:
             return NoneAnswered(f"{self.own.name}: no other deployment has room", {}, 0.0)
         every = [each for tier in self.tiers for each in tier]
-        soonest = min(each.standing(self.runtime, self._call(each)).retry_in for each in every)
+        soonest = min(self._standing(each).retry_in for each in every)
         lines = "".join(f"\n  {name}: {cause}" for name, cause in self.causes.items())
         msg = f"{self.own.name}: none of {len(every)} deployments answered{lines}"
         error = NoneAnswered(msg, self.causes, soonest)
@@ -314,12 +316,11 @@ class Round:
         if not any(each.arriving() for each in every):
             return
         for each in every:
-            here = each.standing(self.runtime, self._call(each))
+            here = self._standing(each)
             if not here.open and here.load < 1:
                 others = (other for other in every if other is not each)
-                oldest = next((again for other in others for again in other.waiting()), None)
-                if oldest is not None:
-                    oldest()
+                waiting = (again for other in others for again in other.waiting())
+                any(again() for again in islice(waiting, TOLD))
 
     def __repr__(self) -> str:
         """Name the question."""
@@ -383,9 +384,9 @@ async def streamed(asked: Question) -> AsyncGenerator[Any]:
             deployment, call = chosen[0], cast("StreamCall[Any]", chosen[1])
             leaving = Leaving()
             try:
+                way.begun(deployment, call, leaving.go)
                 async with call as items:
                     leaving.stream = items
-                    way.begun(deployment, call, leaving.go)
                     if await items.arrives():
                         async for item in items:
                             yield item

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
-from fanwise.core import Timeout, _registry, made_by, made_by_caller, step, whole
+from fanwise.core import Need, Timeout, _registry, made_by, made_by_caller, step, whole
 from fanwise.models._asking import ask_in_pieces, ask_text, ask_typed, bounded
 from fanwise.models._batch import DEFAULT_TERMS, Order, order_batch
 from fanwise.models._chat import as_chat, check_asked
-from fanwise.models._estimate import expected, needed
+from fanwise.models._estimate import bounded_by, expected, needed
 from fanwise.models._output import load_codec, schema_of
 from fanwise.models._prices import price_of
 from fanwise.models._prompt import Prompt
 from fanwise.models._provider import Request, ToolSpec
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
     from decimal import Decimal
 
     from typing_extensions import TypeForm
 
-    from fanwise.core import Call, FanIn, Need, Step, StreamCall, StreamStep
+    from fanwise.core import Call, FanIn, Step, StreamCall, StreamStep
     from fanwise.models._answer import Answer, Piece
     from fanwise.models._batch import BatchTerms
     from fanwise.models._chat import Asked
@@ -59,11 +60,15 @@ class Model:
         self._roles: dict[str, Model] = {}
         ours: dict[str, Any] = {"name": provider.name, "key": asked_key, "needs": self._needs}
         ours |= policy
+        said = policy.get("needs")
+        if callable(said) or isinstance(said, Need):
+            ours["needs"] = partial(self._needs_too, said)
         if isinstance(ours.get("timeout"), Timeout):
             ours["timeout"] = ours["timeout"].attempt
         if not provider.name.startswith("local:"):
             load_codec()  # now rather than in the loop; what is local needs none, or is in no hurry
-        streamed = ours | {"key": streamed_key, "timeout": policy.get("timeout")} | policy
+        streamed = ours | {"key": streamed_key, "timeout": policy.get("timeout")}
+        streamed |= {name: each for name, each in policy.items() if name != "needs"}
         self._ask = cast("Step[..., Answer[Any]]", step(**ours)(self._answer))
         self._stream = cast("StreamStep[..., Piece]", step(**streamed)(self._pieces))
 
@@ -228,6 +233,10 @@ class Model:
     ) -> Need:
         request = Request(asked, tools, schema_of(output), max_tokens)
         return needed(self.provider.name, request, self._ask.name)
+
+    def _needs_too(self, said: Need | Callable[..., Need], *asked: Any) -> Need:  # noqa: ANN401 - as those of `_answer`
+        """Give what its user says of it, and the bounds that only the question has."""
+        return bounded_by(said if isinstance(said, Need) else said(*asked), self._needs(*asked))
 
     async def _answer(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from fanwise.core import current_runtime, step
@@ -146,6 +147,10 @@ class NamedEmbedder(Embedder):
         return min(each.provider.most for each in made)
 
 
+named_model = lru_cache(256)(NamedModel)  # they hold nothing but the name
+named_embedder = lru_cache(256)(NamedEmbedder)
+
+
 def model(address: str) -> Model:
     """Give the model of an address such as "local:extractive", or of a runtime's name.
 
@@ -155,7 +160,7 @@ def model(address: str) -> Model:
     Raises ValueError for an address that no provider knows; the message names those known.
     """
     if is_name(address):
-        return NamedModel(address)
+        return named_model(address)
     return model_at(address)
 
 
@@ -165,7 +170,7 @@ def embedder(address: str) -> Embedder:
     As `model`. Raises ValueError for an address that no provider knows.
     """
     if is_name(address):
-        return NamedEmbedder(address)
+        return named_embedder(address)
     return embedder_at(address)
 
 
@@ -175,7 +180,8 @@ def given_as(made: dict[str, Model]) -> Callable[[str, object], tuple[Asks, str 
     def give(name: str, given: object) -> tuple[Asks, str | None]:
         if isinstance(given, (NamedModel, NamedEmbedder)) or (is_name(given)):
             msg = (
-                f"models[{name!r}] has the name {getattr(given, 'name', given)!r} in it: write its "
+                f"models[{name!r}] has {getattr(given, 'name', given)!r} in it, which is no address"
+                " such as 'openai:gpt-5-mini'; a name in a name is not looked up: write its "
                 "deployments there"
             )
             raise ValueError(msg)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from fanwise.core import (
     LIVE,
+    BudgetSpent,
     CallDropped,
     CallSkipped,
     Landed,
@@ -166,7 +167,7 @@ class Line(Inflow):
             return
         error = call.error or CallDropped(f"{call.name} was cancelled")
         status: Any = call.status
-        if status == "skipped" and item.attempts:
+        if status == "skipped" and item.attempts and not isinstance(error, BudgetSpent):
             status = "timed_out" if isinstance(error, TimedOut) else "cancelled"
         self.end(item, status, error, call)
 

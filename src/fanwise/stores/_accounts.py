@@ -120,6 +120,9 @@ class SharedAccount:
             await asyncio.wait(set(self._tasks))
         if self._owed:
             await self._send()
+        if self._listening:
+            self._listening = False
+            self._till.unlisten(self._sheet, self.line.wake)
 
     def _today(self) -> Count:
         """Give what the till said last, unless that was another day."""

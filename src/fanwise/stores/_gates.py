@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from fractions import Fraction
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Final, cast
 
 from fanwise.core import _registry
 from fanwise.stores._accounts import SharedAccount
-from fanwise.stores._gate import HELD_SHARE, Manner, SharedGate
+from fanwise.stores._clerk import Manner
+from fanwise.stores._gate import HELD_SHARE, SharedGate
 from fanwise.stores._memory import MemoryBoard
-from fanwise.stores._visit import DIMENSIONS, Rate, Terms
+from fanwise.stores._visit import DIMENSIONS, MICROSECONDS, Rate, Terms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 LEASE: Final = 64
 HEARTBEAT: Final = 1.0
+DELAY: Final = 0.25
 
 
 class SharedLimits:
@@ -30,7 +33,9 @@ class SharedLimits:
     one, its slots and leases are free. `lease` is the greatest number of attempts that a worker is
     granted at once, beforehand (1: it asks for every attempt). `without` is what it may do while
     the board is gone: a share of the limit, such as 0.25 where there are four workers, or 0 for
-    nothing. Raises ValueError for what cannot be meant.
+    nothing. `delay` is how much longer, in seconds, one request may take to its provider than
+    another: of a bucket that was full so much is left over. Raises ValueError for what cannot be
+    meant.
     """
 
     def __init__(
@@ -40,18 +45,27 @@ class SharedLimits:
         heartbeat: float = HEARTBEAT,
         lease: int = LEASE,
         without: float = 0.0,
+        delay: float = DELAY,
     ) -> None:
         """Share what stands on `board`; by default one in memory, for this process alone."""
+        if board is not None and not hasattr(board, "visit"):
+            raise TypeError(
+                f"board is a MemoryBoard() or a redis_board(url), got a {type(board).__name__}; "
+                "a URL itself goes to Runtime(shared=)"
+            )
         if not heartbeat > 0:
             raise ValueError(f"heartbeat is a number of seconds above 0, got {heartbeat!r}")
         if lease < 1:
             raise ValueError(f"lease is a number of attempts of at least 1, got {lease!r}")
         if not 0 <= without <= 1:
             raise ValueError(f"without is a share of the limit from 0 to 1, got {without!r}")
+        if not 0 <= delay < inf:
+            raise ValueError(f"delay is a number of seconds of at least 0, got {delay!r}")
         self.board: Board = MemoryBoard() if board is None else board
         self._heartbeat = heartbeat
         self._lease = lease
         self._without = Fraction(str(without))
+        self._delay = delay
         self._gates: dict[str, SharedGate] = {}
         self._accounts: dict[str, SharedAccount] = {}
 
@@ -65,17 +79,11 @@ class SharedLimits:
         return gate
 
     def _described(self, name: str, limit: Limit) -> tuple[Terms, Manner]:
-        return terms_of(name, limit), self._manner(limit)
+        return terms_of(name, limit, self._delay), self._manner(limit)
 
     def _manner(self, limit: Limit) -> Manner:
-        by_use = limit.charge == "use"  # what is charged at admission takes its place at once
-        return Manner(
-            self._heartbeat,
-            self._lease,
-            self._without,
-            limit.burst * HELD_SHARE,
-            (False, by_use, by_use, by_use),
-        )
+        hold, early = limit.burst * HELD_SHARE, limit.charge == "admission"
+        return Manner(self._heartbeat, self._lease, self._without, hold, early)
 
     def account(self, tenant: str, budget: Budget, /) -> Account:
         """Give the account of a tenant's budget; raise ValueError for one that is too large."""
@@ -85,7 +93,7 @@ class SharedLimits:
         return account
 
     async def aclose(self) -> None:
-        """Give everything back, as far as the board can be reached, and close it."""
+        """Give everything back, as far as the board can be reached, and close it after the last."""
         for gate in self._gates.values():
             await gate.aclose()
         self._gates.clear()
@@ -99,7 +107,7 @@ class SharedLimits:
         return f"<SharedLimits {sorted(self._gates)} over {self.board!r}>"
 
 
-def terms_of(name: str, limit: Limit) -> Terms:
+def terms_of(name: str, limit: Limit, delay: float = 0.0) -> Terms:
     """Give a limit in whole numbers: a burst is its seconds' worth of the rate, rounded down."""
     rates = [limit.rates.get(f"{dimension}_per_minute") for dimension in DIMENSIONS]
     a, b, c, d = (
@@ -108,7 +116,7 @@ def terms_of(name: str, limit: Limit) -> Terms:
         else Rate.per_minute(rate, int(Fraction(str(rate)) * Fraction(str(limit.burst)) / 60))
         for rate in rates
     )
-    return Terms(name, limit.at_once, (a, b, c, d))
+    return Terms(name, limit.at_once, (a, b, c, d), round(delay * MICROSECONDS))
 
 
 def redis_board(
@@ -126,7 +134,8 @@ def redis_board(
     except ImportError as error:
         if (error.name or "").startswith("fanwise"):
             raise
-        raise ImportError(f"shared={url!r} needs: pip install 'fanwise[redis]'") from error
+        kind = url.partition(":")[0]  # not all of it: a password may stand there
+        raise ImportError(f"\"{kind}:...\" needs: pip install 'fanwise[redis]'") from error
     return make(url, prefix=prefix, connections=connections, timeout=timeout)
 
 

@@ -15,7 +15,7 @@ from fanwise.stores._visit import DONE, GRANTED, LOST, NOTHING, WAIT, Reply
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fanwise.stores._standing import Standing
+    from fanwise.stores._standing import LimitStanding
     from fanwise.stores._till import Till
     from fanwise.stores._visit import Four, Listener, Rate, Terms, Visit
 
@@ -43,8 +43,8 @@ class Holder:
         self.reply = Reply(DONE, 0)
 
     def lapses_in(self, now: int) -> int:
-        """Give how long it may stay unseen from now."""
-        return self.seen + self.lapse - now
+        """Give how long it may stay unseen from now, at most its lapse whatever the clock did."""
+        return min(self.seen, now) + self.lapse - now
 
     def __repr__(self) -> str:
         """Show what it holds."""
@@ -137,7 +137,6 @@ class Decision:
     def made(self, listeners: list[Listener], *, known: bool) -> Reply:
         """Decide, change the bucket, tell who listens."""
         bucket, visit, now = self.bucket, self.visit, self.now
-        bucket.set_back(now)
         floors = bucket.leased()
         gone = [name for name, holder in bucket.holders.items() if holder.lapses_in(now) <= 0]
         me = None if visit.holder in gone else bucket.holders.get(visit.holder)
@@ -145,6 +144,7 @@ class Decision:
             return Reply(LOST, now)
         if me is not None and me.visit >= visit.number:  # its answer was lost: once is enough
             return me.reply
+        bucket.set_back(now)
         for name in gone:
             del bucket.holders[name]
         if me is None:
@@ -156,11 +156,15 @@ class Decision:
                 bucket.scale[d] = rate.scale
         bucket.refill(self.terms, floors, now)
         bucket.terms = self.terms
-        returned = (
-            bool(gone) or visit.held < me.slots or any(visit.owed[d] < 0 for d, _ in self.limits)
-        )
+        returned = bool(gone) or self.returns(me)
         self.hear(me)
         return self.answer(me, listeners, returned=returned)
+
+    def returns(self, me: Holder) -> bool:
+        """Say whether the holder has less than before: a slot, a grant, a place."""
+        visit = self.visit
+        less = [visit.owed[d] < 0 or visit.kept[d] < me.kept[d] for d, _ in self.limits]
+        return visit.held < me.slots or any(less)
 
     def hear(self, me: Holder) -> None:
         """Enter what the holder says."""
@@ -172,9 +176,14 @@ class Decision:
         floors = bucket.leased()
         for d, rate in self.limits:
             spent = bucket.spent[d] + visit.owed[d] * rate.scale
-            bucket.spent[d] = max(spent, floors[d] * rate.scale)
+            gone = rate.capacity - rate.ceiling(visit.left[d])
+            bucket.spent[d] = max(spent, floors[d] * rate.scale, gone * rate.scale)
         if visit.pause > 0:
             bucket.paused = max(bucket.paused, self.now + visit.pause)
+
+    def pauses(self) -> int:
+        """Give for how long nobody is admitted."""
+        return max(0, self.bucket.paused - self.now)
 
     def limited(self, amounts: Four) -> Four:
         """Leave out the dimensions that are not limited."""
@@ -185,7 +194,7 @@ class Decision:
 
     def wait_of(self, holder: Holder) -> int:
         """Give how long a holder has to wait, behind those that came before it."""
-        bucket, now = self.bucket, self.now
+        bucket = self.bucket
         before = [
             other
             for other in bucket.holders.values()
@@ -193,25 +202,27 @@ class Decision:
             and other.ticket > 0
             and (holder.ticket == 0 or other.ticket < holder.ticket)
         ]
-        waits = [0, bucket.paused - now]
+        waits = [self.pauses()]
+        places, full = bucket.leased(), False
         for d, rate in self.limits:
             if holder.need[d] > 0:
                 asked = holder.need[d] + sum(other.need[d] for other in before)
                 lack = bucket.spent[d] + (asked - rate.capacity) * rate.scale
                 waits.append(-(-lack // rate.refill))
+                full = full or places[d] + asked > rate.capacity
         used = sum(other.slots for other in bucket.holders.values())
         slots = used + holder.need_slots + sum(other.need_slots for other in before)
         at_once = self.terms.at_once
-        if holder.need_slots > 0 and at_once is not None and slots > at_once:
+        if full or (holder.need_slots > 0 and at_once is not None and slots > at_once):
             waits += [1, self.lapsing()]
         return max(waits)
 
     def lapsing(self) -> int:
-        """Give the time until slots of another could be free because nobody sees it."""
+        """Give the time until what another holds could be free because nobody sees it."""
         others = [
             holder.lapses_in(self.now)
             for name, holder in self.bucket.holders.items()
-            if name != self.visit.holder and holder.slots > 0
+            if name != self.visit.holder and (holder.slots > 0 or any(holder.kept))
         ]
         return min([self.visit.lapse, *others])
 
@@ -227,6 +238,9 @@ class Decision:
         first = others[min(others)] if others else None
         left = me.ticket > 0 and wait <= 0
         slots, grants = 0, NOTHING
+        if self.visit.pause > 0:
+            for each in listeners:
+                each.halted(self.visit.holder, self.pauses())
         if wait > 0:
             if me.ticket == 0:
                 me.ticket = max(others, default=0) + 1
@@ -245,8 +259,9 @@ class Decision:
         until = self.keep()
         bucket = self.bucket
         me.reply = Reply(
-            status, self.now, wait, until, first is not None, slots, grants, bucket.levels()
-        )
+            status, self.now, wait, until, first is not None, self.pauses(), slots, grants,
+            bucket.levels(),
+        )  # fmt: skip
         return me.reply
 
     def granted(self, me: Holder, *, alone: bool) -> tuple[int, Four]:
@@ -264,6 +279,8 @@ class Decision:
             free = (rate.capacity - visit.need[d]) * rate.scale - bucket.spent[d]
             ample = min(visit.more[d], free // (2 * count * rate.scale)) if alone else 0
             grants[d] = visit.need[d] + max(0, ample)
+            if not bucket.spent[d] and grants[d]:
+                bucket.spent[d] = self.terms.delay * rate.refill
             bucket.spent[d] += grants[d] * rate.scale
         a, b, c, d = grants
         me.kept = (
@@ -318,7 +335,7 @@ class MemoryBoard:
             self.buckets[terms.name] = kept
         return reply
 
-    async def standing(self) -> list[Standing]:
+    async def standing(self) -> list[LimitStanding]:
         """Give the limits that are known here, by name; changes nothing."""
         now = self.clock()
         known = ((name, bucket.told(now)) for name, bucket in sorted(self.buckets.items()))
@@ -328,13 +345,16 @@ class MemoryBoard:
         """Tell `listener` what happens at a limit, from now on."""
         self._listeners.setdefault(name, []).append(listener)
 
+    def unlisten(self, name: str, listener: Listener, /) -> None:
+        """Tell `listener` nothing more."""
+        self._listeners[name].remove(listener)
+
     def till(self) -> Till:
         """Give where the budgets of tenants are counted."""
         return self._till
 
     async def aclose(self) -> None:
-        """Let go of those who listen."""
-        self._listeners.clear()
+        """Do nothing: others may still share it."""
 
     def __repr__(self) -> str:
         """Count the limits."""

@@ -9,11 +9,10 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
-from redis.exceptions import AuthenticationError, AuthorizationError, RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from fanwise.core._accounts import Spend
 from fanwise.stores._till import Count, Sheet
-from fanwise.stores._visit import BoardLost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,15 +22,18 @@ if TYPE_CHECKING:
     from fanwise.stores._visit import Board
 
 SCRIPT: Final = files("fanwise.stores").joinpath("_account.lua").read_text("utf-8")
-PASSING: Final = ("LOADING", "READONLY", "MASTERDOWN", "BUSY", "MISCONF", "OOM", "TRYAGAIN")
 
 
 class RedisTill:
     """The till of a board over Redis: its connections, its prefix, its channels."""
 
-    def __init__(self, board: Board, client: Redis, prefix: str) -> None:
-        """Use what the board has."""
+    def __init__(
+        self, board: Board, client: Redis, prefix: str, failure: Callable[[Exception], Exception]
+    ) -> None:
+        """Use what the board has; `failure` says what an error of the server means."""
         self._board = board
+        self._failure = failure
+        self._ears: dict[tuple[str, Callable[[], None]], Ear] = {}
         self._prefix = prefix
         self._script = client.register_script(SCRIPT)
 
@@ -45,7 +47,12 @@ class RedisTill:
 
     async def listen(self, sheet: Sheet, wake: Callable[[], None], /) -> None:
         """Call `wake` when something flowed back for which somebody waits."""
-        await self._board.listen(_name(sheet), Ear(wake))
+        ear = self._ears[sheet.name, wake] = Ear(wake)
+        await self._board.listen(_name(sheet), ear)
+
+    def unlisten(self, sheet: Sheet, wake: Callable[[], None], /) -> None:
+        """Call `wake` no more."""
+        self._board.unlisten(_name(sheet), self._ears.pop((sheet.name, wake)))
 
     def key(self, name: str) -> str:
         """Give the key of an account."""
@@ -58,14 +65,8 @@ class RedisTill:
         told = (number, f"[{','.join(map(str, said))}]", channel)
         try:
             line = await self._script((self.key(_name(sheet)),), told)
-        except (AuthenticationError, AuthorizationError):
-            raise
-        except ResponseError as error:
-            if str(error).startswith(PASSING):
-                raise BoardLost(str(error)) from error
-            raise
         except (RedisError, OSError) as error:
-            raise BoardLost(f"{type(error).__name__}: {error}") from error
+            raise self._failure(error) from error
         verdict, a, b, c, d, wait, day = map(int, line.split())
         return Count(verdict, Spend(a, b), Spend(c, d), wait, day)
 

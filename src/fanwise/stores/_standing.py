@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-class Standing(NamedTuple):
+class LimitStanding(NamedTuple):
     """A limit at one instant, over all the workers that share it.
 
     `workers` were seen lately, `waiting` of them have a head of the line there. `held` counts slots
@@ -34,13 +34,13 @@ class Standing(NamedTuple):
         return {name: self.spent[name] / size for name, size in self.sizes.items()}
 
 
-def standing_of(name: str, told: Sequence[int]) -> Standing:
+def standing_of(name: str, told: Sequence[int]) -> LimitStanding:
     """Read what a board tells of a limit, in the order of `_look.lua`."""
     _, at_once, workers, waiting, held, paused, *dimensions = told
     sizes = dict(zip(DIMENSIONS, dimensions[::2], strict=True))
     spent = dict(zip(DIMENSIONS, dimensions[1::2], strict=True))
     limited = [each for each in DIMENSIONS if sizes[each]]
-    return Standing(
+    return LimitStanding(
         name,
         None if at_once < 0 else at_once,
         workers,
@@ -52,4 +52,4 @@ def standing_of(name: str, told: Sequence[int]) -> Standing:
     )
 
 
-__all__ = ["Standing", "standing_of"]
+__all__ = ["LimitStanding", "standing_of"]

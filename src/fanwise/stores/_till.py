@@ -60,6 +60,9 @@ class Till(Protocol):
     async def listen(self, sheet: Sheet, wake: Callable[[], None], /) -> None:
         """Call `wake` when something flowed back to an account for which somebody waits."""
 
+    def unlisten(self, sheet: Sheet, wake: Callable[[], None], /) -> None:
+        """Call `wake` no more."""
+
 
 class Book:
     """One account at a till in memory."""
@@ -125,6 +128,12 @@ class MemoryTill:
     async def listen(self, sheet: Sheet, wake: Callable[[], None], /) -> None:
         """Call `wake` when something flowed back for which somebody waits."""
         self._listeners.setdefault(sheet.name, []).append(wake)
+
+    def unlisten(self, sheet: Sheet, wake: Callable[[], None], /) -> None:
+        """Call `wake` no more."""
+        wakes = self._listeners.get(sheet.name, [])
+        if wake in wakes:
+            wakes.remove(wake)
 
     def _open(self, sheet: Sheet) -> tuple[int, Book]:
         """Give the time, and the account of the day; a clock that was set back turns no page."""

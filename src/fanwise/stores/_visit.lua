@@ -3,16 +3,16 @@
 -- KEYS  1 the bucket   2 the holders (a hash: one entry for each worker); one hash tag
 -- ARGV  1 the holder   2 a JSON list of integers (read faster than forty arguments):
 --       number of the visit  whether the holder is new  its lapse  known until  pause for
---       at_once (-1: any)  slots held  slots needed  slots more, if ample
+--       at_once (-1: any)  slots held  slots needed  slots more, if ample  delay
 --       then for each limited dimension: which (1 to 4)  capacity  refill  scale  owed  kept
---       need  more
+--       need  more  left at most
 -- Instants and lengths are integer microseconds of the server's clock. Amounts are whole requests
 -- and tokens. What is spent is kept in 1/scale of them, of which `refill` come back in each
 -- microsecond: with both the terms of a fraction, no digit is ever rounded away. The worker sees to
 -- it that no number passes 2^53. `_visit.py` says what the words mean, `_memory.py` is the twin.
 
 local DIMENSIONS = 4
-local FIRST, EACH = 9, 8 -- integers before the first dimension, and of each
+local FIRST, EACH = 10, 9 -- integers before the first dimension, and of each
 local SEEN, LAPSE, VISIT, SLOTS, TICKET = 1, 2, 3, 4, 5
 local KEPT, NEED, NEED_SLOTS, REPLY = 5, 9, 14, 15 -- KEPT + d, NEED + d
 local AT, PAUSED, UNTIL, SPENT, SCALE = 1, 2, 3, 3, 7
@@ -22,19 +22,20 @@ local DONE, GRANTED, WAIT, LOST = 0, 1, 2, 3
 local given = cjson.decode(ARGV[2]) -- numbers, each exact up to 2^53, where ARGV are strings
 local id, visit, born, lapse, known_until = ARGV[1], given[1], given[2], given[3], given[4]
 local pause, at_once, held, need_slots, more_slots = given[5], given[6], given[7], given[8], given[9]
-local terms = {}
+local delay, terms = given[10], {}
 for i = FIRST, #given - EACH, EACH do
   local scale = given[i + 4]
   terms[given[i + 1]] = {capacity = given[i + 2] * scale, refill = given[i + 3], scale = scale,
                          owed = given[i + 5], kept = given[i + 6], need = given[i + 7],
-                         more = given[i + 8]}
+                         more = given[i + 8], gone = (given[i + 2] - given[i + 9]) * scale}
 end
 
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
 
--- Who is here. What a worker held that was not seen for its lapse is free from now on.
-local holders, count, gone = {}, 0, {}
+-- Who is here. What a worker held that was not seen for its lapse is free from now on. Nothing is
+-- written before the bucket is, so that a server that refuses to write has written nothing.
+local holders, count, gone, later = {}, 0, {}, {}
 local before, living = {0, 0, 0, 0}, {0, 0, 0, 0} -- leased: until now, and from now on
 local flat = redis.call('HGETALL', KEYS[2])
 for i = 1, #flat, 2 do
@@ -42,7 +43,7 @@ for i = 1, #flat, 2 do
   for d = 1, DIMENSIONS do before[d] = before[d] + entry[KEPT + d] end
   if entry[SEEN] > now then                          -- the clock was set back
     entry[SEEN] = now
-    redis.call('HSET', KEYS[2], flat[i], cmsgpack.pack(entry))
+    later[flat[i]] = entry
   end
   if now - entry[SEEN] >= entry[LAPSE] then
     gone[#gone + 1] = flat[i]
@@ -53,11 +54,10 @@ for i = 1, #flat, 2 do
   end
 end
 local me = holders[id]
-if not me and born == 0 then return string.format('%d %.0f 0 0 0 0 0 0 0 0 0 0 0 0', LOST, now) end
+if not me and born == 0 then return string.format('%d %.0f 0 0 0 0 0 0 0 0 0 0 0 0 0', LOST, now) end
 if me and me[VISIT] >= visit then                    -- its answer was lost on the way: once is enough
   return me[REPLY]
 end
-for _, name in ipairs(gone) do redis.call('HDEL', KEYS[2], name) end
 if not me then
   me = {}
   for i = 1, REPLY - 1 do me[i] = 0 end
@@ -100,7 +100,10 @@ end
 bucket[AT_ONCE] = at_once
 
 -- What this worker has to say: what it owes or gives back, what it still holds.
-local returned = #gone > 0 or held < me[SLOTS]
+local returned, places = #gone > 0 or held < me[SLOTS], {0, 0, 0, 0}
+for d, term in pairs(terms) do
+  returned = returned or term.owed < 0 or term.kept < me[KEPT + d]
+end
 me[SEEN], me[LAPSE], me[VISIT], me[SLOTS] = now, lapse, visit, held
 for d = 1, DIMENSIONS do -- also those that are not limited any more
   living[d] = living[d] - me[KEPT + d]
@@ -110,8 +113,8 @@ for d, term in pairs(terms) do
   local floor = (living[d] + term.kept) * term.scale
   me[KEPT + d] = term.kept
   me[NEED + d] = term.need
-  if term.owed < 0 then returned = true end
-  bucket[SPENT + d] = math.max(bucket[SPENT + d] + term.owed * term.scale, floor)
+  places[d] = living[d] + term.kept
+  bucket[SPENT + d] = math.max(bucket[SPENT + d] + term.owed * term.scale, floor, term.gone)
 end
 me[NEED_SLOTS] = need_slots
 if pause > 0 then bucket[PAUSED] = math.max(bucket[PAUSED], now + pause) end
@@ -120,13 +123,15 @@ if pause > 0 then bucket[PAUSED] = math.max(bucket[PAUSED], now + pause) end
 local used, lapsing = 0, lapse
 for _, entry in pairs(holders) do
   used = used + entry[SLOTS]
-  if entry[SLOTS] > 0 and entry ~= me then
+  local holds = entry[SLOTS]
+  for d = 1, DIMENSIONS do holds = holds + entry[KEPT + d] end
+  if holds > 0 and entry ~= me then
     lapsing = math.min(lapsing, entry[SEEN] + entry[LAPSE] - now)
   end
 end
 
 local function wait_of(entry)
-  local slots, ahead = used + entry[NEED_SLOTS], {0, 0, 0, 0}
+  local slots, ahead, full = used + entry[NEED_SLOTS], {0, 0, 0, 0}, false
   for _, other in pairs(holders) do
     if other ~= entry and other[TICKET] > 0 and (entry[TICKET] == 0 or other[TICKET] < entry[TICKET]) then
       slots = slots + other[NEED_SLOTS]
@@ -139,9 +144,11 @@ local function wait_of(entry)
     if need > 0 then
       local lack = bucket[SPENT + d] + (ahead[d] + need) * term.scale - term.capacity
       wait = math.max(wait, math.ceil(lack / term.refill))
+      if (places[d] + ahead[d] + need) * term.scale > term.capacity then full = true end
     end
   end
-  if entry[NEED_SLOTS] > 0 and at_once >= 0 and slots > at_once then wait = math.max(wait, lapsing, 1) end
+  if entry[NEED_SLOTS] > 0 and at_once >= 0 and slots > at_once then full = true end
+  if full then wait = math.max(wait, lapsing, 1) end -- or when somebody gives something back
   return wait
 end
 
@@ -181,15 +188,19 @@ if status == GRANTED then
     if not first then more = math.max(0, math.min(term.more, math.floor(free / (2 * count * term.scale)))) end
     grants[d] = term.need + more
     me[KEPT + d] = term.kept + grants[d]
+    places[d] = places[d] + grants[d]
+    if bucket[SPENT + d] == 0 and grants[d] > 0 then bucket[SPENT + d] = delay * term.refill end
     bucket[SPENT + d] = bucket[SPENT + d] + grants[d] * term.scale
   end
 end
 
 -- Those who wait are told when it can be sooner than they know; those who hold, that some wait.
-if joined then redis.call('PUBLISH', KEYS[1], 'recall ' .. id) end
+local told = {}
+if pause > 0 then told[1] = string.format('pause %s %.0f', id, bucket[PAUSED] - now) end
+if joined then told[#told + 1] = 'recall ' .. id end
 if first and (returned or left) then
   used = used + me[SLOTS] - held
-  redis.call('PUBLISH', KEYS[1], 'wake ' .. first_id .. ' ' .. string.format('%.0f', wait_of(first)))
+  told[#told + 1] = string.format('wake %s %.0f', first_id, wait_of(first))
 end
 
 -- Everything is forgotten when it says no more than an empty key does.
@@ -205,10 +216,16 @@ for d, term in pairs(terms) do
 end
 bucket[UNTIL] = math.max(bucket[UNTIL], now + keep)
 local ms = math.ceil((bucket[UNTIL] - now) / 1000) + 1
-me[REPLY] = string.format('%d %.0f %.0f %.0f %d %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f', status,
-  now, wait, bucket[UNTIL], first and 1 or 0, slots, grants[1], grants[2], grants[3], grants[4],
+me[REPLY] = string.format('%d %.0f %.0f %.0f %d %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f',
+  status, now, wait, bucket[UNTIL], first and 1 or 0, math.max(0, bucket[PAUSED] - now), slots,
+  grants[1], grants[2], grants[3], grants[4],
   bucket[SPENT + 1], bucket[SPENT + 2], bucket[SPENT + 3], bucket[SPENT + 4])
 redis.call('SET', KEYS[1], cmsgpack.pack(bucket), 'PX', string.format('%.0f', ms))
-redis.call('HSET', KEYS[2], id, cmsgpack.pack(me))
+for _, name in ipairs(gone) do redis.call('HDEL', KEYS[2], name) end
+later[id] = me
+for name, entry in pairs(later) do
+  if holders[name] then redis.call('HSET', KEYS[2], name, cmsgpack.pack(entry)) end
+end
 redis.call('PEXPIRE', KEYS[2], string.format('%.0f', ms))
+for _, message in ipairs(told) do redis.call('PUBLISH', KEYS[1], message) end
 return me[REPLY]

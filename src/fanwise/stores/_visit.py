@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from fanwise.core import Amount
-    from fanwise.stores._standing import Standing
+    from fanwise.stores._standing import LimitStanding
     from fanwise.stores._till import Till
 
 DIMENSIONS: Final = ("requests", "tokens", "input_tokens", "output_tokens")
@@ -36,6 +36,7 @@ EXACT: Final = 1 << 53  # Lua counts in doubles, which are exact up to here
 
 Four = tuple[int, int, int, int]
 NOTHING: Final[Four] = (0, 0, 0, 0)
+ALL: Final[Four] = (EXACT, EXACT, EXACT, EXACT)
 
 
 class BoardLost(Exception):
@@ -69,6 +70,14 @@ class Rate(NamedTuple):
             )
         return rate
 
+    def left(self, spent: int, elapsed: float) -> float:
+        """Give what is left at most, so many microseconds after so much was spent."""
+        return self.capacity - max(0.0, spent - elapsed * self.refill) / self.scale
+
+    def ceiling(self, left: int) -> int:
+        """Give what may be left at most, within what can be counted."""
+        return max(-self.capacity, min(left, self.capacity))
+
     def part(self, share: Fraction) -> Rate:
         """Give `share` of the rate and of the burst, rounded down."""
         exact = Fraction(self.refill, self.scale) * share
@@ -76,17 +85,37 @@ class Rate(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """What a shared limit allows: `at_once` slots (`None`: any) and a rate for each dimension."""
+    """What a shared limit allows: `at_once` slots (`None`: any) and a rate for each dimension.
+
+    A full bucket begins to refill `delay` microseconds after something is taken of it: that of the
+    provider begins when the first request has arrived, and later ones may come faster.
+    """
 
     name: str
     at_once: int | None
     rates: tuple[Rate | None, Rate | None, Rate | None, Rate | None]
+    delay: int = 0
 
     def part(self, share: Fraction) -> Terms:
         """Give `share` of everything, rounded down."""
         at_once = None if self.at_once is None else int(self.at_once * share)
         requests, tokens, read, written = (rate and rate.part(share) for rate in self.rates)
-        return Terms(self.name, at_once, (requests, tokens, read, written))
+        return Terms(self.name, at_once, (requests, tokens, read, written), self.delay)
+
+    def left(self, spent: Four, elapsed: float) -> list[float]:
+        """Give what is left at most, so many microseconds after so much was spent."""
+        return [
+            0.0 if rate is None else rate.left(each, elapsed)
+            for rate, each in zip(self.rates, spent, strict=True)
+        ]
+
+    def room(self, spent: Four) -> dict[str, float]:
+        """Give the share of each rate's bucket that is there, where so much is spent."""
+        return {
+            f"{name}_per_minute": 1 - each / (rate.capacity * rate.scale)
+            for name, rate, each in zip(DIMENSIONS, self.rates, spent, strict=True)
+            if rate is not None
+        }
 
     def needs(self, amount: Amount) -> Four:
         """Give what an attempt takes, by dimension; what is not limited takes nothing."""
@@ -104,8 +133,9 @@ class Visit(NamedTuple):
     `owed` is what it used beyond its grants (below 0: what it gives back), `kept` what of them
     keeps its place in the bucket (in its pocket, or in flight), `held` its slots; it asks for
     `need` and `slots`, and would take `more` and `more_slots`. `pause` stops the limit for
-    everybody, for so long. `known_until` is the instant until which the bucket must be known there;
-    a board that forgot it begins with an empty one. Instants and lengths in microseconds.
+    everybody, for so long; `left` is what the provider says there is at most. `known_until` is the
+    instant until which the bucket must be known there; a board that forgot it begins with an empty
+    one. Instants and lengths in microseconds.
     """
 
     holder: str
@@ -118,6 +148,7 @@ class Visit(NamedTuple):
     slots: int = 0
     more_slots: int = 0
     owed: Four = NOTHING
+    left: Four = ALL
     kept: Four = NOTHING
     need: Four = NOTHING
     more: Four = NOTHING
@@ -134,8 +165,8 @@ class Reply(NamedTuple):
 
     DONE: nothing was asked. GRANTED: `slots` and `grants`, which lie in its pocket now. WAIT: ask
     again in `wait` microseconds, or when woken. LOST: the board does not know this holder.
-    `waiting` says whether somebody else stands in line, `spent` what is gone of each bucket, in
-    parts of its rate's `scale`.
+    `waiting` says whether somebody else stands in line, `paused` for how long nobody is admitted,
+    `spent` what is gone of each bucket, in parts of its rate's `scale`.
     """
 
     status: int
@@ -143,6 +174,7 @@ class Reply(NamedTuple):
     wait: int = 0
     known_until: int = 0
     waiting: bool = False
+    paused: int = 0
     slots: int = 0
     grants: Four = NOTHING
     spent: Four = NOTHING
@@ -157,6 +189,9 @@ class Listener(Protocol):
     def recalled(self, holder: str, /) -> None:
         """Hear that `holder` waits now: what others keep idle should go back."""
 
+    def halted(self, holder: str, wait: int, /) -> None:
+        """Hear from `holder` that nobody is to be admitted for so long, in microseconds."""
+
 
 class Board(Protocol):
     """Where buckets of shared limits stand."""
@@ -164,13 +199,17 @@ class Board(Protocol):
     async def visit(self, terms: Terms, visit: Visit, /) -> Reply:
         """Decide a visit, at once and for all dimensions.
 
-        Raises `BoardLost` where nobody answers. A cancelled visit may have taken place.
+        Raises `BoardLost` where nobody answers, and `LimitUnavailable` where the answer is a
+        refusal that stays. A cancelled visit may have taken place.
         """
 
     async def listen(self, name: str, listener: Listener, /) -> None:
         """Tell `listener` what happens at a limit, from now on; what is missed is only late."""
 
-    async def standing(self) -> list[Standing]:
+    def unlisten(self, name: str, listener: Listener, /) -> None:
+        """Tell `listener` nothing more."""
+
+    async def standing(self) -> list[LimitStanding]:
         """Give the limits that are known here, by name; changes nothing.
 
         Raises `BoardLost` where nobody answers.
@@ -180,10 +219,10 @@ class Board(Protocol):
         """Give where the budgets of tenants are counted; asked once a tenant."""
 
     async def aclose(self) -> None:
-        """Let go of the connections."""
+        """Let go of the connections, unless somebody still listens."""
 
 
 __all__ = [
-    "DIMENSIONS", "DONE", "EXACT", "GRANTED", "LOST", "MICROSECONDS", "NOTHING", "WAIT", "Board",
-    "BoardLost", "Four", "Listener", "Rate", "Reply", "Terms", "Visit",
+    "ALL", "DIMENSIONS", "DONE", "EXACT", "GRANTED", "LOST", "MICROSECONDS", "NOTHING", "WAIT",
+    "Board", "BoardLost", "Four", "Listener", "Rate", "Reply", "Terms", "Visit",
 ]  # fmt: skip
