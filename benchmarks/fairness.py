@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 TPM = 6_000
 LIMIT = Limit(tokens_per_minute=TPM)
-SMALL = (5, 40, 120)  # tokens of each request, by tenant: equal weights, and unequal requests
+SMALL = (10, 40, 120)  # tokens of each request, by tenant: equal weights, and unequal requests
 LARGE = TPM * 9 // 10
 MINUTES = 10
 BEFORE = 2_000  # tokens that stand before the large request
@@ -66,9 +66,10 @@ async def _many(tokens: int, count: int, begun: list[int]) -> None:
 async def _tenants(minutes: int) -> tuple[Counter[int], int]:
     """Let tenants wait for minutes; give the tokens of each, and how often somebody was passed."""
     begun: dict[int, list[int]] = {tokens: [] for tokens in SMALL}
+    due = TPM + (minutes + 2) * TPM // len(SMALL)  # the first bucket, and more than a fair part
     async with Runtime(limits={"model": LIMIT}, seed=1) as runtime:
         runs = [
-            runtime.start(_many(tokens, 2 * minutes * TPM // tokens, started), tenant=f"t{tokens}")
+            runtime.start(_many(tokens, due // tokens, started), tenant=f"t{tokens}")
             for tokens, started in begun.items()
         ]
         await asyncio.sleep(60)  # the first bucket goes to whoever came first

@@ -107,12 +107,12 @@ def test_law_9_rejects_slots_given_back_twice():
 def test_law_9_rejects_hedges_beside_the_limit():
     take = Execution.take_slots
 
-    async def hedges_are_free(self, attempt):
+    async def hedges_are_free(self, attempt, *, probe):
         if not attempt.hedge:
-            await take(self, attempt)
-            return
-        for width, _ in getattr(self, "outfit", self).widths:
+            return await take(self, attempt, probe=probe)
+        for width, _ in self.outfit.widths:
             width.used += 1
+        return probe
 
     rejected(
         (Execution, "take_slots", hedges_are_free),

@@ -304,3 +304,28 @@ def test_what_cannot_be_counted_exactly_is_refused():
     with pytest.raises(ValueError, match="too large to be counted exactly"):
         check_exact("acme", Total(None, 1 << 53))
     assert "used" in repr(Book(0))
+
+
+def test_of_many_tenants_those_that_nobody_uses_are_forgotten(monkeypatch):
+    monkeypatch.setattr("fanwise.core._funds.MOST_TENANTS", 5)
+
+    @step(needs=Need(0, 0, 10, 0))
+    async def ask(seconds):
+        await asyncio.sleep(seconds)
+        current().usage(tokens_out=10)
+
+    async def main():
+        shared = over("memory")()
+        budgets = {"*": Budget(tokens=20, per="day")}
+        async with Runtime(shared=shared, budgets=budgets, limits={}) as runtime:
+            kept = runtime.start(ask(5.0), tenant="kept")
+            for number in range(20):
+                await runtime.run(ask(0.0), tenant=f"t{number}")
+            await kept.wait()
+            assert len(runtime.spending.tenants) == len(shared._accounts) <= 6
+            assert "kept" in shared._accounts
+            await runtime.run(ask(0.0), tenant="t0")  # which the till still knows
+            with pytest.raises(BudgetSpent):
+                await runtime.run(ask(0.0), tenant="t0")
+
+    run_virtual(main())

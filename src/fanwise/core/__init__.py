@@ -19,7 +19,7 @@ from fanwise.core._budget import Budget, check_budget
 from fanwise.core._cache_state import CacheStatistics
 from fanwise.core._call import Call
 from fanwise.core._canonical import digest_of
-from fanwise.core._current import Current, current, reserve_again, reserve_ahead
+from fanwise.core._current import Current, current, hear_headers, reserve_again, reserve_ahead
 from fanwise.core._deadline import deadline
 from fanwise.core._engine import finish, give_task
 from fanwise.core._errors import (
@@ -154,9 +154,9 @@ __all__ = [
     "TimerQueue", "Told", "Unresolved", "Watcher", "WorkerDied", "WorkerNotStarted", "WriteRefused",
     "WrongLength", "__version__", "add_wait", "add_watcher", "as_step", "ask", "at_least", "begin",
     "check_budget", "current", "current_runtime", "deadline", "digest_of", "excuse", "failure_of",
-    "finish", "give_task", "http_status", "is_hedge", "is_transient", "leave", "made_by",
-    "made_by_caller", "microseconds", "module_of", "name_of", "note", "perform", "plain_function",
-    "plainly", "reduced", "refuse_while_importing", "request_digest", "reserve_again",
-    "reserve_ahead", "retry_after", "run", "step", "take_position", "waiting_call", "watch",
-    "whole", "woken_by_signals",
+    "finish", "give_task", "hear_headers", "http_status", "is_hedge", "is_transient", "leave",
+    "made_by", "made_by_caller", "microseconds", "module_of", "name_of", "note", "perform",
+    "plain_function", "plainly", "reduced", "refuse_while_importing", "request_digest",
+    "reserve_again", "reserve_ahead", "retry_after", "run", "step", "take_position", "waiting_call",
+    "watch", "whole", "woken_by_signals",
 ]  # fmt: skip

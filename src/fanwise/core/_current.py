@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from fanwise.core import _registry
 from fanwise.core._identity import key_of
 from fanwise.core._policies import whole
 from fanwise.core._record import COUNTS, facts_of
@@ -13,13 +12,14 @@ from fanwise.core._scope import AWAY, CURRENT, DEADLINE, Attempt
 from fanwise.core._settlement import Reading, enter, has_told, learn, read_response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from random import Random
 
     from fanwise.core._accounts import Left
     from fanwise.core._call import Call
     from fanwise.core._holds import Ahead
     from fanwise.core._protocols import Need
+    from fanwise.core._quota import Reservation
     from fanwise.core._run import Run
     from fanwise.core._scope import Scope
 
@@ -150,8 +150,7 @@ class Current:
         if not hasattr(headers, "items"):
             msg = f"rate_limits(headers) is for the headers of a response, got {headers!r}"
             raise TypeError(msg)
-        hear = cast("Callable[[Mapping[str, str]], None]", _registry.load("limit", "headers"))
-        hear(headers)
+        hear_headers(headers)
 
     def time(self) -> float:
         """Unix time in seconds, on the loop's clock: it moves with a virtual one.
@@ -198,6 +197,19 @@ def _check_texts(**texts: object) -> None:
         if text is not None and not isinstance(text, str):
             msg = f"usage({name}=) is a str, got {text!r}"
             raise TypeError(msg)
+
+
+def hear_headers(headers: Mapping[str, str]) -> None:
+    """Let the limit under which this runs hear what a response says; nothing without a limit."""
+    here = CURRENT.get()
+    while here is not None:
+        if isinstance(here, Attempt):
+            reservation: Reservation | None = getattr(here, "reservation", None)
+            if reservation is not None:
+                reservation.quota.hear(reservation, headers)
+                return
+            here = here.scope
+        here = here.parent
 
 
 def current() -> Current:

@@ -84,8 +84,14 @@ class Funds:
         return account
 
     def _forget_tenants(self) -> None:
-        for tenant in [name for name, account in self.tenants.items() if account.is_past()]:
-            self.open.pop(self.tenants.pop(tenant), None)
+        """Forget whom nobody uses any more; a run that lives keeps its tenant's account."""
+        used = {account for run in self.runtime.live for account in run.budgets}
+        forget = getattr(self.runtime.gates, "forget", None)
+        for tenant, account in list(self.tenants.items()):
+            if account.is_past() and account not in used:
+                self.open.pop(self.tenants.pop(tenant), None)
+                if forget is not None:
+                    forget(tenant)
 
     def make(self, name: str, budget: Budget) -> MemoryAccount:
         """Open an account of this process."""

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fanwise.core._call import Call
-    from fanwise.core._entries import Codec, Opened
+    from fanwise.core._entries import Codec, Head, Opened
     from fanwise.core._protocols import Journal
     from fanwise.core._run import Run
     from fanwise.core._scope import Scope
@@ -56,6 +56,16 @@ class RunJournal:
     __slots__ = ("aside", "begun", "broken", "codec_of", "codecs", "cut", "direct", "events",
                  "failures", "head", "number", "outside", "replay", "run", "running",
                  "store")  # fmt: skip
+
+    broken: JournalError | None
+    codec_of: Callable[[Definition[Any]], Codec]
+    cut: bool
+    direct: bool
+    events: int
+    head: Head
+    number: int
+    run: Run
+    store: Journal
 
     def __init__(self, store: Journal, run: Run, opened: Opened) -> None:
         """Go on with what `opened` has of `run`."""

@@ -10,12 +10,15 @@ attempts end (`fanwise.core._pace`), and from what their answers say is left.
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from functools import partial
 from math import inf, isinf
 from typing import TYPE_CHECKING, Any
 
 from fanwise.core._buckets import Buckets
 from fanwise.core._errors import LimitTooSlow, LimitTooSmall
+from fanwise.core._headers import remaining_in
 from fanwise.core._limits import PAUSE, LimitStatistics, Width
 from fanwise.core._needs import Expected, Sizes
 from fanwise.core._pace import Pace, Paced
@@ -26,12 +29,11 @@ from fanwise.core._settlement import share_of, was_refused
 from fanwise.core._transient import OVERLOADED, TOO_MANY, http_status, ran_out, refusal, retry_after
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Mapping
 
     from fanwise.core._call import Call
     from fanwise.core._policies import Limit
-    from fanwise.core._protocols import Gates, Need, Remaining
+    from fanwise.core._protocols import Gates, Need
     from fanwise.core._run import Run
     from fanwise.core._settlement import Told
     from fanwise.core._step import Definition
@@ -92,6 +94,7 @@ class Quota(Width):
         super().__init__(name, limit)
         self._limit = limit
         self._time = loop.time
+        self._loop = loop
         self.gate = Buckets(limit, loop.time) if gates is None else gates.gate(name, limit)
         self.pace = Pace(limit, loop.time)
         self._sizes = Sizes(limit)
@@ -193,9 +196,16 @@ class Quota(Width):
             most = inf if self.at_once is None else self.at_once
             self.tell("width", self.name, min(most, now if isinf(now) else int(now)), None)
 
-    def correct(self, reservation: Reservation, left: Remaining) -> None:
-        """Take what an answer to an attempt said that its provider has left."""
-        self.gate.correct(reservation.number, left)
+    def hear(self, reservation: Reservation, headers: Mapping[str, str]) -> None:
+        """Take what the response to an attempt says that its provider has left, in any thread."""
+        left = remaining_in(headers)
+        if left is None:
+            return
+        if asyncio._get_running_loop() is self._loop:  # noqa: SLF001 - threads have none
+            self.gate.correct(reservation.number, left)
+        else:
+            with suppress(RuntimeError):  # it is closed: nobody waits there any more
+                self._loop.call_soon_threadsafe(self.gate.correct, reservation.number, left)
 
     def settle(self, reservation: Reservation, call: Call[Any], attempt: int) -> None:
         """Correct what an attempt reserved by what it used; its slot is given back apart."""

@@ -60,7 +60,6 @@ TABLE: Final[dict[str, dict[str, str]]] = {
         "budgets": "fanwise.core._spending:spending",
         "change": "fanwise.core._reload:limits_change",
         "file": "fanwise.core._reload:limits_file",
-        "headers": "fanwise.core._headers:hearing",
         "rates": "fanwise.core._quota:quota",
     },
     "model": {

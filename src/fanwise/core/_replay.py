@@ -33,6 +33,8 @@ class Replay:
 
     __slots__ = ("by_key", "events", "latest", "positions", "turn", "unasked", "versions")
 
+    events: int
+
     def __init__(self, entries: list[Entry]) -> None:
         """Take the entries of a run; none where it is new."""
         self.by_key: dict[bytes, Entry] = {entry.key: entry for entry in entries}

@@ -19,6 +19,10 @@ class SameRun:
 
     __slots__ = ("request", "run", "watchers")
 
+    request: tuple[str, bytes]
+    run: Run
+    watchers: int
+
     def __init__(self, run: Run, call: Call[Any]) -> None:
         """Share `run`, which is started, of `call`."""
         self.run = run

@@ -114,12 +114,16 @@ class SharedAccount:
 
     async def aclose(self) -> None:
         """Tell the till what it has not heard, as far as it answers."""
-        if self._timer is not None:
-            self._timer.cancel()
         while self._tasks:
             await asyncio.wait(set(self._tasks))
         if self._owed:
             await self._send()
+        self.forget()
+
+    def forget(self) -> None:
+        """Hear nothing more, and leave nothing on the loop."""
+        if self._timer is not None:
+            self._timer.cancel()
         if self._listening:
             self._listening = False
             self._till.unlisten(self._sheet, self.line.wake)

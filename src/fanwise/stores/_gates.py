@@ -92,6 +92,12 @@ class SharedLimits:
             account = self._accounts[tenant] = SharedAccount(tenant, budget, self.board.till())
         return account
 
+    def forget(self, tenant: str, /) -> None:
+        """Let go of a tenant's account that nobody uses; what it counts stays where it stands."""
+        account = self._accounts.pop(tenant, None)
+        if account is not None:
+            account.forget()
+
     async def aclose(self) -> None:
         """Give everything back, as far as the board can be reached, and close it after the last."""
         for gate in self._gates.values():

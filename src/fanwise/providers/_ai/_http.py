@@ -14,7 +14,7 @@ from urllib.request import getproxies
 
 import httpx2
 
-from fanwise.core._headers import hear_headers
+from fanwise.core import hear_headers
 from fanwise.models import Rates, read_rates
 from fanwise.providers._ai._pools import CONNECTIONS, KEPT_SECONDS, TLS, Pools
 
