@@ -11,7 +11,7 @@ INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check -c constrain
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help .venv dev try demo test check bench fuzz format lint types layers deps spelling
+.PHONY: help .venv dev try demo test check bench crash fuzz format lint types layers deps spelling
 
 help: ## this list
 	@grep -hE '^[a-z.]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,6 +33,9 @@ check: lint types layers deps spelling test ## all that must be green
 
 bench: $(DEV) ## measured, bar and yardstick of every figure
 	$(PY) -m benchmarks
+
+crash: $(DEV) ## kills a journaled run at every write, and again while it recovers
+	$(PY) -m tests.crash
 
 fuzz: $(DEV) ## random programs until Ctrl-C, seed printed
 	$(PY) -m tests.fuzz

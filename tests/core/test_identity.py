@@ -18,8 +18,10 @@ from fanwise import (
     step,
     tree_reduce,
 )
-from fanwise.core import MemoryJournal, digest_of
+from fanwise.core import digest_of
 from fanwise.errors import IdentityClash, NotCanonical, NotEnough
+from fanwise.stores import MemoryJournal
+from tests.stores.journals import results_of
 
 
 def now():
@@ -149,7 +151,7 @@ async def test_they_are_the_same_in_another_run_of_the_same_id():
 async def test_they_do_not_depend_on_the_order_of_completion():
     @step
     async def program():
-        return await fan_map(varies, [1, 2, 3, 1, 2, 3], at_once=2)
+        return (await fan_map(varies, [1, 2, 3, 1, 2, 3], at_once=2)).values()
 
     delays = {}
 
@@ -489,7 +491,7 @@ async def test_failures_are_not_committed():
         with pytest.raises(FileNotFoundError):
             await recorded(fails(), journal=journal)
     assert ran == [1, 1]
-    assert journal.results == {}
+    assert results_of(journal) == []
 
 
 async def test_equal_calls_from_two_tasks_of_one_step_are_a_clash():
@@ -546,13 +548,13 @@ async def test_a_clash_below_a_fan_out_is_the_branchs_own_failure():
         async def loop():
             return await leaf("same")
 
-        return await fan_out(loop(), loop(), need=0)
+        return len(await fan_out(loop(), loop(), need=0))
 
     try:
         found, _, _ = await recorded(program())
     except (IdentityClash, NotEnough):
         return
-    assert len(found) == 2
+    assert found == 2
 
 
 # Randomness and time

@@ -15,7 +15,6 @@ from fanwise.core import (
     Call,
     FanwiseError,
     Limit,
-    MemoryJournal,
     NotDone,
     NotEnough,
     Runtime,
@@ -36,6 +35,7 @@ from fanwise.patterns import (
     tree_reduce,
     vote,
 )
+from fanwise.stores import MemoryJournal
 from fanwise.testing import no_orphans, run_virtual
 from tests.fuzz.checks import (
     ballot_of,

@@ -8,11 +8,12 @@ import asyncio
 
 from hypothesis import strategies as st
 
-from fanwise.core import MemoryJournal, NotEnough, Retry, step
+from fanwise.core import NotEnough, Retry, step
 from fanwise.core._identity import identified, key_of
 from fanwise.patterns import fan_map, fan_out
 from fanwise.patterns._flow import Flow
 from fanwise.patterns._gathering import Gathering
+from fanwise.stores import MemoryJournal
 from tests.laws.proving import (
     ORDERS,
     changed,
@@ -23,6 +24,7 @@ from tests.laws.proving import (
     ticks,
     virtually,
 )
+from tests.stores.journals import results_of
 
 BRANCHES = {
     "branches": st.lists(st.tuples(ticks(), st.booleans()), min_size=1, max_size=7),
@@ -172,7 +174,7 @@ def resumed(children, stop_at, order):
         await asyncio.wait([task], timeout=stop)
         task.cancel()
         await asyncio.wait([task])
-        committed.extend(it for it in journal.results.values() if isinstance(it, int))
+        committed.extend(it for it in results_of(journal, "one") if isinstance(it, int))
         return None if task.cancelled() else task.result()
 
     virtually(lambda runtime: once(runtime, stop_at), order=order)

@@ -9,9 +9,9 @@ from dataclasses import astuple
 import pytest
 
 from fanwise import Limit, Retry, Runtime, bind, current, deadline, fan_out, first, speculate, step
-from fanwise.core import MemoryJournal
 from fanwise.core._guesses import Guesses
 from fanwise.errors import CallSkipped, NotCanonical, WriteRefused
+from fanwise.stores import MemoryJournal
 from fanwise.testing import no_orphans
 from tests.patterns.steps import all_rows, cancelled_at, fails, gives, hangs, nothing_held, now
 

@@ -49,6 +49,8 @@ HEALTHY = {
     "providers/_ai/_shared.py": "import pydantic_ai",
     "digest/_job.py": "from fanwise.patterns import __name__ as name\nimport fanwise",
     "stores/_memory.py": "import fanwise.core",
+    "stores/_memory_journal.py": "import fanwise.core",
+    "stores/_sqlite.py": "import fanwise.core",
     "stores/_redis.py": "import redis",
     "testing/pytest_plugin.py": "import pytest",
     "testing/twin/__init__.py": "",
@@ -61,6 +63,7 @@ BROKEN = {
     "siblings of a layer": {
         "providers/_a.py": "import fanwise.documents",
     },
+    "journals know each other": {"stores/_sqlite.py": "import fanwise.stores._memory_journal"},
     "boards know each other": {"stores/_redis.py": "import fanwise.stores._memory"},
     "formats know each other": {"documents/_markdown.py": "import fanwise.documents._plain"},
     "readers know each other": {"documents/_pypdf.py": "import fanwise.documents._pdfium"},

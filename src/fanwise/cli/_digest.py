@@ -12,6 +12,7 @@ from fanwise import Limit
 from fanwise.cli._budget_option import budget_data, budget_lines, budget_option, read_budget
 from fanwise.cli._exit import Exit
 from fanwise.cli._given import with_input
+from fanwise.cli._kept_runs import kept_as
 from fanwise.cli._limit_options import (
     fits,
     limits_option,
@@ -26,6 +27,7 @@ from fanwise.cli._streams import deliver, say
 from fanwise.cli._summary import summary
 from fanwise.cli._summary import to_data as times_to_data
 from fanwise.cli._view import View
+from fanwise.core import JournalError
 from fanwise.digest import Bounds, Digest, digest, limits, to_data, to_markdown
 from fanwise.documents import FORMATS, Reason
 
@@ -112,6 +114,11 @@ class Models(NamedTuple):
 @click.option(
     "-o", "--output", help="Write the digest to this file, whole or not at all.", metavar="FILE"
 )
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Keep results in .fanwise/journal.db; the same command goes on where it was.",
+)
 @click.option("--quiet", is_flag=True, help="No progress and no summary on standard error.")
 @click.option(
     "--record",
@@ -138,6 +145,7 @@ def digest_command(
     form: str | None,
     as_json: bool,
     output: str | None,
+    resume: bool,
     quiet: bool,
     record: Path | None,
 ) -> int:
@@ -149,6 +157,9 @@ def digest_command(
 
     The digest goes to standard output, in Markdown: quotes, each with its file and the
     characters at which it stands. Progress and a summary go to standard error.
+
+    With --resume a digest that was stopped, or failed, is gone on with by the same
+    command: what it had is not asked for again. One that ended is made anew.
 
     Exit codes: 0 complete, 1 less than --need could be read, 2 wrong use or a missing
     extra, 3 something is missing (named), 130 interrupted.
@@ -177,8 +188,11 @@ def digest_command(
         refuse(_in_options(str(error)))
     except OSError as error:
         refuse(f"standard input cannot be read: {error.strerror or error}")
+    kept = kept_as(call) if resume else None
     with View("digest", progress.text, quiet=quiet) as view:
-        ended = execute(call, view, limits=quota, record=record, budget=budget)
+        ended = execute(call, view, limits=quota, record=record, budget=budget, kept=kept)
+    if isinstance(ended.error, JournalError):
+        refuse(str(ended.error))
     found, times = ended.value, ended.times
     written = _write(_json(ended) if as_json else to_markdown(found), target)
     if not quiet:

@@ -18,6 +18,7 @@ _COMMANDS: Final = {
     "digest": "Answer a task over documents, with the place of every statement.",
     "limits": "Show the limits that processes share over Redis, live: who waits, what is used.",
     "run": "Run a step, a function or a call of yours, and watch it.",
+    "runs": "Show the runs of a journal, and say what became of a write.",
     "show": "Show what a run did, from its record: the waterfall, the critical path.",
     "twin": "Serve OpenAI's and Anthropic's wires without a model, for tests and load.",
 }

@@ -13,9 +13,10 @@ from fanwise import Budget, Call, Limit, Runtime, deadline
 from fanwise.analysis import Look, Lookout
 from fanwise.cli._exit import Exit
 from fanwise.cli._interrupt import Interrupt
+from fanwise.cli._refusal import refuse
 from fanwise.cli._summary import Times, times_of
 from fanwise.cli._view import View
-from fanwise.core import Run, excuse, woken_by_signals
+from fanwise.core import JournalError, Run, excuse, woken_by_signals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,11 +33,19 @@ class RecordNotWritten(click.ClickException):
     exit_code = int(Exit.WRONG_USE)
 
 
+class KeptAs(NamedTuple):
+    """The journal in which a run is kept, and the id under which it goes on."""
+
+    journal: Path
+    run: str
+
+
 class Bounds(NamedTuple):
-    """What a run may take: seconds, and what of tokens or dollars."""
+    """What a run may take: seconds, and what of tokens or dollars; and where it is kept."""
 
     within: float | None
     budget: Budget | None
+    kept: KeptAs | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +76,17 @@ def execute(
     record: Path | None = None,
     within: float | None = None,
     budget: Budget | None = None,
+    kept: KeptAs | None = None,
 ) -> Ended[T]:
     """Run a call in a loop of its own. A first Ctrl-C lets it end early with what is there.
 
-    `within` bounds all of it, in seconds, `budget` what it uses. Raises `RecordNotWritten`; what
-    the call raises is kept.
+    `within` bounds all of it, in seconds, `budget` what it uses; `kept` says in which journal it is
+    kept. Raises `RecordNotWritten`; what the call raises is kept.
     """
-    bounds = Bounds(within, budget)
-    return asyncio.run(_execute(call, view, Runtime(record=record, limits=limits), bounds))
+    bounds = Bounds(within, budget, kept)
+    journal = None if kept is None else f"sqlite:///{kept.journal}"
+    runtime = Runtime(journal=journal, record=record, limits=limits)
+    return asyncio.run(_execute(call, view, runtime, bounds))
 
 
 async def _execute(call: Call[T], view: View, runtime: Runtime, bounds: Bounds) -> Ended[T]:
@@ -85,6 +97,9 @@ async def _execute(call: Call[T], view: View, runtime: Runtime, bounds: Bounds) 
             except OSError as error:
                 excuse(call)  # it was never started
                 raise RecordNotWritten(f"the record cannot be written: {error}") from None
+            except JournalError as error:
+                excuse(call)
+                refuse(str(error))
             ended = await _ended(call, view, runtime, bounds, interrupt)
         return replace(ended, interrupted=interrupt.asked)
 
@@ -100,7 +115,8 @@ async def _ended(
         started: tuple[Run, Lookout] | None = None
         try:
             with bound:
-                run = runtime.start(call, budget=bounds.budget)
+                run_id = None if bounds.kept is None else bounds.kept.run
+                run = runtime.start(call, run_id=run_id, budget=bounds.budget)
                 started = run, shown.enter_context(view.of(run, lambda: interrupt.asked))
                 result = (await run.wait(),)
         except Exception as failure:  # noqa: BLE001 - it is what the run came to

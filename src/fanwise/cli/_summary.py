@@ -30,6 +30,7 @@ class Times:
     path: CriticalPath
     blame: Blame
     processor: float
+    reused: int = 0  # results that a journal had
 
     @property
     def wall(self) -> float:
@@ -45,7 +46,8 @@ class Times:
 def times_of(record: RunRecord, processor: float) -> Times:
     """Take the times of a finished run from its record."""
     known = report(record)
-    return Times(known.summary, known.path, known.blame, processor)
+    reused = sum(bool(row.facts.get("reused")) for row in record.calls)
+    return Times(known.summary, known.path, known.blame, processor, reused)
 
 
 def summary(digest: Digest, times: Times, spent: Iterable[str] = ()) -> Iterator[str]:
@@ -77,6 +79,8 @@ def time_lines(times: Times) -> Iterator[str]:
     )
     if times.wall >= _WORTH_SAYING and times.processor >= _BUSY * times.wall:
         yield "the processor was busy throughout: more at once would gain nothing"
+    if times.reused:
+        yield f"kept from before: {count(times.reused, 'result')}, which were not asked for again"
     yield from _wrapped("critical path:", str(times.path).split(" > "))
     yield from _blame(times)
 

@@ -35,6 +35,9 @@ from fanwise.core._errors import (
     DeadlinePassed,
     FanwiseError,
     IdentityClash,
+    JournalDamaged,
+    JournalError,
+    JournalFailed,
     LimitError,
     LimitHeld,
     LimitTooSlow,
@@ -45,14 +48,19 @@ from fanwise.core._errors import (
     NotCanonical,
     NotDone,
     NotEnough,
+    NotStorable,
     PoolError,
     PoolUnknown,
+    ProgramChanged,
     RecordDamaged,
+    RecordedFailure,
     RemoteError,
+    RunBusy,
     StepTimedOut,
     StrayCancel,
     StreamTaken,
     TimedOut,
+    Unresolved,
     WorkerDied,
     WorkerNotStarted,
     WriteRefused,
@@ -60,16 +68,16 @@ from fanwise.core._errors import (
 )  # fmt: skip
 from fanwise.core._guesses import GuessStatistics
 from fanwise.core._hedge_state import HedgeStatistics
-from fanwise.core._identity import request_digest
+from fanwise.core._identity import request_digest, take_position
 from fanwise.core._limits import LimitStatistics
 from fanwise.core._outcomes import FanIn, Landed, Outcome, Status
+from fanwise.core._own_limit import OwnLimit
 from fanwise.core._policies import (
     Breaker,
     Cache,
     Effect,
     Hedge,
     Limit,
-    OwnLimit,
     Policy,
     Retry,
     Timeout,
@@ -84,7 +92,6 @@ from fanwise.core._protocols import (
     Drawn,
     Hooks,
     Journal,
-    MemoryJournal,
     Need,
     Plan,
 )  # fmt: skip
@@ -100,7 +107,8 @@ from fanwise.core._record import (
     note,
 )  # fmt: skip
 from fanwise.core._run import Run
-from fanwise.core._runtime import Runtime, RuntimeStatistics, current_runtime, run
+from fanwise.core._runtime import Runtime, current_runtime, run
+from fanwise.core._runtime_statistics import RuntimeStatistics
 from fanwise.core._scope import BODY, CURRENT, DEADLINE, READS_ONLY, Scope, is_hedge, waiting_call
 from fanwise.core._settlement import Reader, Reading, Told
 from fanwise.core._step import (
@@ -129,19 +137,20 @@ __all__ = [
     "BudgetUnpriced", "Cache", "CacheStatistics", "Call", "CallDropped", "CallRow", "CallSkipped",
     "CircularWait", "Current", "CurrentAway", "DeadlinePassed", "Decorator", "Drawn", "Effect",
     "Ending", "FanIn", "FanwiseError", "GuessStatistics", "Header", "Hedge", "HedgeStatistics",
-    "Hooks", "IdentityClash", "Job", "Journal", "Landed", "Limit", "LimitError", "LimitHeld",
-    "LimitStatistics", "LimitTooSlow", "LimitTooSmall", "LimitUnavailable", "LimitUnknown",
-    "LoopBlocked", "MemoryJournal", "Need", "NotCanonical", "NotDone", "NotEnough", "Outcome",
-    "OwnLimit", "Plan", "Policy", "PoolError", "PoolUnknown", "RaceStatistics", "Reader",
-    "Reading", "Record", "RecordDamaged", "RemoteError", "Retry", "Run", "RunRecord", "Runtime",
-    "RuntimeStatistics", "Scope", "Status", "Step", "StepTimedOut", "StrayCancel", "Stream",
-    "StreamCall", "StreamStep", "StreamTaken", "TimedOut", "Timeout", "TimerQueue", "Told",
-    "Watcher", "WorkerDied", "WorkerNotStarted", "WriteRefused", "WrongLength", "__version__",
-    "add_wait", "add_watcher", "as_step", "ask", "at_least", "begin", "check_budget", "current",
-    "current_runtime", "deadline", "digest_of", "excuse", "failure_of", "finish", "give_task",
-    "hear_headers", "http_status", "is_hedge", "is_transient", "leave", "made_by",
-    "made_by_caller", "microseconds", "module_of", "name_of", "note", "perform", "plain_function",
-    "plainly", "reduced", "refuse_while_importing", "request_digest", "reserve_again",
-    "reserve_ahead", "retry_after", "run", "step", "waiting_call", "watch", "whole",
-    "woken_by_signals",
+    "Hooks", "IdentityClash", "Job", "Journal", "JournalDamaged", "JournalError", "JournalFailed",
+    "Landed", "Limit", "LimitError", "LimitHeld", "LimitStatistics", "LimitTooSlow",
+    "LimitTooSmall", "LimitUnavailable", "LimitUnknown", "LoopBlocked", "Need", "NotCanonical",
+    "NotDone", "NotEnough", "NotStorable", "Outcome", "OwnLimit", "Plan", "Policy", "PoolError",
+    "PoolUnknown", "ProgramChanged", "RaceStatistics", "Reader", "Reading", "Record",
+    "RecordDamaged", "RecordedFailure", "RemoteError", "Retry", "Run", "RunBusy", "RunRecord",
+    "Runtime", "RuntimeStatistics", "Scope", "Status", "Step", "StepTimedOut", "StrayCancel",
+    "Stream", "StreamCall", "StreamStep", "StreamTaken", "TimedOut", "Timeout", "TimerQueue",
+    "Told", "Unresolved", "Watcher", "WorkerDied", "WorkerNotStarted", "WriteRefused",
+    "WrongLength", "__version__", "add_wait", "add_watcher", "as_step", "ask", "at_least", "begin",
+    "check_budget", "current", "current_runtime", "deadline", "digest_of", "excuse", "failure_of",
+    "finish", "give_task", "hear_headers", "http_status", "is_hedge", "is_transient", "leave",
+    "made_by", "made_by_caller", "microseconds", "module_of", "name_of", "note", "perform",
+    "plain_function", "plainly", "reduced", "refuse_while_importing", "request_digest",
+    "reserve_again", "reserve_ahead", "retry_after", "run", "step", "take_position",
+    "waiting_call", "watch", "whole", "woken_by_signals",
 ]  # fmt: skip

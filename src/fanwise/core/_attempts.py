@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from fanwise.core._cache_state import Sharing
 from fanwise.core._errors import NotDone, StepTimedOut
-from fanwise.core._identity import key_of
 from fanwise.core._items import hand_over
 from fanwise.core._record import add_wait, note
 from fanwise.core._scope import CURRENT, DEADLINE, Attempt
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from fanwise.core._limits import Width
     from fanwise.core._policies import Policy, Retry
     from fanwise.core._pools import Place
-    from fanwise.core._protocols import Journal
     from fanwise.core._quota import Quota
     from fanwise.core._scope import Scope
     from fanwise.core._shared import Outfit
@@ -55,10 +53,17 @@ def make_attempts(call: Call[Any], scope: Scope) -> Coroutine[Any, Any, Any]:
         return Execution(call, scope).value()
     if call.step.owns_arguments:
         return execution(call, scope).value()
-    journal = call.run.runtime.hooks.journal
+    journal = call.run.journal
     if journal is not None:
-        return _remembered(call, scope, journal)
-    return _shared(call, scope) if policy.cache is not None else execution(call, scope).value()
+        return journal.answer(call, scope)
+    return perform(call, scope)
+
+
+def perform(call: Call[Any], scope: Scope) -> Coroutine[Any, Any, Any]:
+    """Run a call's body under all of its policy that is no journal."""
+    if call.policy.cache is not None:
+        return _shared(call, scope)
+    return execution(call, scope).value()
 
 
 def execution(call: Call[Any], scope: Scope) -> Execution:
@@ -69,17 +74,16 @@ def execution(call: Call[Any], scope: Scope) -> Execution:
     return run.runtime.known_spending().execution(call, scope)
 
 
-async def _remembered(call: Call[Any], scope: Scope, journal: Journal) -> Any:  # noqa: ANN401
-    """Give the value that the journal has, or make it and let the journal keep it."""
-    CURRENT.set(scope)
-    found = await journal.find(key_of(call))
-    if found is not None:
-        note(call, reused=True)
-        await hand_over(call, found[0])
-        return found[0]
-    cached = call.policy.cache is not None
-    value = await (_shared(call, scope) if cached else execution(call, scope).value())
-    await journal.commit(key_of(call), call.step.name, value)
+async def perform_bare(call: Call[Any], scope: Scope) -> Any:  # noqa: ANN401 - the step's value
+    """Run the body of a call without a policy, as `run_call` does where there is no journal."""
+    call.attempts = 1
+    try:
+        value = await call.step.function(*call.args, **call.kwargs)
+    except BaseException as error:
+        note_lost(call, scope, error)
+        raise
+    if value.__class__ not in PLAIN:
+        settle_value(call, scope, value)
     return value
 
 
@@ -220,7 +224,11 @@ class Execution:
             failed = None  # this frame stands in its traceback
 
     async def reserved(self, attempt: Attempt) -> Any:  # noqa: ANN401 - the step's value
-        """Run the body between its reservation and its settlement."""
+        """Run the body between its reservation and its settlement; of a write, after its intent."""
+        journal = self.call.run.journal
+        if journal is not None and attempt.number == 1 and self.policy.effect == "write":
+            await journal.intend(self.call)
+            attempt.started = self.call.run.time()
         admission = self.call.run.runtime.hooks.admission
         if admission is None:
             return await self.settled(attempt)

@@ -134,13 +134,14 @@ def declare(call: Call[Any], attempt: Scope | Attempt) -> Facts:
     now = run.time()
     until = DEADLINE.get()
     wants_key = call.key is not None or call.policy.keyed
+    place = path_of(attempt) if run.journal is None else key_of(call).hex()
     return (
         run.id,
         call.step.name,
         call.attempts,
         None if until is None else until - now,
         run.unix(now),
-        f"{run.seed}:{path_of(attempt)}",
+        f"{run.seed}:{place}",
         key_of(call).hex() if wants_key else None,
     )
 

@@ -50,6 +50,7 @@ class Call(Generic[R_co]):
         "code",
         "context",
         "dropped",
+        "entered",
         "error",
         "excused",
         "facts",
@@ -84,6 +85,7 @@ class Call(Generic[R_co]):
     attempts: int
     bare: bool
     dropped: bool
+    entered: tuple[int, bytes, bytes | None, int]  # set under a journal, which knows what it means
     error: BaseException | None
     excused: bool
     facts: dict[str, Any] | None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from fanwise.core._identity import key_of
 from fanwise.core._policies import whole
 from fanwise.core._record import COUNTS, facts_of
+from fanwise.core._run import generator_for
 from fanwise.core._scope import AWAY, CURRENT, DEADLINE, Attempt
 from fanwise.core._settlement import Reading, enter, has_told, learn, read_response
 
@@ -152,8 +153,13 @@ class Current:
         hear_headers(headers)
 
     def time(self) -> float:
-        """Unix time in seconds, on the loop's clock: it moves with a virtual one."""
-        return self._run.unix(self._run.time())
+        """Unix time in seconds, on the loop's clock: it moves with a virtual one.
+
+        Under a journal every attempt, and every execution of the run, is told the same.
+        """
+        now = self._run.unix(self._run.time())
+        journal = self._run.journal
+        return now if journal is None else journal.time(self._call, self._uses("time"), now)
 
     def random(self) -> Random:
         """A generator seeded by the run's seed and this call's place: the same in every run."""
@@ -166,6 +172,8 @@ class Current:
         return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
     def _draw(self, purpose: str, number: int) -> Random:
+        if self._run.journal is not None:  # every attempt may be the one that goes on
+            return generator_for(f"{self._run.seed}:{key_of(self._call).hex()}:{purpose}{number}")
         return self._run.random(self._here, f"{purpose}{number}")
 
     def _uses(self, kind: str) -> int:

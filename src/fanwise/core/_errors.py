@@ -23,13 +23,21 @@ FanwiseError
 │   ├── PoolUnknown      a step names a pool that the runtime does not have
 │   ├── WorkerNotStarted a worker process ended before it could take any call
 │   └── WorkerDied       a worker process ended while it ran the call
+├── RecordedFailure      stands for a failure in a journal that cannot be made again
 ├── RemoteError          stands for an exception of a worker that cannot be brought over
 ├── WriteRefused         a write where only reads may be: in a race, or without a digest
 ├── WrongLength          a step gave another number of values than its batch has
 ├── NotDone              raised by a step: the write did certainly not happen
 ├── NotCanonical         an argument that cannot be part of a call's identity
 ├── IdentityClash        equal calls from two tasks of one step, under a journal
-└── RecordDamaged        a record that is not readable as one
+├── RecordDamaged        a record that is not readable as one
+└── JournalError
+    ├── JournalFailed    the journal cannot be written or read: nothing more is acknowledged
+    ├── JournalDamaged   what it holds is not what was written, or of another format
+    ├── RunBusy          another runtime has the run
+    ├── ProgramChanged   a run goes on with other code, and a call differs
+    ├── NotStorable      a step's result is of a type that a journal cannot keep
+    └── Unresolved       a write was begun, and nobody knows whether it happened
 
 RuntimeWarning
 └── LoopBlocked          a step keeps the event loop from turning
@@ -223,6 +231,50 @@ class NotCanonical(FanwiseError, TypeError):
 
 class IdentityClash(FanwiseError):
     """Equal calls were made from two tasks of one step, so their order is an accident."""
+
+
+class JournalError(FanwiseError):
+    """A journal refuses; never retried."""
+
+
+class JournalFailed(JournalError):
+    """The journal cannot be written or read, so that nothing more of the run counts."""
+
+
+class JournalDamaged(JournalError):
+    """A journal holds something else than what was written, or is of a format not known here."""
+
+
+class RunBusy(JournalError):
+    """Another runtime, of this process or another, has the run; two would act twice."""
+
+
+class ProgramChanged(JournalError):
+    """A run goes on with a program in which a call differs from the one that is in the journal."""
+
+
+class NotStorable(JournalError, TypeError):
+    """A step gives what a journal cannot keep and give again as it was."""
+
+
+class RecordedFailure(FanwiseError):
+    """Stands for a failure of an earlier execution, whose class is not known or not that simple."""
+
+
+class Unresolved(JournalError):
+    """A write was begun and has no result: whether it happened, somebody outside must say.
+
+    `run` is the run's id and `key` the call's, as `fanwise runs resolve` takes them.
+    """
+
+    run: str
+    key: str
+
+    def __init__(self, message: str, run: str, key: str) -> None:
+        """Keep what names the call beside the message."""
+        super().__init__(message)
+        self.run = run
+        self.key = key
 
 
 class RecordDamaged(FanwiseError, ValueError):

@@ -39,7 +39,11 @@ def identified(call: Call[Any], here: Scope | Attempt) -> Call[Any]:
             )
             raise WriteRefused(msg) from None
         return call
-    call.key = digest_of(_parent_key(here), base, _occurrence(call, here, base))
+    parent = _parent_key(here)
+    call.key = digest_of(parent, base, _occurrence(call, here, base))
+    journal = here.run.journal
+    if journal is not None:
+        journal.made(call, here, parent)
     kept = here.kept
     if kept is None:
         return call  # only a journal asked for the key
@@ -85,7 +89,10 @@ def key_of(call: Call[Any]) -> bytes:
         outside = call.home is None and call.id is not None  # made before its run was there
         parent = call.run.id.encode() if outside else _parent_key(call.home)
         base = request_digest(call.step, call.args, call.kwargs)
-        call.key = digest_of(parent, base, call.number)
+        number = call.number
+        if outside and call.run.journal is not None:
+            number = call.run.journal.occurrence(base)
+        call.key = digest_of(parent, base, number)
     return call.key
 
 
@@ -128,13 +135,32 @@ def _parent_key(here: Scope | Attempt | None) -> bytes:
         return scope.run.id.encode()
     if scope.call.step.pattern:  # a pattern adds its place: its arguments are calls and functions
         call = scope.call
-        return digest_of(_parent_key(call.home), call.plan_name, call.number)
+        above = _parent_key(call.home) if call.home is not None else scope.run.id.encode()
+        return digest_of(above, call.plan_name, call.number)
     return key_of(scope.call)
+
+
+def take_position(here: Scope, position: int) -> None:
+    """Let the next call that is made in `here` have that number, wherever it stands in time.
+
+    For patterns whose equal calls are made in the order of completion, as in `tree_reduce`.
+    """
+    if here.digests:
+        if here.counts is None:
+            here.counts = {}
+        here.counts[POSITION] = here.counts[POSITIONS] = position
+
+
+POSITIONS = ("positions",)
+POSITION = ("position",)
 
 
 def _occurrence(call: Call[Any], here: Scope | Attempt, base: bytes) -> int:
     counts = here.counts if here.counts is not None else {}
     here.counts = counts
+    position = counts.pop(POSITION, None)
+    if position is not None:
+        return -1 - position  # which none has that is numbered as it comes
     number = counts.get(base, 0)
     counts[base] = number + 1
     by_pattern = here.call is not None and here.call.step.pattern  # which numbers by position

@@ -120,7 +120,7 @@ class Intake:
         self.attempt = attempt
         self.reader = call.reader
         # What is read is not kept, but for a journal or a cache.
-        wanted = runtime.hooks.journal is not None or call.policy.cache is not None
+        wanted = call.run.journal is not None or call.policy.cache is not None
         keeps = self.reader is None or wanted
         self.kept: list[Any] | None = [] if keeps else None
         self.outfit = runtime.outfits.get(call.step) or runtime.outfit(call.step, call.policy)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from math import isinf
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal
 
 from fanwise.core._frozen import Frozen
 from fanwise.core._protocols import Need
@@ -247,24 +247,6 @@ class Limit(Frozen):
         return {name: rate for name, rate in every.items() if rate is not None}
 
 
-class OwnLimit(str):
-    """The name of a limit that brings its definition: for adapters of what has a width of its own.
-
-    What a runtime defines under the name, or a pattern that fits it, goes first. Without that it is
-    this process's own, whatever else the runtime shares.
-    """
-
-    __slots__ = ("limit",)
-
-    limit: Limit
-
-    def __new__(cls, name: str, limit: Limit) -> Self:
-        """Name `limit`."""
-        made = super().__new__(cls, name)
-        made.limit = limit
-        return made
-
-
 class Policy:
     """What the engine reads of a step: the arguments of `@step`, checked once."""
 
@@ -289,11 +271,12 @@ class Policy:
         "role",
         "seconds",
         "timeout",
+        "verify",
         "version",
     )
     FIELDS = (
-        "timeout", "retry", "hedge", "limit", "breaker", "cache", "effect", "keyed", "pool", "key",
-        "version", "role", "needs", "budget",
+        "timeout", "retry", "hedge", "limit", "breaker", "cache", "effect", "keyed", "verify",
+        "pool", "key", "version", "role", "needs", "budget",
     )  # fmt: skip
 
     apart: bool  # whether something stands around its attempts
@@ -315,6 +298,7 @@ class Policy:
         self.cache: Cache | None = given.get("cache")
         self.effect: Effect = given.get("effect", "read")
         self.keyed: bool = given.get("keyed", False)
+        self.verify: Callable[..., object] | None = given.get("verify")
         self.pool: str | None = given.get("pool")
         self.key: Callable[..., object] | None = given.get("key")
         self.version: int | str = given.get("version", 1)
@@ -361,6 +345,15 @@ class Policy:
             raise ValueError(msg)
         if self.cache is not None and self.effect == "write":
             msg = "a write takes no cache, since a call that is answered from it does not act"
+            raise ValueError(msg)
+        self._check_writes()
+
+    def _check_writes(self) -> None:
+        if self.verify is not None and not callable(self.verify):
+            msg = f"verify is a function that finds out about a write, got {self.verify!r}"
+            raise TypeError(msg)
+        if self.verify is not None and self.effect != "write":
+            msg = 'verify= says whether a write has happened: add effect="write"'
             raise ValueError(msg)
         if self.keyed and self.effect != "write":
             msg = 'keyed=True says that the target honours a write\'s key: add effect="write"'

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import random
+    from asyncio import Future
     from collections.abc import Awaitable, Callable, Mapping
     from decimal import Decimal
 
     from fanwise.core._call import Call
+    from fanwise.core._entries import Entry, Head, Opened
     from fanwise.core.events import LimitEvent
 
     class Names(Protocol):
@@ -28,13 +30,35 @@ if TYPE_CHECKING:
 
 
 class Journal(Protocol):
-    """The durable memory of finished calls, by key."""
+    """The durable memory of runs: entries by key, in the order in which they were told.
 
-    async def find(self, key: bytes) -> tuple[Any] | None:
-        """Give the committed result of a call, in a tuple of one, or `None`."""
+    What entries mean is `fanwise.core._journal`'s to know. Whatever fails is a `JournalError`, and
+    everything that was told after it fails too.
+    """
 
-    async def commit(self, key: bytes, step: str, result: Any) -> None:  # noqa: ANN401
-        """Keep a result; it counts as committed when this returns."""
+    async def open(self) -> None:
+        """Get ready; raise where that fails. The first run does it where nobody did."""
+
+    async def begin(self, head: Head, /) -> Opened:
+        """Claim a run and give what is known of it; raise `RunBusy` where another has it."""
+
+    def tell(self, run: int, entry: Entry, /) -> None:
+        """Keep an entry, some time, and before all that are told later."""
+
+    def keep(self, run: int, entry: Entry, /, *, synced: bool) -> Future[None] | None:
+        """Keep an entry, `synced` against a loss of power too; it is kept when the future is done.
+
+        `None`: it is kept already.
+        """
+
+    async def fetch(self, run: int, entry: Entry, /) -> bytes:
+        """Give the data of an entry that came without."""
+
+    def end(self, run: int, status: str, error: str | None, /) -> None:
+        """Say how a run ended, and give it free; with "" it is as it was before it was claimed."""
+
+    async def aclose(self) -> None:
+        """Keep all that was told, and close."""
 
 
 class Admission(Protocol):
@@ -126,26 +150,6 @@ class Hooks:
         return f"Hooks({self.journal!r}, {self.admission!r})"
 
 
-class MemoryJournal:
-    """A journal in memory: the twin of the durable ones, for tests."""
-
-    def __init__(self) -> None:
-        """Start empty."""
-        self.results: dict[bytes, Any] = {}
-
-    async def find(self, key: bytes) -> tuple[Any] | None:
-        """Give what was committed under `key`."""
-        return (self.results[key],) if key in self.results else None
-
-    async def commit(self, key: bytes, step: str, result: Any) -> None:  # noqa: ANN401, ARG002
-        """Keep a result."""
-        self.results[key] = result
-
-    def __repr__(self) -> str:
-        """Count the results."""
-        return f"<MemoryJournal of {len(self.results)}>"
-
-
 __all__ = [
-    "PREPAID", "Admission", "Body", "Drawn", "Hooks",
-    "Journal", "MemoryJournal", "Need", "Plan" ]  # fmt: skip
+    "PREPAID", "Admission", "Body", "Drawn", "Hooks", "Journal", "Need", "Plan",
+]  # fmt: skip

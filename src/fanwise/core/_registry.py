@@ -23,6 +23,7 @@ TABLE: Final[dict[str, dict[str, str]]] = {
     "codec": {
         "arguments": "fanwise.models.tools._signature:arguments",
         "json": "fanwise.models._json_codec:codec",
+        "result": "fanwise.stores._result_codec:maker",
         "value": "fanwise.models.tools._signature:value_text",
     },
     "command": {
@@ -30,6 +31,7 @@ TABLE: Final[dict[str, dict[str, str]]] = {
         "digest": "fanwise.cli._digest:command",
         "limits": "fanwise.cli._limits:command",
         "run": "fanwise.cli._run:command",
+        "runs": "fanwise.cli._runs:command",
         "show": "fanwise.cli._show:command",
         "twin": "fanwise.cli._twin:command",
     },
@@ -47,6 +49,12 @@ TABLE: Final[dict[str, dict[str, str]]] = {
         "redis": "fanwise.stores:from_address",
         "rediss": "fanwise.stores:from_address",
         "unix": "fanwise.stores:from_address",
+    },
+    "journal": {
+        "memory": "fanwise.stores._memory_journal:from_address",
+        "run": "fanwise.core._opening:opener",
+        "shared": "fanwise.core._same_run:sharing",
+        "sqlite": "fanwise.stores._sqlite:from_address",
     },
     "limit": {
         "budgets": "fanwise.core._spending:spending",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from fanwise.core._accounts import Account, BudgetStatistics
     from fanwise.core._cache_state import Caches
     from fanwise.core._call import Call
+    from fanwise.core._journal import RunJournal
     from fanwise.core._protocols import Body
     from fanwise.core._record import AttemptRow, CallRow, Row, RunRecord
     from fanwise.core._runtime import Runtime
@@ -60,8 +61,9 @@ class Run:
     """One execution of a call. `runtime.start` gives it; `await run.wait()` gives its value."""
 
     __slots__ = ("__weakref__", "accounts", "anchor", "body", "budgeted", "budgets", "caches",
-                 "digests", "epoch", "id", "main", "next_id", "over", "plain", "retries", "root",
-                 "rows", "runtime", "seed", "share", "task", "time", "unawaited")  # fmt: skip
+                 "digests", "epoch", "id", "journal", "main", "next_id", "over", "plain", "retries",
+                 "root", "rows", "runtime", "seed", "share", "task", "time",
+                 "unawaited")  # fmt: skip
 
     accounts: dict[Scope, Account]  # of the steps with a budget that run
     anchor: int
@@ -72,6 +74,7 @@ class Run:
     digests: bool
     epoch: float
     id: str
+    journal: RunJournal | None
     next_id: int
     over: bool
     plain: bool
@@ -107,7 +110,8 @@ class Run:
         self.next_id = -1
         self.retries = self.unawaited = 0
         self.over = False
-        self.digests = runtime.hooks.journal is not None
+        self.journal = None  # from its claim on
+        self.digests = body is None and runtime.hooks.journal is not None
         self.plain = body is None and not runtime.hooks
         self.budgeted = False
         self.budgets = ()

@@ -17,7 +17,6 @@ from fanwise.core._away import refuse_while_importing
 from fanwise.core._budget import check_budget, check_budgets
 from fanwise.core._dump import listen, unlisten
 from fanwise.core._errors import CallSkipped
-from fanwise.core._frozen import Frozen
 from fanwise.core._given import (
     file_name,
     gates_of,
@@ -26,8 +25,10 @@ from fanwise.core._given import (
     record_writer,
     share_of_run,
 )
+from fanwise.core._kept import journal_of, run_kept, share_run
 from fanwise.core._record import CHUNK, Record
 from fanwise.core._run import EQUAL, Run, Share
+from fanwise.core._runtime_statistics import RuntimeStatistics
 from fanwise.core._scope import BODY, CURRENT
 from fanwise.core._shared import Shared, named
 from fanwise.core._wakeup import woken_by_signals
@@ -39,20 +40,14 @@ if TYPE_CHECKING:
     from contextvars import Token
     from types import TracebackType
 
-    from fanwise.core._accounts import BudgetStatistics
     from fanwise.core._bills import Priced
-    from fanwise.core._breaker import BreakerStatistics
     from fanwise.core._budget import Budget
-    from fanwise.core._cache_state import CacheStatistics
     from fanwise.core._call import Call
-    from fanwise.core._guesses import GuessStatistics
-    from fanwise.core._hedge_state import HedgeStatistics
-    from fanwise.core._limits import LimitStatistics
     from fanwise.core._policies import Limit
-    from fanwise.core._protocols import Body, Listener, Names, Plan
-    from fanwise.core._races import RaceStatistics
+    from fanwise.core._protocols import Body, Journal, Listener, Names, Plan
     from fanwise.core._record import AttemptRow, CallRow
     from fanwise.core._reload import LimitsFile
+    from fanwise.core._same_run import SameRun
     from fanwise.core._writer import RecordWriter
     from fanwise.core.events import LimitEvent, LimitEvents
     from fanwise.core.gates import Gates
@@ -70,46 +65,24 @@ RUNTIME: ContextVar[Runtime | None] = ContextVar("fanwise_runtime", default=None
 OPEN: weakref.WeakSet[Runtime] = weakref.WeakSet()
 
 
-class RuntimeStatistics(Frozen):
-    """A runtime at one instant: calls running, live runs, limits, breakers, hedges, races, caches.
-
-    `abandoned` counts functions in pools that go on though nobody waits for them. `guesses` says
-    for each `speculate` how often its guesses were joined so far, `estimates` for each step and
-    model how far off the estimates of tokens were, `budgets` what is used of each that is open,
-    `deployments` what became of each of those that the names of `models=` stand for.
-    """
-
-    running: int
-    runs: int
-    abandoned: int
-    limits: tuple[LimitStatistics, ...]
-    breakers: tuple[BreakerStatistics, ...]
-    guesses: tuple[GuessStatistics, ...]
-    hedges: tuple[HedgeStatistics, ...]
-    pools: tuple[LimitStatistics, ...]
-    races: tuple[RaceStatistics, ...]
-    caches: tuple[CacheStatistics, ...] = ()
-    estimates: tuple[Any, ...] = ()
-    budgets: tuple[BudgetStatistics, ...] = ()
-    deployments: tuple[Any, ...] = ()
-
-
 class Runtime(Shared):
     """Where calls run: `async with Runtime(...) as runtime: await runtime.run(call)`.
 
-    `record` is a path, or a `Record`, to which the rows of every run are written; `limits` maps
-    names, or patterns such as "anthropic/*", to `Limit`, or is a file of such (TOML) that is read
-    again when it changes; `models` maps names to the deployments that they stand for, such as
-    {"smart": ["anthropic:...", "openai:..."]}; `plan` maps names of steps and patterns to what it
-    overrides; `pools` maps names to a `concurrent.futures.Executor`, or to a number of worker
-    processes ("thread": of threads); `prices` maps models, or patterns such as "openai/*", to
-    `Price`, before the known prices; `listeners` are called with each row, and each `LimitEvent`,
-    as it is made, on the loop; `shared` is where limits stand that other processes share, such as
-    "redis://127.0.0.1:6379" or a `fanwise.stores.SharedLimits`; `budget` bounds all runs together,
-    `budgets` maps tenants, or patterns such as "free-*", to theirs; `seed` makes the engine's own
-    randomness repeatable (`None`: drawn anew, or a virtual loop's). Leaving the block cancels what
-    still runs, waits for it and for functions in threads, ends the worker processes, gives back
-    what it holds of shared limits, and closes the record.
+    `journal` is where results are kept, so that a killed run goes on: "sqlite:///runs.db",
+    "memory", or a journal of `fanwise.stores`. `record` is a path, or a `Record`, to which the
+    rows of every run are written; `limits` maps names, or patterns such as "anthropic/*", to
+    `Limit`, or is a file of such (TOML) that is read again when it changes; `models` maps names
+    to the deployments that they stand for, such as {"smart": ["anthropic:...", "openai:..."]};
+    `plan` maps names of steps and patterns to what it overrides; `pools` maps names to a
+    `concurrent.futures.Executor`, or to a number of worker processes ("thread": of threads);
+    `prices` maps models, or patterns such as "openai/*", to `Price`, before the known prices;
+    `listeners` are called with each row, and each `LimitEvent`, as it is made, on the loop;
+    `shared` is where limits stand that other processes share, such as "redis://127.0.0.1:6379"
+    or a `fanwise.stores.SharedLimits`; `budget` bounds all runs together, `budgets` maps
+    tenants, or patterns such as "free-*", to theirs; `seed` makes the engine's own randomness
+    repeatable (`None`: drawn anew, or a virtual loop's). Leaving the block cancels what still
+    runs, waits for it and for functions in threads, ends the worker processes, gives back what
+    it holds of shared limits, and closes the record.
     """
 
     budget: Budget | None
@@ -130,6 +103,7 @@ class Runtime(Shared):
     def __init__(  # noqa: PLR0913 - one argument for each thing that a runtime is given
         self,
         *,
+        journal: Journal | str | None = None,
         record: str | os.PathLike[str] | Record | None = None,
         limits: Mapping[str, Limit] | str | os.PathLike[str] | LimitsFile | None = None,
         models: Mapping[str, object] | None = None,
@@ -155,6 +129,9 @@ class Runtime(Shared):
             self.names = names_of(models)
         if shared is not None:
             self.gates = gates_of(shared)
+        if journal is not None:
+            self.hooks.journal = journal_of(journal)
+        self.same: dict[str, SameRun] = {}  # live runs under a journal, by the ids they were given
         check_budget("budget", budget, day=True)
         check_budgets(budgets)
         self.budget = budget
@@ -182,8 +159,8 @@ class Runtime(Shared):
     async def __aenter__(self) -> Self:
         """Start, on the running loop.
 
-        Raises OSError where the record cannot be written or a file of limits cannot be read, and
-        ValueError for what such a file cannot mean.
+        Raises OSError where the record cannot be written or a file of limits cannot be read,
+        ValueError for what such a file cannot mean, and `JournalError` where the journal is none.
         """
         if self.entered:
             msg = f"{self!r} is open already: one `async with` a runtime"
@@ -193,9 +170,11 @@ class Runtime(Shared):
             read = self._limits_file.read
             virtual = getattr(loop, "virtual", False)  # where nothing happens beside the loop
             self.definitions = read() if virtual else await loop.run_in_executor(None, read)
-        self._start(loop)
+        self._begin(loop)
         if self.record_path is not None:
             self.writer = await self._off_loop(record_writer(), self.record_path)
+        if self.hooks.journal is not None:
+            await self.hooks.journal.open()
         if self._limits_file is not None and self.threads is not None:
             following = self._limits_file.follow(self)
             self._following = asyncio.create_task(following, name="fanwise limits")
@@ -203,7 +182,7 @@ class Runtime(Shared):
         listen(self)
         return self
 
-    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         refuse_while_importing("a runtime")
         self.use_loop(loop)
         if not self.seeded:  # a virtual loop has a seed, so that its programs are repeatable
@@ -243,6 +222,8 @@ class Runtime(Shared):
         await self._off_loop(self.close_shared)
         if self.gates is not None:
             await self.gates.aclose()
+        if self.hooks.journal is not None:
+            await self.hooks.journal.aclose()
         for writer in [self.writer, *self._spills.values()]:
             if writer is not None:
                 await self._off_loop(writer.close)
@@ -270,14 +251,19 @@ class Runtime(Shared):
     ) -> T:
         """Run `call` as one run, and give its value or raise its error.
 
-        `run_id` names the run in its record. `body` is the rehearsal hook, asked at every attempt.
-        Where limits with rates have a line, tenants (and runs that have none) get shares of them in
-        proportion to `weight`, and a higher `priority` goes first; each step of it is worth the
-        `burst` of the limit in seconds of waiting. `budget` bounds what all calls of the run use
-        together, and takes from the budgets of the tenant and the runtime. Cancelled, it cancels
-        the call and awaits its end.
+        `run_id` names the run in its record. Under a journal it names it for ever: what is
+        finished of that run is not done again, and two who run it at a time wait for the same one.
+        `body` is the rehearsal hook, asked at every attempt. Where limits with rates have a line,
+        tenants (and runs that have none) get shares of them in proportion to `weight`, and a higher
+        `priority` goes first; each step of it is worth the `burst` of the limit in seconds of
+        waiting. `budget` bounds what all calls of the run use together, and takes from the budgets
+        of the tenant and the runtime. Cancelled, it cancels the call and awaits its end.
         """
         share = share_of_run(tenant, weight, priority)
+        rehearsed = body is not None or BODY.get() is not None
+        if run_id is not None and not rehearsed and self.hooks.journal is not None:
+            self._start(call, run_id, seed, body, share, budget)
+            return cast("T", await self.same[run_id].value())
         running = self._in(self._open(call, run_id, seed, body, share, budget), call)
         del call  # this frame stands in the traceback of its error
         return await running
@@ -294,12 +280,33 @@ class Runtime(Shared):
         priority: int = 0,
         budget: Budget | None = None,
     ) -> Run:
-        """Start `call` as one run in the background; `await run.wait()` gives its value."""
+        """Start `call` as one run in the background; `await run.wait()` gives its value.
+
+        Under a journal a run of that id that is live already is given itself.
+        """
         share = share_of_run(tenant, weight, priority)
+        return self._start(call, run_id, seed, body, share, budget)
+
+    def _start(
+        self,
+        call: Call[Any],
+        run_id: str | None,
+        seed: int | None,
+        body: Body | None,
+        share: Share,
+        budget: Budget | None,
+    ) -> Run:
+        live = None if run_id is None else self.same.get(run_id)
+        if live is not None:
+            live.join(call)
+            return live.run
         run = self._open(call, run_id, seed, body, share, budget)
+        if run_id is not None and run.digests:
+            share_run(self.same, run, call)
         run.task = asyncio.Task(self._in(run, call), loop=self.loop, name=f"run {run.id}")
         self._started.add(run.task)
         run.task.add_done_callback(self._started.discard)
+        run.task.add_done_callback(lambda _: self.same.pop(run.id, None))
         return run
 
     def _open(
@@ -339,7 +346,8 @@ class Runtime(Shared):
     async def _in(self, run: Run, call: Call[T]) -> T:
         token = CURRENT.set(run.root)
         try:
-            return await call
+            value: T = await (run_kept(run, call) if run.digests else call)
+            return value
         finally:
             CURRENT.reset(token)
             if not run.over:
@@ -460,7 +468,7 @@ def current_runtime() -> Runtime:
     if default is None:
         default = Runtime()
         default.definitions = None  # a limit that nobody defined is no limit here
-        default._start(loop)  # noqa: SLF001 - of the same class
+        default._begin(loop)  # noqa: SLF001 - of the same class
         setattr(loop, LOOP_ATTRIBUTE, default)
     return default
 

@@ -24,7 +24,8 @@ from fanwise.core._hedge_state import HedgeState
 from fanwise.core._hedging import send_hedge
 from fanwise.core._items import interrupt_item
 from fanwise.core._limits import Width
-from fanwise.core._policies import Limit, OwnLimit, Policy, check_pool
+from fanwise.core._own_limit import OwnLimit
+from fanwise.core._policies import Limit, Policy, check_pool
 from fanwise.core._pools import Pools
 from fanwise.core._protocols import Hooks
 from fanwise.core._races import Races

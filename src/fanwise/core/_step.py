@@ -257,6 +257,7 @@ def step(
     cache: Cache | None = None,
     effect: Effect = "read",
     keyed: bool = False,
+    verify: Callable[..., object] | None = None,
     pool: str | None = None,
     key: Callable[..., object] | None = None,
     version: int | str = 1,
@@ -274,10 +275,12 @@ def step(
     attempt, in seconds from its admission; `Timeout(30.0, first=2.0, idle=1.0)` bounds a stream's
     waits for items too. `retry`, `hedge`, `breaker`, `cache` are policies; `limit` names what is
     shared with other steps. `effect="write"` says that it acts on the world; `keyed=True` that its
-    target honours `current().idempotency_key`. `key` gives what counts of the arguments for the
-    call's identity; `version` belongs to it. `role` says what the call is for in reports. `needs`
-    is what an attempt is expected to use of a limit's tokens, before that is known, and the most
-    that it may use of a budget. `budget` bounds all calls below one call of the step together.
+    target honours `current().idempotency_key`; `verify`, a function of the same arguments, finds
+    out whether it has happened: it gives the write's result or raises `NotDone`. `key` gives what
+    counts of the arguments for the call's identity; `version` belongs to it. `role` says what the
+    call is for in reports. `needs` is what an attempt is expected to use of a limit's tokens,
+    before that is known, and the most that it may use of a budget. `budget` bounds all calls below
+    one call of the step together.
     """
 
     def wrap(function: Callable[..., Any]) -> Step[..., Any]:

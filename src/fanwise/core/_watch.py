@@ -172,6 +172,8 @@ def _refused(call: Call[Any], runtime: Runtime, deadline: float | None) -> bool:
         error = CallSkipped(f"{call.name} was not started: the runtime drains")
     if error is None:
         return False
+    if call.run.journal is not None and isinstance(error, DeadlinePassed):
+        call.run.journal.refused(call, error)
     excuse(call)
     call.error = error
     call.trace = None

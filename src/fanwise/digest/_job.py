@@ -23,7 +23,7 @@ from fanwise.digest._values import Conflict, Digest, Missing, Part, Statement, i
 from fanwise.documents import Document, Found, Gap, Library, Origin, Raw, decode, runs_apart
 from fanwise.errors import BudgetSpent, CallSkipped, DeadlinePassed
 from fanwise.models import CONTRASTING, QUOTING, Model, Passage, Prompt, read_quotes
-from fanwise.text import Outline, blocks, chunks
+from fanwise.text import Block, Outline, blocks, chunks
 
 _FEWEST_A_CHUNK: Final = 5
 _DOCUMENTS: Final = "digest/documents"
@@ -48,9 +48,27 @@ class Cut:
     """A document cut into passages, with the headings over each place."""
 
     passages: list[Passage]
-    outline: Outline
+    blocks: list[Block]
     title: str
     origin: Origin | None
+
+    @property
+    def outline(self) -> Outline:
+        """The headings over each place."""
+        return Outline(self.blocks)
+
+
+def _job_and(job: "Job", what: object) -> tuple[object, ...]:
+    """Give what counts for a call's identity: what the digest is made with, and the argument."""
+    return job.task, job.model.name, job.merger.name, job.bounds, what
+
+
+def _job_and_text(job: "Job", document: Document) -> tuple[object, ...]:
+    return _job_and(job, (document.name, document.text))
+
+
+def _job_and_passage(job: "Job", passage: Passage, cut: Cut, most: int) -> tuple[object, ...]:  # noqa: ARG001 - the step's
+    return _job_and(job, (passage, most))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +87,19 @@ class Job:
     watch: Callable[[Part], None] | None = None
     until: float | None = None
 
-    @step(name="digest")
+    @step(name="digest", key=_job_and)
     async def digest(self, places: tuple[str, ...]) -> Digest:
         """Find the documents, reduce each, reduce them all."""
         within = self.bounds.within
         until = None if within is None else asyncio.get_running_loop().time() + within
         return await replace(self, until=until).digested(places)
 
-    @step(name="find")
+    @step(name="find", key=_job_and)
     def find(self, places: tuple[str, ...]) -> Found:
         """Find the documents."""
         return self.library.find(places)
 
-    @step(name="document", limit=_DOCUMENTS)
+    @step(name="document", limit=_DOCUMENTS, key=_job_and)
     async def document(self, name: str) -> Part:
         """Read one document and bring it to its best statements; a gap is part of the result."""
         with self._in_time():
@@ -100,13 +118,13 @@ class Job:
         counted = replace(opened, digested=int(part.answered > 0 or not cut.passages))
         return joined([part, counted], part.statements)
 
-    @step(name="read")
+    @step(name="read", key=_job_and)
     def read(self, name: str) -> Document | Gap | Raw:
         """Read one document, or only load it where another process must decode it."""
         loaded = self.library.load(name)
         return loaded if isinstance(loaded, Raw) and runs_apart(loaded) else decode(loaded)
 
-    @step(name="cut")
+    @step(name="cut", key=_job_and_text)
     def cut(self, document: Document) -> Cut:
         """Cut a document into passages under their headings."""
         text, markup, title = document.text, document.markup, document.title
@@ -120,20 +138,22 @@ class Job:
             )
             for chunk in chunks(text, self.bounds.size_tokens, markup)
         ]
-        return Cut(passages, Outline(blocks(text, markup)), title, document.origin)
+        headings = [block for block in blocks(text, markup) if block.kind == "heading"]
+        return Cut(passages, headings, title, document.origin)
 
-    @step(name="quote", limit=_MODEL)
+    @step(name="quote", limit=_MODEL, key=_job_and_passage)
     async def quote(self, passage: Passage, cut: Cut, most: int) -> Part:
         """Ask for the best statements of one chunk."""
         with self._in_time():
             prompt = Prompt(self.task, (passage,), QUOTING, most)
             found, asked, _ = await _ask(self.model, prompt, [passage.text])
-        statements = tuple(_statement(passage, cut, start, end) for _, start, end in found)
+        outline = cut.outline
+        statements = tuple(_statement(passage, cut, outline, start, end) for _, start, end in found)
         part = joined([asked, Part(answered=1)], statements)
         self._tell(part)
         return part
 
-    @step(name="merge", limit=_MODEL, role="merge")
+    @step(name="merge", limit=_MODEL, role="merge", key=_job_and)
     async def merge(self, parts: list[Part]) -> Part:
         """Ask for the best of the statements of several parts."""
         most = self.bounds.most
@@ -278,11 +298,11 @@ def _titled(title: str, heading: tuple[str, ...]) -> tuple[str, ...]:
     return heading if not title or heading[:1] == (title,) else (title, *heading)
 
 
-def _statement(passage: Passage, cut: Cut, start: int, end: int) -> Statement:
+def _statement(passage: Passage, cut: Cut, outline: Outline, start: int, end: int) -> Statement:
     offset = passage.offset or 0
     first, last = offset + start, offset + end
     origin = None if cut.origin is None else cut.origin.within(first, last)
-    heading = _titled(cut.title, cut.outline.at(first))
+    heading = _titled(cut.title, outline.at(first))
     return Statement(passage.text[start:end], passage.source, first, last, heading, origin)
 
 

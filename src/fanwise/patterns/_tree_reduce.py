@@ -32,6 +32,7 @@ from fanwise.core import (
     leave,
     note,
     plain_function,
+    take_position,
     waiting_call,
     whole,
 )
@@ -40,6 +41,8 @@ from fanwise.patterns._branches import excused_on_error, pattern_step, planned, 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
+
+    from fanwise.core import Scope
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -59,12 +62,13 @@ class Reduced(Generic[T_co]):
 class Node:
     """A place in the tree: an item, or a group that becomes a reduction when all have reported."""
 
-    __slots__ = ("always", "call", "error", "members", "name", "open", "status", "tree", "up",
-                 "value")  # fmt: skip
+    __slots__ = ("always", "call", "error", "members", "name", "open", "position", "status",
+                 "tree", "up", "value")  # fmt: skip
 
-    def __init__(self, tree: Tree, name: str) -> None:
-        """Make a place without members: an item."""
+    def __init__(self, tree: Tree, name: str, position: int = 0) -> None:
+        """Make a place without members: an item; a group has its `position` among all groups."""
         self.tree = tree
+        self.position = position
         self.name = name
         self.members: list[Node] = []
         self.open = 0
@@ -127,6 +131,7 @@ class Node:
 
     def _start(self, values: list[Any]) -> None:
         try:
+            take_position(self.tree.scope, self.position)
             call = self.tree.step(values)
         except Exception as error:  # noqa: BLE001 - a key, a refused write: this place's failure
             self.end("gap", error=error)
@@ -148,8 +153,8 @@ class Node:
 class Tree:
     """The nodes of one reduction, or of one a key."""
 
-    __slots__ = ("arity", "closed", "context", "depth", "future", "items", "loop", "open", "owner",
-                 "roots", "step")  # fmt: skip
+    __slots__ = ("arity", "closed", "context", "depth", "future", "groups", "items", "loop", "open",
+                 "owner", "roots", "scope", "step")  # fmt: skip
 
     def __init__(self, owner: Call[Any], step: Callable[..., Call[Any]], arity: int) -> None:
         """Reduce for the pattern call `owner`."""
@@ -158,6 +163,8 @@ class Tree:
         self.arity = arity
         self.closed = False
         self.depth = 0
+        self.groups = 0
+        self.scope: Scope = owner.scope  # type: ignore[assignment] # of its body, which this is
         self.open = 0  # places that still have to report to nobody above them
         self.items: list[Node] = []
         self.roots: list[Node] = []
@@ -181,7 +188,8 @@ class Tree:
         return level[0]
 
     def _group(self, members: list[Node], name: str) -> Node:
-        node = Node(self, name)
+        node = Node(self, name, self.groups)
+        self.groups += 1
         node.members = members
         node.open = len(members)
         for member in members:
