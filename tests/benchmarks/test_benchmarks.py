@@ -45,7 +45,7 @@ def test_each_figure_runs_and_measures_something(name, tmp_path, monkeypatch):
     for figure in figures:
         assert figure.measured.low <= figure.measured.median <= figure.measured.high
         assert figure.unit in ("ms", "count") or figure.measured.low > 0
-        printed = ("record=PATH", "wave=4", "4 at once")
+        printed = ("record=PATH", "wave=4", "4 at once", "reserve and settle")
         assert figure.bar is not None or any(each in figure.what for each in printed)
         assert figure.yardstick
 
