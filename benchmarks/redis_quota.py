@@ -12,6 +12,7 @@ import json
 import shutil
 import sys
 from collections import defaultdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks._figure import Figure
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from benchmarks._measure import Scale
 
+ROOT = Path(__file__).parent.parent
 WORKERS = 4
 BURST = 5.0  # seconds; where it is only tried, a tenth of it
 TPM = 60_000.0
@@ -98,6 +100,7 @@ async def _started(module: str, *arguments: str) -> Process:
         *(sys.executable, "-m", f"benchmarks.{module}", *arguments),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
+        cwd=ROOT,
     )
 
 

@@ -389,8 +389,8 @@ def test_texts():
 def no_run_has_a_body():
     init = Run.__init__
 
-    def without(self, runtime, main, *, run_id, seed, body=None):
-        init(self, runtime, main, run_id=run_id, seed=seed, body=None)
+    def without(self, runtime, main, **given):
+        init(self, runtime, main, **{**given, "body": None})
 
     return changed((Run, "__init__", without))
 
