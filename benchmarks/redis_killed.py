@@ -61,7 +61,8 @@ async def _round() -> tuple[float, float]:
         board = RedisBoard(server.url)
         mine = Worker(9, terms(**LIMIT), board, manner(heartbeat=HEARTBEAT), count(1))
         held = [0]
-        watching = asyncio.create_task(_watch(board, held))
+        over = asyncio.Event()  # a cancel may be lost in the client
+        watching = asyncio.create_task(_watch(board, held, over))
         try:
             for worker in workers:
                 assert await _line(worker) == "holding"
@@ -85,7 +86,7 @@ async def _round() -> tuple[float, float]:
                 mine.gate.release(number)
             return beats, max(held)
         finally:
-            watching.cancel()
+            over.set()
             await asyncio.wait([watching])
             for worker in workers:
                 if worker.returncode is None:
@@ -95,9 +96,9 @@ async def _round() -> tuple[float, float]:
             await board.aclose()
 
 
-async def _watch(board: RedisBoard, held: list[int]) -> None:
+async def _watch(board: RedisBoard, held: list[int], over: asyncio.Event) -> None:
     """Note how many slots are held, as the board tells."""
-    while True:
+    while not over.is_set():
         held += [standing.held for standing in await board.standing()]
         await asyncio.sleep(0.01)
 

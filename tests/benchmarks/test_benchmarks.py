@@ -33,8 +33,8 @@ def only_what_is_measured_is_collected():
     gc.unfreeze()
 
 
-# Starts a server, a twin and workers that each import a provider.
-SEVERAL = {"redis_quota": [pytest.mark.timeout(120)]}
+# They start a server, and workers of which some import a provider.
+SEVERAL = dict.fromkeys(("redis_killed", "redis_quota"), [pytest.mark.timeout(120)])
 
 
 @pytest.mark.parametrize("name", [pytest.param(it, marks=SEVERAL.get(it, ())) for it in FIGURES])
