@@ -34,7 +34,7 @@ def only_what_is_measured_is_collected():
 
 
 # They start a server, and workers of which some import a provider.
-SEVERAL = dict.fromkeys(("redis_killed", "redis_quota"), [pytest.mark.timeout(120)])
+SEVERAL = {it: [pytest.mark.timeout(120)] for it in ("redis_killed", "redis_quota")}
 
 
 @pytest.mark.parametrize("name", [pytest.param(it, marks=SEVERAL.get(it, ())) for it in FIGURES])
