@@ -61,7 +61,7 @@ async def _round() -> tuple[float, float]:
         board = RedisBoard(server.url)
         mine = Worker(9, terms(**LIMIT), board, manner(heartbeat=HEARTBEAT), count(1))
         held = [0]
-        over = asyncio.Event()  # a cancel may be lost in the client
+        over = asyncio.Event()  # the client may lose a cancel
         watching = asyncio.create_task(_watch(board, held, over))
         try:
             for worker in workers:

@@ -8,7 +8,7 @@ import pytest
 
 from fanwise import Breaker, Cache, Limit, Retry, Runtime, deadline, fan_map, fan_out, run, step
 from fanwise.analysis import Lookout
-from fanwise.core import Hooks, NotCanonical
+from fanwise.core import NotCanonical
 from fanwise.core._dump import dump
 from fanwise.stores import MemoryJournal
 from tests.stores.journals import results_of
@@ -290,31 +290,20 @@ async def test_it_is_asked_before_a_limit_is_taken():
         assert await runtime.run(holder()) == [2]
 
 
-async def test_a_cached_call_passes_an_open_breaker_and_reserves_nothing():
-    class Counts:
-        reserved = 0
-
-        async def reserve(self, call):
-            self.reserved += 1
-
-        def settle(self, reservation, call):
-            pass
-
-    of = double.using(breaker=Breaker(minimum=1), retry=Retry(attempts=2))
-    async with Runtime() as runtime:
-        counts = Counts()
-        runtime.hooks = Hooks(admission=counts)
+async def test_a_cached_call_passes_an_open_breaker_and_takes_no_slot():
+    of = double.using(breaker=Breaker(minimum=1), retry=Retry(attempts=2), limit="one")
+    async with Runtime(limits={"one": Limit(at_once=1)}) as runtime:
         for _ in range(3):
             await runtime.run(of(1))
-        assert counts.reserved == 1
+        assert runtime.statistics().limits[0].granted == 1
 
 
 async def test_a_journal_is_asked_first_and_keeps_what_the_cache_gave():
     async with Runtime() as runtime:
         await runtime.run(double(1))
-        runtime.hooks = Hooks(journal=MemoryJournal())
+        runtime.journal = MemoryJournal()
         await runtime.run(double(1), run_id="a")
-        assert len(results_of(runtime.hooks.journal, runtime.hooks.journal.runs()[0].id)) == 1
+        assert len(results_of(runtime.journal, runtime.journal.runs()[0].id)) == 1
         runtime.caches.clear()
         await runtime.run(double(1), run_id="a")
         assert runtime.runs[-1].record().calls[0].facts["reused"] is True

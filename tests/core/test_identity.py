@@ -32,7 +32,7 @@ async def recorded(call, run_id="r", journal=None):
     """Run `call` under a journal; give its value, its rows and the journal."""
     journal = MemoryJournal() if journal is None else journal
     async with Runtime(seed=1) as runtime:
-        runtime.hooks.journal = journal
+        runtime.journal = journal
         value = await runtime.run(call, run_id=run_id)
         return value, runtime.runs[0].record().calls, journal
 

@@ -25,7 +25,7 @@ from fanwise import (
     first,
     step,
 )
-from fanwise.core import Hooks, StreamStep
+from fanwise.core import StreamStep
 from fanwise.core._dump import dump
 from fanwise.errors import (
     BreakerOpen,
@@ -1056,7 +1056,7 @@ async def test_another_task_that_waits_for_an_item_is_told_when_the_block_is_lef
         await other
 
 
-# The record, the hooks, the rehearsal
+# The record, the journal, the rehearsal
 
 
 async def test_the_record_has_the_time_to_the_first_item_and_their_number():
@@ -1103,7 +1103,7 @@ async def test_a_journal_keeps_the_items_and_gives_them_again_as_items():
 
     for _ in range(2):
         async with Runtime() as runtime:
-            runtime.hooks = Hooks(journal=journal)
+            runtime.journal = journal
             with suppress(KeyError):
                 assert await runtime.run(main(), run_id="one") == (["a", "b"], ["a", "b"])
             row = row_of_first(runtime)
@@ -1116,7 +1116,7 @@ async def test_a_journal_has_nothing_of_a_stream_that_was_left():
     script = Script(["a", "b"])
     journal = MemoryJournal()
     async with Runtime() as runtime:
-        runtime.hooks = Hooks(journal=journal)
+        runtime.journal = journal
         assert await read(script.step(), most=1) == ["a"]
     assert [each for run in journal.runs() for each in results_of(journal, run.id)] == []
 

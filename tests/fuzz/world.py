@@ -523,7 +523,7 @@ async def run_program(world: World) -> None:
     async with no_orphans():
         async with Runtime(seed=1, limits=limits) as runtime:
             if world.program.journal:
-                runtime.hooks.journal = MemoryJournal()
+                runtime.journal = MemoryJournal()
             run = runtime.start(world.sub_step(world.program.main.policy)(world.program.main.id))
             await until_end(world, runtime, run.task)
         if not run.task.done():

@@ -234,7 +234,7 @@ def keys(journal):
 
 def dying(call, journal):
     async def body(runtime):
-        runtime.hooks.journal = journal
+        runtime.journal = journal
         task = asyncio.create_task(runtime.run(call, run_id="r"))
         dead = asyncio.create_task(journal.dead.wait())
         await asyncio.wait([task, dead], return_when=asyncio.FIRST_COMPLETED)
@@ -250,7 +250,7 @@ def dying(call, journal):
 
 def whole(call, journal):
     async def body(runtime):
-        runtime.hooks.journal = journal
+        runtime.journal = journal
         return await runtime.run(call, run_id="r")
 
     return body

@@ -169,7 +169,7 @@ def resumed(children, stop_at, order):
         return found.values()
 
     async def once(runtime, stop):
-        runtime.hooks.journal = journal
+        runtime.journal = journal
         task = asyncio.create_task(outcome_of(runtime.run(main(len(children)), run_id="one")))
         await asyncio.wait([task], timeout=stop)
         task.cancel()

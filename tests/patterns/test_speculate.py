@@ -557,7 +557,7 @@ async def test_a_resumed_run_repeats_nothing():
     journal = MemoryJournal()
     for seconds in (3.0, 3.0):
         async with Runtime() as runtime:
-            runtime.hooks.journal = journal
+            runtime.journal = journal
 
             @step
             async def main():

@@ -241,3 +241,13 @@ async def test_a_thread_is_a_place_like_others():
         explicit = step(work.where.function, pool="thread", name="explicit")
         assert (await explicit())[0] == os.getpid()
         assert "pool" not in row_of(runtime, "explicit").facts
+
+
+async def test_plain_functions_run_in_the_threads_that_are_given():
+    @step
+    def where():
+        return threading.current_thread().name
+
+    with ThreadPoolExecutor(1, thread_name_prefix="mine") as pool:
+        async with Runtime(pools={"thread": pool}) as runtime:
+            assert (await runtime.run(where())).startswith("mine")

@@ -201,7 +201,7 @@ class Execution:
                 if value.__class__ not in PLAIN:
                     settle_value(call, attempt, value)
             else:
-                value = await self.reserved(attempt)
+                value = await self.intended(attempt)
         except BaseException as error:
             failed = error
             if attempt.number:
@@ -223,27 +223,12 @@ class Execution:
                 self.tell_breaker(breaker, failed, probe=probe)
             failed = None  # this frame stands in its traceback
 
-    async def reserved(self, attempt: Attempt) -> Any:  # noqa: ANN401 - the step's value
-        """Run the body between its reservation and its settlement; of a write, after its intent."""
+    async def intended(self, attempt: Attempt) -> Any:  # noqa: ANN401 - the step's value
+        """Run the body, of a write after its intent, and read what it used."""
         journal = self.call.run.journal
         if journal is not None and attempt.number == 1 and self.policy.effect == "write":
             await journal.intend(self.call)
             attempt.started = self.call.run.time()
-        admission = self.call.run.runtime.hooks.admission
-        if admission is None:
-            return await self.settled(attempt)
-        reservation = await admission.reserve(self.call)
-        attempt.started = self.call.run.time()  # its time counts from its admission
-        try:
-            return await self.settled(attempt)
-        except BaseException as error:
-            note_lost(self.call, attempt, error)
-            raise
-        finally:
-            admission.settle(reservation, self.call)
-
-    async def settled(self, attempt: Attempt) -> Any:  # noqa: ANN401 - as above
-        """Run the body, and read what it used."""
         value = await timed(self.call, attempt, self.outfit.timeouts, self.deadline)
         if value.__class__ not in PLAIN:
             settle_value(self.call, attempt, value)

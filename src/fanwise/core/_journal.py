@@ -83,7 +83,7 @@ class RunJournal:
         self.outside: dict[bytes, int] = {}
         self.failures: dict[bytes, list[tuple[Entry, Exception | None]]] = {}
         # Nothing else stands between a call without a policy and its body.
-        self.direct = run.body is None and run.runtime.hooks.admission is None
+        self.direct = run.body is None
         self.codecs: dict[Definition[Any], Codec] = {}
         self.codec_of = cast(
             "Callable[[Definition[Any]], Codec]", _registry.load("codec", "result")

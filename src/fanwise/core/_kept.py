@@ -37,6 +37,6 @@ async def run_kept(run: Run, call: Call[Any]) -> Any:  # noqa: ANN401 - the call
     """Run `call` under its runtime's journal, and give its value when that is kept."""
     act = cast("Callable[..., Any]", _registry.load("journal", "run"))
     try:
-        return await act(run.runtime.hooks.journal, run, call)
+        return await act(run.runtime.journal, run, call)
     finally:
         del run, call  # this frame stands in the traceback of their error

@@ -61,16 +61,6 @@ class Journal(Protocol):
         """Keep all that was told, and close."""
 
 
-class Admission(Protocol):
-    """Rates and budgets: what an attempt reserves before it starts, and settles afterwards."""
-
-    async def reserve(self, call: Call[Any]) -> object:
-        """Wait for, or refuse (by raising), the admission of one attempt; give a reservation."""
-
-    def settle(self, reservation: object, call: Call[Any]) -> None:
-        """Correct a reservation, once, when its attempt has ended."""
-
-
 class Need(NamedTuple):
     """What a step says that an attempt will use, in tokens; `most` bounds what it writes.
 
@@ -124,32 +114,6 @@ class Body(Protocol):
         """
 
 
-class Hooks:
-    """The engine's hooks for what other layers provide; none of them costs anything unset."""
-
-    __slots__ = ("admission", "journal")
-
-    admission: Admission | None
-    journal: Journal | None
-
-    def __init__(
-        self,
-        journal: Journal | None = None,
-        admission: Admission | None = None,
-    ) -> None:
-        """Take what there is."""
-        self.journal = journal
-        self.admission = admission
-
-    def __bool__(self) -> bool:
-        """Say whether any is set that stands between a call and its body."""
-        return self.journal is not None or self.admission is not None
-
-    def __repr__(self) -> str:
-        """Show what is set."""
-        return f"Hooks({self.journal!r}, {self.admission!r})"
-
-
 __all__ = [
-    "PREPAID", "Admission", "Body", "Drawn", "Hooks", "Journal", "Need", "Plan",
+    "PREPAID", "Body", "Drawn", "Journal", "Need", "Plan",
 ]  # fmt: skip

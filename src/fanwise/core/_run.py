@@ -111,8 +111,8 @@ class Run:
         self.retries = self.unawaited = 0
         self.over = False
         self.journal = None  # from its claim on
-        self.digests = body is None and runtime.hooks.journal is not None
-        self.plain = body is None and not runtime.hooks
+        self.digests = body is None and runtime.journal is not None
+        self.plain = body is None and runtime.journal is None
         self.budgeted = False
         self.budgets = ()
         self.anchor = time.time_ns()

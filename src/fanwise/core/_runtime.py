@@ -93,6 +93,7 @@ class Runtime(Shared):
     gates: Gates | None
     held: int
     id: str
+    journal: Journal | None
     listeners: list[Listener]
     names: Names | None
     reads_limits: bool
@@ -130,7 +131,7 @@ class Runtime(Shared):
         if shared is not None:
             self.gates = gates_of(shared)
         if journal is not None:
-            self.hooks.journal = journal_of(journal)
+            self.journal = journal_of(journal)
         self.same: dict[str, SameRun] = {}  # live runs under a journal, by the ids they were given
         check_budget("budget", budget, day=True)
         check_budgets(budgets)
@@ -173,8 +174,8 @@ class Runtime(Shared):
         self._begin(loop)
         if self.record_path is not None:
             self.writer = await self._off_loop(record_writer(), self.record_path)
-        if self.hooks.journal is not None:
-            await self.hooks.journal.open()
+        if self.journal is not None:
+            await self.journal.open()
         if self._limits_file is not None and self.threads is not None:
             following = self._limits_file.follow(self)
             self._following = asyncio.create_task(following, name="fanwise limits")
@@ -222,8 +223,8 @@ class Runtime(Shared):
         await self._off_loop(self.close_shared)
         if self.gates is not None:
             await self.gates.aclose()
-        if self.hooks.journal is not None:
-            await self.hooks.journal.aclose()
+        if self.journal is not None:
+            await self.journal.aclose()
         for writer in [self.writer, *self._spills.values()]:
             if writer is not None:
                 await self._off_loop(writer.close)
@@ -261,7 +262,7 @@ class Runtime(Shared):
         """
         share = share_of_run(tenant, weight, priority)
         rehearsed = body is not None or BODY.get() is not None
-        if run_id is not None and not rehearsed and self.hooks.journal is not None:
+        if run_id is not None and not rehearsed and self.journal is not None:
             self._start(call, run_id, seed, body, share, budget)
             return cast("T", await self.same[run_id].value())
         running = self._in(self._open(call, run_id, seed, body, share, budget), call)

@@ -27,7 +27,6 @@ from fanwise.core._limits import Width
 from fanwise.core._own_limit import OwnLimit
 from fanwise.core._policies import Limit, Policy, check_pool
 from fanwise.core._pools import Pools
-from fanwise.core._protocols import Hooks
 from fanwise.core._races import Races
 from fanwise.core._record import note
 from fanwise.core._settlement import prepare
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
     from fanwise.core._contents import ContentsOf
     from fanwise.core._policies import Breaker, Hedge
     from fanwise.core._pools import Place
-    from fanwise.core._protocols import Names, Plan
+    from fanwise.core._protocols import Journal, Names, Plan
     from fanwise.core._quota import Quota
     from fanwise.core._record import Record
     from fanwise.core._run import Run
@@ -120,7 +119,7 @@ class Shared:
 
     loop: asyncio.AbstractEventLoop
     definitions: Mapping[str, Limit] | None
-    hooks: Hooks
+    journal: Journal | None
     plan: Plan | None
     contents: Record | None
     contents_of: ContentsOf  # where there are contents
@@ -143,7 +142,7 @@ class Shared:
         self.definitions = limits
         self.reads_limits = False
         self.plan = plan
-        self.hooks = Hooks()
+        self.journal = None
         self.untimed = os.environ.get("FANWISE_DEBUG", "") not in ("", "0")
         self.running = 0
         self.time: Callable[[], float] = time.monotonic

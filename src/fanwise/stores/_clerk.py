@@ -16,6 +16,7 @@ from uuid import uuid4
 
 from fanwise.core import LimitUnavailable
 from fanwise.stores._away import Away
+from fanwise.stores._dismissed import dismissed
 from fanwise.stores._purse import Purse, four
 from fanwise.stores._said import Said
 from fanwise.stores._visit import (
@@ -369,8 +370,7 @@ class Clerk:
                 await asyncio.wait((poked,))
             found = back.result()
         finally:
-            back.cancel()
-            await asyncio.wait((back,))
+            await dismissed(back)
             self._away = None
         log.warning("limit %s: %r is back", self.terms.name, self._board)
         self._purse.drop()  # slots that ended meanwhile: they are stated anew

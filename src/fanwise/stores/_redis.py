@@ -22,6 +22,7 @@ from redis.backoff import NoBackoff
 from redis.driver_info import DriverInfo
 from redis.exceptions import MovedError, RedisError, ResponseError
 
+from fanwise.stores._dismissed import dismissed
 from fanwise.stores._redis_till import RedisTill
 from fanwise.stores._refusals import failure_of
 from fanwise.stores._standing import standing_of
@@ -234,8 +235,7 @@ class RedisBoard:
         if any(self._listeners.values()):
             return
         if self._hearing is not None:
-            self._hearing.cancel()
-            await asyncio.wait([self._hearing])
+            await dismissed(self._hearing)
         if self._ear is not None:
             await self._ear.aclose()  # type: ignore[no-untyped-call] # redis forgot it
         self._ear = self._hearing = None
